@@ -1,0 +1,469 @@
+"""The nouns: every value that crosses a module, all frozen.
+
+A `Measurement` is a fact: one nettest, run once, as a list of observations. An `Observation` is one
+step; it worked, or it has exactly one `Failure`. Steps form a tree by `cause`: the id of the step
+whose result this one used (a handshake follows from a connect, a connect from a lookup, the lookup
+of a redirect from the exchange that redirected). A `Verdict` is an opinion about a measurement; it
+names its rule and the ids of the observations it rests on.
+
+Units: seconds for times and durations (`started` of an observation counts from the start of its
+measurement, on a monotonic clock; `Measurement.started` is UTC seconds since the epoch), bytes for
+sizes. Addresses are text as `ipaddress` writes them; names are ASCII (IDNA A-labels), lower case,
+without a final dot. Values are `msgspec` structs: `encode` and `decode` are the only JSON codec.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TypeVar
+
+import msgspec
+
+SCHEMA = 1
+
+
+class Failure(StrEnum):
+    """Why a step failed, in the words OONI's probe emits (spec df-007, netxlite's errno list).
+
+    `UNKNOWN` carries the system's own text in the observation's `detail`. `INTERRUPTED` means that
+    the measurement's own deadline, or its end, cut the step: it is never evidence.
+    """
+
+    CONNECTION_REFUSED = "connection_refused"
+    CONNECTION_RESET = "connection_reset"
+    CONNECTION_ABORTED = "connection_aborted"
+    HOST_UNREACHABLE = "host_unreachable"
+    NETWORK_UNREACHABLE = "network_unreachable"
+    NETWORK_DOWN = "network_down"
+    TIMEOUT = "generic_timeout_error"
+    EOF = "eof_error"
+    ADDRESS_NOT_AVAILABLE = "address_not_available"
+    ADDRESS_FAMILY_NOT_SUPPORTED = "address_family_not_supported"
+    PERMISSION_DENIED = "permission_denied"
+    INVALID_ARGUMENT = "invalid_argument"
+    MESSAGE_SIZE = "message_size"
+    NO_BUFFER_SPACE = "no_buffer_space"
+    TOO_MANY_OPEN_FILES = "too_many_open_files"  # EMFILE: our own limit, never evidence
+    NO_DNS_ANSWER = "dns_no_answer"
+    DNS_NXDOMAIN = "dns_nxdomain_error"
+    DNS_REFUSED = "dns_refused_error"
+    DNS_SERVFAIL = "dns_servfail_error"
+    DNS_MISBEHAVING = "dns_server_misbehaving"
+    DNS_NON_RECOVERABLE = "dns_non_recoverable_failure"
+    SSL_FAILED_HANDSHAKE = "ssl_failed_handshake"
+    SSL_INVALID_HOSTNAME = "ssl_invalid_hostname"
+    SSL_UNKNOWN_AUTHORITY = "ssl_unknown_authority"
+    SSL_INVALID_CERTIFICATE = "ssl_invalid_certificate"
+    HTTP_INVALID_REDIRECT = "http_invalid_redirect_location_host"
+    HTTP_INVALID_RESPONSE = "http_invalid_response"
+    HTTP_REQUEST_FAILED = "http_request_failed"
+    INTERRUPTED = "interrupted"
+    UNKNOWN = "unknown_failure"
+
+
+BAD_CERTIFICATE = frozenset(
+    {Failure.SSL_INVALID_HOSTNAME, Failure.SSL_UNKNOWN_AUTHORITY, Failure.SSL_INVALID_CERTIFICATE}
+)
+"""A handshake with one of these did end: keys are shared, the chain is known, and it may carry a request."""
+
+OURS = frozenset({Failure.INTERRUPTED, Failure.TOO_MANY_OPEN_FILES, Failure.PERMISSION_DENIED, Failure.NO_BUFFER_SPACE})
+"""Failures that say something about this machine only, and so are never evidence."""
+
+
+class View(StrEnum):
+    """Through whose eyes a step was seen."""
+
+    LOCAL = "local"  # as the volunteer's own browser would
+    TRUSTED = "trusted"  # from here, with the help of resolvers reached over DoH
+    CONTROL = "control"  # from the control's place
+    FOLLOW_UP = "follow_up"  # from here, asked only because something failed
+
+
+class Purpose(StrEnum):
+    """What a follow-up step is for. `H` is a harmless name as long as the target's name `T`."""
+
+    TARGET_AT_WITNESS = "target_at_witness"  # T at an unrelated server (lookup, handshake or exchange)
+    HARMLESS_AT_WITNESS = "harmless_at_witness"  # H there, interleaved with T
+    HARMLESS_AT_TARGET = "harmless_at_target"  # H at the target's own address, first and last
+    HARMLESS_AT_RESOLVER = "harmless_at_resolver"  # is the local resolver alive for other names?
+    SIBLING_AT_RESOLVER = "sibling_at_resolver"  # a fresh label under T: a stale record cannot answer it
+    CHECKING_DISABLED = "checking_disabled"  # the same query with CD=1 (RFC 4035, 3.2.2)
+    SERVERLESS = "serverless"  # T asked of an address where no resolver runs: any answer is forged
+    HARMLESS_SERVERLESS = "harmless_serverless"  # H asked there
+    FIRST_HOP = "first_hop"  # T asked with IP TTL 1: an answer comes from the volunteer's own router
+    OTHER_HELLO = "other_hello"  # the other shape of ClientHello
+    OTHER_PORT = "other_port"  # the target's address on another port
+    REPETITION = "repetition"  # the failed step once more, after a pause
+    TRACE_TARGET = "trace_target"  # rising IP TTL towards the target with T
+    TRACE_HARMLESS = "trace_harmless"  # rising IP TTL towards the target with H
+    TRACE_NEIGHBOUR = "trace_neighbour"  # rising IP TTL towards an address beside the target's
+    TRACE_WITNESS = "trace_witness"  # rising IP TTL towards a witness
+
+
+class IcmpError(msgspec.Struct, frozen=True, kw_only=True):
+    """An ICMP error that the system heard on a socket (IP_RECVERR)."""
+
+    arrival: float
+    source: str | None
+    type: int
+    code: int
+    error: str  # the errno's name, such as "ECONNREFUSED"
+
+
+class DnsAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One record of an answer section: `data` is an address, a name, or the record's text."""
+
+    name: str
+    rtype: str
+    data: str
+    ttl: int
+
+
+class DnsReply(msgspec.Struct, frozen=True, kw_only=True):
+    """One datagram or message that came back; `problem` says why it is not to be trusted.
+
+    `problem` is one of: wrong_id, wrong_question, foreign_source, malformed; None when it answers
+    the query that was asked. `ede` holds extended DNS errors (RFC 8914) as (code, text).
+    """
+
+    arrival: float
+    source: str
+    ip_ttl: int | None = None
+    problem: str | None = None
+    rcode: str | None = None
+    answers: tuple[DnsAnswer, ...] = ()
+    authenticated: bool = False  # the AD bit
+    truncated: bool = False
+    ede: tuple[tuple[int, str], ...] = ()
+    size: int = 0
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """One step: it worked (`failure` is None), or has exactly one failure."""
+
+    id: int
+    cause: int | None = None
+    view: View = View.LOCAL
+    purpose: Purpose | None = None
+    started: float = 0.0
+    elapsed: float = 0.0
+    failure: Failure | None = None
+    detail: str = ""
+
+
+class DnsLookup(Observation, frozen=True, kw_only=True, tag="dns_lookup"):
+    """A question to one resolver, with every reply seen, true or forged, in order of arrival.
+
+    `resolver` is `address:port` or a DoH URL; `protocol` is udp, tcp or doh. `rtype` is A, AAAA or
+    HTTPS. The failure is that of the first reply without a problem. `ip_ttl` is what the query was
+    sent with when it was not the system's default.
+    """
+
+    resolver: str
+    protocol: str
+    name: str
+    rtype: str
+    replies: tuple[DnsReply, ...] = ()
+    icmp: tuple[IcmpError, ...] = ()
+    ip_ttl: int | None = None
+
+    @property
+    def valid_replies(self) -> tuple[DnsReply, ...]:
+        return tuple(r for r in self.replies if r.problem is None)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The addresses of the first valid reply, in its order."""
+        first = self.valid_replies[:1]
+        return tuple(a.data for r in first for a in r.answers if a.rtype in ("A", "AAAA"))
+
+
+class TcpConnect(Observation, frozen=True, kw_only=True, tag="tcp_connect"):
+    """A TCP connection to one address and port."""
+
+    address: str
+    port: int
+
+
+class TlsHandshake(Observation, frozen=True, kw_only=True, tag="tls_handshake"):
+    """A TLS handshake that takes any certificate, whose chain is then judged offline.
+
+    `name` is the SNI that was sent (None: none was). `chain` is DER, leaf first. When the chain does
+    not verify for `verified_name` the failure is one of `BAD_CERTIFICATE` and `certificate_error`
+    holds OpenSSL's own words. `hello` names the shape of the ClientHello and `hello_size` its bytes.
+    """
+
+    address: str
+    port: int
+    name: str | None
+    hello: str = "classic"
+    hello_size: int = 0
+    alpn_offered: tuple[str, ...] = ()
+    alpn: str | None = None
+    version: str | None = None
+    cipher: str | None = None
+    chain: tuple[bytes, ...] = ()
+    verified_name: str | None = None
+    certificate_error: str | None = None
+    issuer: str | None = None  # the leaf's issuer as RFC 4514 text
+    received: int = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether keys were shared, under whatever certificate."""
+        return self.failure is None or self.failure in BAD_CERTIFICATE
+
+
+class HttpExchange(Observation, frozen=True, kw_only=True, tag="http_exchange"):
+    """One request and what came back, over a connection that already stood.
+
+    `body` holds at most the first 64 KiB, decoded; `body_sha256` and `body_length` are of everything
+    that was read and decoded. `truncated` names the limit that was reached: wire, decoded, time, cpu,
+    sample (a routine measurement reads less), encoding. `phases` are (httpcore's phase, seconds since the
+    step's start). `redirect` is the absolute URL that the response sends a browser to.
+    """
+
+    url: str
+    address: str = ""
+    port: int = 0
+    host: str = ""
+    method: str = "GET"
+    http_version: str | None = None
+    status: int | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    body_sha256: str | None = None
+    body_length: int = 0
+    title: str | None = None
+    wire_bytes: int = 0
+    truncated: str | None = None
+    redirect: str | None = None
+    phases: tuple[tuple[str, float], ...] = ()
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header, by its lower-case name."""
+        return next((value for key, value in self.headers if key.lower() == name), None)
+
+
+class Hop(Observation, frozen=True, kw_only=True, tag="hop"):
+    """What answered a packet that was sent with a limited IP TTL.
+
+    `probe` is syn, hello or request; `name` the SNI or Host it carried. `answer` is one of: expired
+    (ICMP time exceeded from `router`), unreachable (other ICMP from `router`), reset, open (SYN-ACK for
+    a syn), data, eof, silence.
+    """
+
+    address: str
+    port: int
+    probe: str
+    ttl: int
+    name: str | None = None
+    answer: str = "silence"
+    router: str | None = None
+
+
+class ControlQuery(Observation, frozen=True, kw_only=True, tag="control_query"):
+    """The question put to a control (ts-017). What it saw follows as observations with view `control`.
+
+    `resolved` are the addresses that the control's own lookup gave, `dns_failure` why it gave none.
+    """
+
+    url: str
+    endpoints: tuple[str, ...] = ()
+    resolved: tuple[str, ...] = ()
+    dns_failure: str | None = None
+    ip_asns: tuple[tuple[str, int], ...] = ()
+
+
+AnyObservation = DnsLookup | TcpConnect | TlsHandshake | HttpExchange | Hop | ControlQuery
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """What we ask about: a URL normalised once; `host` is an ASCII name or an IP address.
+
+    `category` is a Citizen Lab code (NEWS, GRP, …).
+    """
+
+    url: str
+    scheme: str
+    host: str
+    port: int
+    category: str = ""
+    country: str = ""
+
+
+class Preconditions(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the network could be judged when the measurement began.
+
+    `reason` is None when it could, else a word of DESIGN section 4 (offline, clock, …) and `detail`
+    says it in a sentence. `clock_offset` is true time minus ours, in seconds, when it is known.
+    """
+
+    reason: str | None = None
+    detail: str = ""
+    ipv4_route: bool | None = None
+    ipv6_route: bool | None = None
+    resolver_alive: bool | None = None
+    trusted_alive: bool | None = None
+    witness_alive: bool | None = None
+    clock_offset: float | None = None
+
+
+class Vantage(msgspec.Struct, frozen=True, kw_only=True):
+    """Where we stand. Never the volunteer's IP address or the name of the network."""
+
+    probe_id: str
+    country: str | None = None
+    asn: int | None = None
+    network_type: str | None = None
+    resolver: str | None = None
+
+
+class Measurement(msgspec.Struct, frozen=True, kw_only=True):
+    """A fact: one nettest, run once. `id` is 128 random bits in hex, chosen before measuring.
+
+    `source` is wazi, or ooni for one that was read from OONI's format. `loop_lag` is the longest time
+    the event loop was late during the measurement: it taints timings. `sent` and `received` are bytes
+    on the wire of TCP and UDP payloads, as far as the probe could count them.
+    """
+
+    id: str
+    sequence: int
+    nettest: str
+    target: Target
+    vantage: Vantage
+    started: float
+    runtime: float = 0.0
+    preconditions: Preconditions = Preconditions()
+    loop_lag: float = 0.0
+    connections: int = 0
+    sent: int = 0
+    received: int = 0
+    limits: tuple[str, ...] = ()  # names of the limits that were reached
+    software: str = ""
+    source: str = "wazi"
+    schema: int = SCHEMA
+    observations: tuple[AnyObservation, ...] = ()
+
+
+class Outcome(StrEnum):
+    ACCESSIBLE = "accessible"
+    BLOCKED = "blocked"
+    THROTTLED = "throttled"
+    UNREACHABLE = "unreachable"
+    DOWN = "down"
+    SERVER_SIDE = "server_side"
+    INVALID = "invalid"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Mechanism(StrEnum):
+    """How it is done, layer first."""
+
+    DNS_NXDOMAIN = "dns.nxdomain"
+    DNS_REFUSED = "dns.refused"
+    DNS_SERVFAIL = "dns.servfail"
+    DNS_NO_ANSWER = "dns.no_answer"
+    DNS_TIMEOUT = "dns.timeout"
+    DNS_BOGON = "dns.bogon"
+    DNS_BLOCKPAGE = "dns.blockpage"
+    DNS_REDIRECT = "dns.redirect"
+    DNS_INJECTED = "dns.injected"
+    TCP_TIMEOUT = "tcp.timeout"
+    TCP_RESET = "tcp.reset"
+    TCP_UNREACHABLE = "tcp.unreachable"
+    TLS_RESET = "tls.reset"
+    TLS_TIMEOUT = "tls.timeout"
+    TLS_EOF = "tls.eof"
+    TLS_MITM = "tls.mitm"
+    TLS_ALERT = "tls.alert"
+    HTTP_RESET = "http.reset"
+    HTTP_TIMEOUT = "http.timeout"
+    HTTP_EOF = "http.eof"
+    HTTP_BLOCKPAGE = "http.blockpage"
+    HTTP_REDIRECT = "http.redirect"
+    HTTP_PORTAL = "http.portal"
+    HTTP_DIFF = "http.diff"
+
+
+class Trigger(StrEnum):
+    NAME = "name"
+    ADDRESS = "address"
+    NAME_AND_ADDRESS = "name_and_address"
+    PORT = "port"
+    PROTOCOL = "protocol"
+    ANY = "any"
+    UNKNOWN = "unknown"
+
+
+class Where(StrEnum):
+    LOCAL = "local"
+    RESOLVER = "resolver"
+    NETWORK = "network"
+    UNKNOWN = "unknown"
+
+
+class Pattern(StrEnum):
+    ALWAYS = "always"
+    PARTIAL = "partial"
+    RESIDUAL = "residual"
+
+
+class Confidence(StrEnum):
+    CONFIRMED = "confirmed"
+    LIKELY = "likely"
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """What one rule says, and the ids of the observations it rests on."""
+
+    rule: str
+    outcome: Outcome
+    mechanism: Mechanism | None = None
+    trigger: Trigger | None = None
+    where: Where | None = None
+    pattern: Pattern | None = None
+    confidence: Confidence | None = None
+    reason: str | None = None
+    summary: str = ""
+    evidence: tuple[int, ...] = ()
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """An opinion about one measurement, by one version of the rules."""
+
+    outcome: Outcome
+    mechanism: Mechanism | None = None
+    trigger: Trigger | None = None
+    where: Where | None = None
+    pattern: Pattern | None = None
+    confidence: Confidence | None = None
+    reason: str | None = None
+    summary: str = ""
+    findings: tuple[Finding, ...] = ()
+    rules_version: int = 0
+
+
+class Gap(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch without measuring: UTC seconds since the epoch, and why in a word and a sentence."""
+
+    probe_id: str
+    since: float
+    until: float
+    why: str
+    detail: str = ""
+
+
+T = TypeVar("T")
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(value: object) -> bytes:
+    """Encode any value of this module as one line of JSON; bytes become base64."""
+    return _encoder.encode(value)
+
+
+def decode(data: bytes | str, kind: type[T]) -> T:
+    """Read a value back; raises `msgspec.ValidationError` or `msgspec.DecodeError` naming the place."""
+    return msgspec.json.decode(data, type=kind)

@@ -1,0 +1,1 @@
+"""Makes measurements; needs a vantage."""
