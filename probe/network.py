@@ -134,6 +134,10 @@ class Network(Protocol):
         """Whether the bogon list says that no public host has this address."""
         ...
 
+    def has_route(self, *, ipv6: bool) -> bool:
+        """Whether this machine has a route to the public internet over that family; sends nothing."""
+        ...
+
     async def lookup(
         self,
         name: str,
