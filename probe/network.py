@@ -18,7 +18,7 @@ A Network lives for one measurement and closes what it opened.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -195,11 +195,15 @@ class Network(Protocol):
         url: str,
         *,
         host: str | None = None,
+        headers: Mapping[str, str] | None = None,
         body_limit: int | None = None,
         purpose: Purpose | None = None,
         timeout: float | None = None,
     ) -> HttpExchange:
-        """GET `url` over a connection that stands; `host` overrides the Host header."""
+        """GET `url` over a connection that stands; `host` overrides the Host header.
+
+        `headers` replace the ordinary browser headers of the same (case-insensitive) name.
+        """
         ...
 
     async def hop(
