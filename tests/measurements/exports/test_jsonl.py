@@ -1,0 +1,74 @@
+import io
+
+import msgspec
+
+from measurements.exports import EXPORTS
+from measurements.exports.jsonl import line
+from measurements.model import (
+    Finding,
+    HttpExchange,
+    Measurement,
+    Outcome,
+    Target,
+    TcpConnect,
+    Vantage,
+    Verdict,
+    decode,
+)
+
+URL = "http://site.example/"
+MEASUREMENT = Measurement(
+    id="ab" * 16,
+    sequence=1,
+    nettest="web",
+    target=Target(url=URL, scheme="http", host="site.example", port=80),
+    vantage=Vantage(probe_id="p1", country="KE"),
+    started=1.0,
+    observations=(
+        TcpConnect(id=1, address="192.0.2.1", port=80),
+        HttpExchange(id=2, cause=1, url=URL, status=200, body=b"<html>\x00", body_length=7, title="Hello"),
+    ),
+)
+VERDICT = Verdict(
+    outcome=Outcome.ACCESSIBLE,
+    summary="The page came.",
+    findings=(Finding(rule="http.page", outcome=Outcome.ACCESSIBLE, summary="The page came.", evidence=(2,)),),
+    rules_version=3,
+)
+FIELDS = [
+    "schema", "target", "outcome", "mechanism", "trigger", "where", "pattern", "confidence", "reason", "summary",
+    "findings", "rules_version", "vantage", "measurement",
+]  # fmt: skip
+
+
+def test_a_line_has_exactly_the_agreed_fields() -> None:
+    text = line(MEASUREMENT, VERDICT)
+    assert text.endswith(b"}\n")
+    assert text.count(b"\n") == 1
+    record = msgspec.json.decode(text)
+    assert list(record) == FIELDS
+    assert record["schema"] == 1
+    assert record["target"] == URL
+    assert record["confidence"] is None
+    assert record["findings"] == [{"rule": "http.page", "outcome": "accessible", "mechanism": None, "evidence": [2]}]
+    assert record["vantage"]["country"] == "KE"
+
+
+def test_bodies_are_left_out_unless_asked_for() -> None:
+    for bodies, body in ((False, b""), (True, b"<html>\x00")):
+        record = msgspec.json.decode(line(MEASUREMENT, VERDICT, bodies=bodies))
+        measurement = msgspec.convert(record["measurement"], Measurement, builtin_types=())
+        assert measurement.observations[1].body == body
+        assert measurement.observations[1].title == "Hello"
+        assert measurement.observations[0] == MEASUREMENT.observations[0]
+
+
+def test_an_export_keeps_everything() -> None:
+    stream = io.BytesIO()
+    assert EXPORTS["jsonl"](iter([(MEASUREMENT, VERDICT)] * 2), stream) == 2
+    first, second = stream.getvalue().splitlines()
+    assert first == second
+    record = decode(first, dict)
+    assert list(record) == FIELDS
+    assert msgspec.convert(record["measurement"], Measurement, builtin_types=()) == MEASUREMENT
+    assert record["findings"][0]["summary"] == "The page came."
