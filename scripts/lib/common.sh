@@ -9,7 +9,8 @@ shopt -s inherit_errexit
 
 root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/../.." && pwd -P)
 venv=$root/.venv
-PATH=$PATH:/usr/sbin:/sbin # where ip, nft and buildah's friends live, also for those whose PATH lacks it
+# Where Debian puts system commands and PostgreSQL's own, for those whose PATH lacks them.
+for folder in /usr/sbin /sbin /usr/lib/postgresql/*/bin; do PATH=$PATH:$folder; done
 export PATH
 
 say() { printf 'wazi: %s\n' "$*" >&2; }
@@ -30,6 +31,15 @@ apt_install() {
     RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
         apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 "$@" </dev/null >&2 ||
         die "apt-get could not install: $*"
+}
+
+# need COMMAND:PACKAGE…: have every command, installing the packages of those that are missing.
+need() {
+    local pair missing=()
+    for pair in "$@"; do
+        command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
+    done
+    [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
 }
 
 # find_python: print the first Python here that is new enough.
