@@ -1,0 +1,232 @@
+"""Verdicts for people, on one screen: at most 24 lines of 80 columns.
+
+A screen answers five questions: what was asked, what happened, what it was compared with, what that
+means, and how sure we are. Space is given to what went wrong first; `timeline` leaves nothing out.
+Only `colour` makes escape sequences, and the words alone say everything.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from measurements.model import (
+    AnyObservation,
+    Confidence,
+    ControlQuery,
+    DnsLookup,
+    HttpExchange,
+    Measurement,
+    Outcome,
+    TcpConnect,
+    Verdict,
+    View,
+)
+from probe.wording import OUTCOMES, PURPOSES, VIEWS, clean, clip, columns, describe, plural, problem, size
+
+WIDTH = 80
+HEIGHT = 24
+LABEL = 10
+
+COLOURS = {
+    Outcome.ACCESSIBLE: "32",
+    Outcome.BLOCKED: "1;31",
+    Outcome.THROTTLED: "1;31",
+    Outcome.UNREACHABLE: "33",
+    Outcome.DOWN: "33",
+    Outcome.SERVER_SIDE: "33",
+    Outcome.INVALID: "35",
+    Outcome.INCONCLUSIVE: "35",
+}
+
+
+def screen(measurement: Measurement, verdict: Verdict, *, colour: bool = False) -> str:
+    """Write a verdict for people: at most `HEIGHT` lines of `WIDTH` columns."""
+    sections = [
+        ("Asked", _asked(measurement), 2),
+        ("Happened", _happened(measurement.observations), 8),
+        ("Compared", _compared(measurement.observations), 5),
+        ("Meaning", [verdict.summary or "No rule had anything to say."], 4),
+        ("How sure", [_how_sure(verdict)], 4),
+    ]
+    lines = [_heading(measurement, verdict, colour)]
+    for label, items, height in sections:
+        lines += _section(label, items, height)
+    return "\n".join(lines[:HEIGHT])
+
+
+def short(measurement: Measurement, verdict: Verdict, *, colour: bool = False) -> str:
+    """Write one line about a verdict: time (UTC), outcome, mechanism, target."""
+    time = datetime.fromtimestamp(measurement.started, UTC).strftime("%H:%M:%S")
+    what = verdict.mechanism or verdict.reason or ""
+    line = f"{time}  {verdict.outcome:12} {what:16} {verdict.confidence or '':9} "
+    url = clip(clean(measurement.target.url), max(20, WIDTH - columns(line)))
+    return line.replace(verdict.outcome, _paint(verdict.outcome, verdict.outcome, colour), 1) + url
+
+
+def timeline(measurement: Measurement, verdict: Verdict, *, colour: bool = False) -> str:
+    """Write a measurement with all its evidence: every step, and each finding with the steps it rests on."""
+    cited = {step for finding in verdict.findings for step in finding.evidence}
+    vantage = measurement.vantage
+    lines = [
+        _heading(measurement, verdict, colour),
+        f"  {clean(verdict.summary, 1000)}",
+        "",
+        f"measurement {measurement.id}",
+        f"nettest     {clean(measurement.nettest)}, {_when(measurement.started)}, {measurement.runtime:.2f} s,"
+        f" {plural(measurement.connections, 'connection')}, {size(measurement.sent)} sent,"
+        f" {size(measurement.received)} received",
+        f"vantage     probe {clean(vantage.probe_id)}, {_place(measurement)}",
+    ]
+    if measurement.preconditions.reason:
+        why = clean(measurement.preconditions.detail or measurement.preconditions.reason)
+        lines.append(f"network     cannot be judged: {why}")
+    if measurement.limits:
+        lines.append(f"limits      reached: {', '.join(clean(limit) for limit in measurement.limits)}")
+    lines += ["", "steps (* is cited as evidence)"]
+    lines += [_step_line(step, step.id in cited) for step in sorted(measurement.observations, key=_order)]
+    lines += ["", f"findings (rules version {verdict.rules_version})"]
+    for finding in verdict.findings:
+        mechanism = f" {finding.mechanism}" if finding.mechanism else ""
+        steps = ", ".join(str(step) for step in finding.evidence) or "none"
+        lines.append(f"  {clean(finding.rule)}: {finding.outcome}{mechanism}, resting on steps {steps}")
+        lines += [f"      {clean(finding.summary, 1000)}"] if finding.summary else []
+    return "\n".join(lines if verdict.findings else [*lines, "  none"])
+
+
+def _heading(measurement: Measurement, verdict: Verdict, colour: bool) -> str:
+    outcome = verdict.outcome.upper().replace("_", " ")
+    how = f" by {verdict.mechanism}" if verdict.mechanism else ""
+    part = " (for some addresses)" if verdict.pattern == "partial" else ""
+    head = f"{outcome}{how}{part}  "
+    url = clip(clean(measurement.target.url), max(20, WIDTH - columns(head)))
+    return _paint(outcome, verdict.outcome, colour) + head[len(outcome) :] + url
+
+
+def _section(label: str, items: Iterable[str], height: int) -> list[str]:
+    """Wrap items beside a label, in at most `height` lines; the last line says what was left out."""
+    wrapped: list[str] = []
+    for item in items:
+        wrapped += textwrap.wrap(clean(item, 1000), WIDTH - LABEL) or [""]
+    if len(wrapped) > height:
+        wrapped = [*wrapped[: height - 1], clip(wrapped[height - 1], WIDTH - LABEL - 2) + " …"]
+    heads = [f"{label:{LABEL}}"] + [" " * LABEL] * (len(wrapped) - 1)
+    return [clip(head + text, WIDTH) for head, text in zip(heads, wrapped, strict=True)]
+
+
+def _asked(measurement: Measurement) -> list[str]:
+    return [f"{clean(measurement.nettest)} test, {_when(measurement.started)}", f"from {_place(measurement)}"]
+
+
+def _place(measurement: Measurement) -> str:
+    vantage = measurement.vantage
+    network = f"AS{vantage.asn}" if vantage.asn else "an unknown network"
+    country = clean(vantage.country) if vantage.country else "an unknown country"
+    resolver = f", resolver {clean(vantage.resolver)}" if vantage.resolver else ""
+    return f"{network} in {country}{resolver}"
+
+
+def _happened(steps: Sequence[AnyObservation]) -> list[str]:
+    """Tell our own steps in order; when there are too many, those that worked give way first."""
+    own = [s for s in steps if s.view is View.LOCAL and s.purpose is None and not _says_little(s)]
+    own = sorted(own, key=_order)
+    keep = sorted(own, key=lambda s: (not isinstance(s, HttpExchange) and s.failure is None, own.index(s)))[:6]
+    lines = [clip(": ".join(describe(s)), WIDTH - LABEL) for s in own if s in keep]
+    if len(own) > len(keep):
+        lines.append(f"and {plural(len(own) - len(keep), 'more step')} that went alike or worked")
+    return lines or ["nothing was measured"]
+
+
+def _says_little(step: AnyObservation) -> bool:
+    """Whether a step is left off the screen: an empty AAAA or HTTPS lookup is what most names give."""
+    return isinstance(step, DnsLookup) and step.rtype != "A" and not step.addresses
+
+
+def _compared(steps: Sequence[AnyObservation]) -> list[str]:
+    lines = _trusted(steps) + _control(steps)
+    tallies: dict[str, Counter[str]] = {}
+    for step in sorted(steps, key=_order):
+        if step.purpose is not None and not _is_path(step, steps):
+            tallies.setdefault(PURPOSES[step.purpose], Counter())[problem(step) or "worked"] += 1
+    lines += [f"{what}: {_tally(results)}" for what, results in tallies.items()]
+    return lines or ["nothing: it was not needed, or nothing to compare with is configured"]
+
+
+def _is_path(step: AnyObservation, steps: Sequence[AnyObservation]) -> bool:
+    """Whether a connection of a follow-up only carried the handshake or request that counts."""
+    if not isinstance(step, TcpConnect) or step.failure is not None:
+        return False
+    return any(other.cause == step.id and other.purpose == step.purpose for other in steps)
+
+
+def _trusted(steps: Sequence[AnyObservation]) -> list[str]:
+    lookups = [s for s in steps if isinstance(s, DnsLookup) and s.view is View.TRUSTED and s.rtype == "A"]
+    if not lookups:
+        return []
+    results = Counter(", ".join(sorted(s.addresses)[:3]) or problem(s) or "no address" for s in lookups)
+    return [f"trusted resolvers: {_tally(results)}"]
+
+
+def _control(steps: Sequence[AnyObservation]) -> list[str]:
+    queries = [s for s in steps if isinstance(s, ControlQuery)]
+    if not queries:
+        return []
+    if all(query.failure is not None for query in queries):
+        return [f"the control gave no answer: {problem(queries[-1])}"]
+    pages = [s for s in steps if isinstance(s, HttpExchange) and s.view is View.CONTROL]
+    if pages:
+        return [f"the control saw: {describe(pages[-1])[1]}"]
+    failed = [s for s in steps if s.view is View.CONTROL and s.failure is not None]
+    return [f"the control saw: {problem(failed[0])}" if failed else "the control reached it"]
+
+
+def _tally(results: Counter[str]) -> str:
+    total = results.total()
+    if total == 1:
+        return next(iter(results))
+    return "; ".join(f"{count} of {total} {what}" for what, count in results.most_common(3))
+
+
+def _how_sure(verdict: Verdict) -> str:
+    if verdict.outcome in (Outcome.BLOCKED, Outcome.THROTTLED):
+        text = (
+            "Confirmed: the site is alive, and something in between interferes."
+            if verdict.confidence is Confidence.CONFIRMED
+            else "Likely, not confirmed: both proofs are there, but one rests on less."
+        )
+    else:
+        text = OUTCOMES[verdict.outcome]
+    reason = f" Reason: {clean(verdict.reason)}." if verdict.reason else ""
+    return f"{text}{reason} {_rests_on(verdict)}".rstrip()
+
+
+def _rests_on(verdict: Verdict) -> str:
+    if not verdict.findings:
+        return ""
+    first = verdict.findings[0]
+    steps = ", ".join(str(step) for step in first.evidence[:8]) + (", …" if len(first.evidence) > 8 else "")
+    more = f" and {plural(len(verdict.findings) - 1, 'more rule')}" if len(verdict.findings) > 1 else ""
+    return f"Rule {clean(first.rule)}{more}, steps {steps or 'none'}."
+
+
+def _step_line(step: AnyObservation, cited: bool) -> str:
+    what, result = describe(step)
+    eyes = PURPOSES[step.purpose] if step.purpose else VIEWS[step.view]
+    return (
+        f"{'*' if cited else ' '}{step.id:4} {step.started:+8.3f} s {step.elapsed:7.3f} s  "
+        f"{f'[{eyes}] ' if eyes else ''}{what}: {result}" + (f" (after {step.cause})" if step.cause is not None else "")
+    )
+
+
+def _order(step: AnyObservation) -> tuple[float, int]:
+    return (step.started, step.id)
+
+
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _paint(text: str, outcome: Outcome, colour: bool) -> str:
+    return f"\x1b[{COLOURS[outcome]}m{text}\x1b[0m" if colour else text

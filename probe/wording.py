@@ -1,0 +1,199 @@
+"""Plain words for steps, for people who are no engineers; and no control characters, ever.
+
+Titles, headers and error texts come from the network and may be written to fool a terminal or its
+reader. Every text on its way to a terminal passes `clean`, which leaves nothing that moves a cursor,
+changes a colour, hides, or turns the direction of writing.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+from measurements.model import (
+    AnyObservation,
+    ControlQuery,
+    DnsLookup,
+    Failure,
+    Hop,
+    HttpExchange,
+    Outcome,
+    Purpose,
+    TcpConnect,
+    TlsHandshake,
+    View,
+)
+
+FAILURES: dict[Failure, str] = {
+    Failure.CONNECTION_REFUSED: "connection refused",
+    Failure.CONNECTION_RESET: "connection reset",
+    Failure.CONNECTION_ABORTED: "connection broken off",
+    Failure.HOST_UNREACHABLE: "no way to that host",
+    Failure.NETWORK_UNREACHABLE: "no way to that network",
+    Failure.NETWORK_DOWN: "this computer's network is down",
+    Failure.TIMEOUT: "no answer in time",
+    Failure.EOF: "connection closed without an answer",
+    Failure.NO_DNS_ANSWER: "an answer without an address",
+    Failure.DNS_NXDOMAIN: "“no such name”",
+    Failure.DNS_REFUSED: "the resolver refused to answer",
+    Failure.DNS_SERVFAIL: "the resolver failed",
+    Failure.SSL_INVALID_HOSTNAME: "a certificate for another name",
+    Failure.SSL_UNKNOWN_AUTHORITY: "a certificate by an unknown authority",
+    Failure.SSL_INVALID_CERTIFICATE: "a certificate that is not valid",
+    Failure.SSL_FAILED_HANDSHAKE: "handshake failed",
+    Failure.INTERRUPTED: "cut short by us",
+}
+
+PURPOSES: dict[Purpose, str] = {
+    Purpose.TARGET_AT_WITNESS: "its name at an unrelated server",
+    Purpose.HARMLESS_AT_WITNESS: "a harmless name there",
+    Purpose.HARMLESS_AT_TARGET: "a harmless name at its address",
+    Purpose.HARMLESS_AT_RESOLVER: "a harmless name at the resolver",
+    Purpose.SIBLING_AT_RESOLVER: "a fresh name under it",
+    Purpose.CHECKING_DISABLED: "the lookup without DNSSEC",
+    Purpose.SERVERLESS: "its name where no resolver runs",
+    Purpose.HARMLESS_SERVERLESS: "a harmless name there",
+    Purpose.FIRST_HOP: "its name at the first router",
+    Purpose.OTHER_HELLO: "another shape of hello",
+    Purpose.OTHER_PORT: "its address, another port",
+    Purpose.REPETITION: "once more after a pause",
+    Purpose.TRACE_TARGET: "the way to it",
+    Purpose.TRACE_HARMLESS: "the way, harmless name",
+    Purpose.TRACE_NEIGHBOUR: "the way to a neighbour",
+    Purpose.TRACE_WITNESS: "the way to a witness",
+}
+
+VIEWS: dict[View, str] = {
+    View.LOCAL: "",
+    View.TRUSTED: "trusted resolver",
+    View.CONTROL: "control",
+    View.FOLLOW_UP: "follow-up",
+}
+
+OUTCOMES: dict[Outcome, str] = {
+    Outcome.ACCESSIBLE: "Proven, for the addresses and the bytes that were tried.",
+    Outcome.UNREACHABLE: "It works elsewhere but not from here. Whether the site or something in between "
+    "does it is not settled, so nobody is accused.",
+    Outcome.DOWN: "It fails for the control too, which stands outside this network.",
+    Outcome.SERVER_SIDE: "The site itself answers, and refuses.",
+    Outcome.INVALID: "No verdict: this network cannot be judged now.",
+    Outcome.INCONCLUSIVE: "No verdict: what was seen proves neither that it works nor that it is blocked.",
+}
+
+
+def clean(text: str, limit: int = 400) -> str:
+    """Make foreign text fit to print: one line, at most `limit` characters, nothing that acts on a terminal."""
+    flat = " ".join(text[: 8 * limit].split())
+    printable = "".join("\N{REPLACEMENT CHARACTER}" if _acts(character) else character for character in flat)
+    return clip(printable, limit)
+
+
+def clip(text: str, width: int) -> str:
+    """Shorten text to `width` terminal columns, with an ellipsis where something is missing."""
+    if columns(text) <= width:
+        return text
+    kept = 0
+    used = 1
+    for character in text[: 8 * width]:
+        used += _columns_of(character)
+        if used > width:
+            break
+        kept += 1
+    return text[:kept] + "…"
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal the text takes; marks count too, so that they cannot pile up."""
+    return sum(_columns_of(character) for character in text)
+
+
+def describe(step: AnyObservation) -> tuple[str, str]:
+    """Say what a step did and what came of it, each in a few words."""
+    match step:
+        case DnsLookup():
+            return f"lookup of {clean(step.name)} ({step.rtype}) at {clean(step.resolver)}", _lookup_result(step)
+        case TcpConnect():
+            return f"connection to {_endpoint(step.address, step.port)}", problem(step) or "stands"
+        case TlsHandshake():
+            name = f"as {clean(step.name)}" if step.name else "without a name"
+            return f"TLS handshake {name} with {_endpoint(step.address, step.port)}", _tls_result(step)
+        case HttpExchange():
+            host = f" (Host: {clean(step.host)})" if step.purpose and step.host else ""
+            return f"{step.method} {clean(step.url)}{host}", _page_result(step)
+        case Hop():
+            return f"{step.probe} towards {_endpoint(step.address, step.port)}, {step.ttl} hops far", _hop_result(step)
+        case ControlQuery():
+            found = ", ".join(clean(address) for address in step.resolved[:3])
+            return f"the control was asked about {clean(step.url)}", problem(
+                step
+            ) or f"answered: {found or 'no address'}"
+
+
+def problem(step: AnyObservation) -> str:
+    """Say why a step failed; empty when it worked."""
+    if step.failure is None:
+        return ""
+    words = FAILURES.get(step.failure, step.failure.replace("_", " "))
+    if step.failure is Failure.UNKNOWN and step.detail:
+        return f"failed: {clean(step.detail, 100)}"
+    return words
+
+
+def size(count: int) -> str:
+    """Write a number of bytes for people, in decimal units."""
+    if count < 1000:
+        return f"{count} B"
+    if count < 999_950:
+        return f"{count / 1000:.1f} kB"
+    return f"{count / 1_000_000:.1f} MB"
+
+
+def plural(count: int, word: str) -> str:
+    """Write a count with its noun."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def _lookup_result(step: DnsLookup) -> str:
+    if step.failure is not None:
+        return problem(step)
+    given = [answer.data for reply in step.valid_replies[:1] for answer in reply.answers if answer.rtype == step.rtype]
+    shown = ", ".join(clean(data, 60) for data in given[:2]) or "an answer"
+    more = f" and {len(given) - 2} more" if len(given) > 2 else ""
+    others = {reply.answers for reply in step.valid_replies} - {step.valid_replies[0].answers}
+    return shown + more + (f"; then {plural(len(others), 'other answer')}" if others else "")
+
+
+def _tls_result(step: TlsHandshake) -> str:
+    if step.failure is None:
+        return "worked, valid certificate"
+    if step.issuer and step.ended:
+        return f"{problem(step)}, by {clean(step.issuer, 80)}"
+    return problem(step)
+
+
+def _page_result(step: HttpExchange) -> str:
+    if step.status is None:
+        return problem(step) or "no status"
+    if step.redirect is not None:
+        return f"{step.status}, to {clean(step.redirect)}"
+    title = f" “{clean(step.title, 60)}”" if step.title else ""
+    cut = f", {problem(step)}" if step.failure else ""
+    return f"{step.status}, {size(step.body_length)}{title}{cut}"
+
+
+def _hop_result(step: Hop) -> str:
+    if step.failure is not None:
+        return problem(step)
+    return f"{step.answer} at {clean(step.router)}" if step.router else step.answer
+
+
+def _endpoint(address: str, port: int) -> str:
+    return f"[{clean(address)}]:{port}" if ":" in address else f"{clean(address)}:{port}"
+
+
+def _acts(character: str) -> bool:
+    """Whether a character does something other than being seen (controls, formats, surrogates, unassigned)."""
+    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+
+
+def _columns_of(character: str) -> int:
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
