@@ -42,6 +42,13 @@ need() {
     [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
 }
 
+# need_lab: have what the censored country of tests/lab is made of.
+need_lab() {
+    need nginx:nginx-light unbound:unbound dig:bind9-dnsutils ip:iproute2 nft:nftables iptables:iptables \
+        ethtool:ethtool conntrack:conntrack curl:curl openssl:openssl tcpdump:tcpdump traceroute:traceroute \
+        ping:iputils-ping unshare:util-linux ps:procps
+}
+
 # find_python: print the first Python here that is new enough.
 find_python() {
     local python
