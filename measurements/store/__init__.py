@@ -1,0 +1,29 @@
+"""Keeping measurements, and finding them again: SQLite or PostgreSQL by URL.
+
+    with open_store("sqlite:////data/wazi.db") as store:
+        receipt = store.add(measurement, verdict)   # at once; await it, or receipt.result()
+        for entry in store.measurements(outcome=Outcome.BLOCKED, limit=20): ...
+
+Importing this room imports SQLAlchemy: do it inside the commands that need it.
+"""
+
+from measurements.store.errors import NotFound, StoreBroken, StoreError, StoreFull
+from measurements.store.opening import open_store, upgrade
+from measurements.store.records import Entry, Health, Kept, Opinion
+from measurements.store.sql_store import Store
+from measurements.store.writer import Receipt
+
+__all__ = [
+    "Entry",
+    "Health",
+    "Kept",
+    "NotFound",
+    "Opinion",
+    "Receipt",
+    "Store",
+    "StoreBroken",
+    "StoreError",
+    "StoreFull",
+    "open_store",
+    "upgrade",
+]

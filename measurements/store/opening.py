@@ -1,0 +1,217 @@
+"""Opening a store: find it, lock it, look whether it is sound, bring its tables up to date.
+
+A store is named by a URL: `sqlite:///relative/path.db`, `sqlite:////absolute/path.db`, or
+`postgresql://user:password@host/database`. Migrations run by themselves, under the file's lock on SQLite
+and an advisory lock on PostgreSQL, each in one transaction, so that two processes that start at once, or
+a kill in the middle, do no harm. A store made by a newer build is refused and left alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from measurements.store import sqlite_file, tables
+from measurements.store.errors import StoreError, explain
+from measurements.store.sql_store import Store
+
+_LOCK_KEY = 0x57415A49  # PostgreSQL's advisory lock for migrations
+
+log = logging.getLogger(__name__)
+
+
+def open_store(url: str, *, read_only: bool = False) -> Store:
+    """Open the store at `url` for writing (one process a file) or for reading beside a writer.
+
+    For writing, what is missing is made and old tables are upgraded; a damaged SQLite file is set aside,
+    and `Store.notices` says so. Raises StoreError with a sentence for people.
+    """
+    parsed = _parse(url)
+    if parsed.get_backend_name() == "sqlite":
+        path = _path(parsed)
+        return _read_sqlite(path) if read_only else _write_sqlite(path)
+    return _open_postgres(parsed, read_only=read_only)
+
+
+def upgrade(url: str) -> tuple[str | None, str]:
+    """Bring the tables up to date; return the versions before (None: there were no tables) and after."""
+    with open_store(url) as store:
+        return store.upgraded_from, tables.HEAD
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        parsed = None
+    if parsed is None or parsed.get_backend_name() not in ("sqlite", "postgresql", "postgres"):
+        raise StoreError(  # the URL is not repeated: it may hold a password
+            "[store] url (WAZI_STORE__URL) must be sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE"
+        )
+    return parsed
+
+
+def _path(url: URL) -> Path:
+    if not url.database or url.database == ":memory:":
+        raise StoreError("[store] url (WAZI_STORE__URL) names no file: write sqlite:///PATH")
+    return Path(url.database).expanduser().resolve()
+
+
+def _write_sqlite(path: Path) -> Store:
+    lock = sqlite_file.prepare(path)
+    engine: Engine | None = None
+    try:
+        notices = _quarantine(path)
+        engine = _sqlite_engine(f"sqlite:///{path}", writing=True)
+        before = _migrate(engine, str(path))
+        return Store(engine, str(path), path=path, lock=lock, notices=notices, upgraded_from=before)
+    except BaseException as error:
+        if engine is not None:
+            engine.dispose()
+        lock.release()
+        if isinstance(error, SQLAlchemyError | sqlite3.Error | OSError):
+            raise explain(error, str(path)) from error
+        raise
+
+
+def _quarantine(path: Path) -> tuple[str, ...]:
+    damage = sqlite_file.find_damage(path)
+    if damage is None:
+        return ()
+    aside = sqlite_file.set_aside(path)
+    notice = (
+        f"the store {path} is damaged ({damage}). It was set aside as {aside}, nothing was deleted, and a fresh "
+        f"store was started. To save what can be read: sqlite3 '{aside}' .recover"
+    )
+    log.error("%s", notice)
+    return (notice,)
+
+
+def _read_sqlite(path: Path) -> Store:
+    if not path.exists():
+        raise StoreError(f"there is no store at {path} yet: `wazi run` makes one.")
+    try:
+        sqlite_file.refuse_foreign(path)
+    except OSError as error:
+        raise StoreError(f"the store {path} cannot be read: {error.strerror}.") from error
+    engine = _sqlite_engine(f"sqlite:///file:{quote(str(path))}?{_reading_mode(path)}&uri=true", writing=False)
+    return _reading(engine, str(path), path)
+
+
+def _reading_mode(path: Path) -> str:
+    """Choose how to open for reading: beside a writer, or from a folder or medium that cannot be written.
+
+    A reader joins the -wal through the -shm file, which it must be able to write; without a -wal, a file
+    in a folder that cannot be written is read as one that does not change.
+    """
+    if os.access(path.parent, os.W_OK) and os.access(path, os.W_OK):
+        return "mode=rw"
+    wal = path.with_name(path.name + "-wal")
+    return "mode=ro" if wal.exists() and wal.stat().st_size else "mode=ro&immutable=1"
+
+
+def _open_postgres(url: URL, *, read_only: bool) -> Store:
+    url = url.set(drivername="postgresql+psycopg")
+    place = url.render_as_string(hide_password=True)
+    options = ["-c synchronous_commit=on"]
+    if read_only:
+        options.append("-c default_transaction_read_only=on")
+    arguments = {"connect_timeout": 5, "tcp_user_timeout": 20_000, "options": " ".join(options)}
+    try:
+        engine = create_engine(url, connect_args=arguments, pool_pre_ping=True, pool_size=3)
+    except (ImportError, NoSuchModuleError) as error:
+        raise StoreError("a PostgreSQL store needs the psycopg package: pip install 'wazi[postgres]'") from error
+    if read_only:
+        return _reading(engine, place, None)
+    try:
+        return Store(engine, place, upgraded_from=_migrate(engine, place))
+    except SQLAlchemyError as error:
+        engine.dispose()
+        raise explain(error, place) from error
+    except BaseException:
+        engine.dispose()
+        raise
+
+
+def _reading(engine: Engine, place: str, path: Path | None) -> Store:
+    try:
+        with engine.connect() as connection:
+            version = _version(connection)
+        if version != tables.HEAD:
+            _refuse_newer(version, place)
+            raise StoreError(f"the tables of the store {place} are not up to date: run `wazi store upgrade`.")
+        return Store(engine, place, path=path, read_only=True)
+    except SQLAlchemyError as error:
+        engine.dispose()
+        raise explain(error, place) from error
+    except BaseException:
+        engine.dispose()
+        raise
+
+
+def _sqlite_engine(url: str, *, writing: bool) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": sqlite_file.BUSY_TIMEOUT, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _set_up(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # transactions are begun below, so that DDL is inside them too
+        connection.execute("PRAGMA foreign_keys = ON")
+        if writing:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA journal_size_limit = {64 * 1024 * 1024}")
+        else:
+            connection.execute("PRAGMA query_only = ON")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+    return engine
+
+
+def _migrate(engine: Engine, place: str) -> str | None:
+    """Bring the tables to `HEAD`, all or nothing; return the version found."""
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":  # let go of at the end of the transaction, however it ends
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+        before = _version(connection)
+        if before == tables.HEAD:
+            return before
+        _refuse_newer(before, place)
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql(f"PRAGMA application_id = {tables.APPLICATION_ID}")
+        _run_migrations(connection)
+    log.info("the tables of the store %s are now at version %s (before: %s)", place, tables.HEAD, before)
+    return before
+
+
+def _run_migrations(connection: Connection) -> None:
+    from alembic import command  # a tenth of a second, needed once a version
+
+    from measurements.store.migrations import configuration
+
+    config = configuration()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _version(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    row = connection.execute(text("SELECT version_num FROM alembic_version")).first()
+    return None if row is None else str(row[0])
+
+
+def _refuse_newer(version: str | None, place: str) -> None:
+    if version is not None and version > tables.HEAD:
+        raise StoreError(
+            f"the store {place} was made by a newer Wazi (its tables have version {version}, this Wazi knows "
+            f"{tables.HEAD}). Upgrade Wazi; nothing was changed."
+        )

@@ -1,0 +1,94 @@
+"""The statements that write, in the two dialects, each so that doing it again changes nothing.
+
+Only `spent` counts up: after a commit whose answer was lost it may be counted twice, which errs on the
+side of the volunteer's purse.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import cache
+
+from sqlalchemy import Connection, Table, case, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from measurements.store import tables
+from measurements.store.errors import StoreError
+from measurements.store.packing import Row, Rows, unpack
+
+log = logging.getLogger(__name__)
+
+Insert = sqlite.Insert | postgresql.Insert
+
+
+def insert(connection: Connection, changes: Sequence[Rows]) -> None:
+    """Store the rows of several changes, each table in one round trip."""
+    rows = {
+        table: [row for change in changes for row in change.get(table, ())]
+        for table in (tables.body, tables.measurement, tables.verdict, tables.gap, tables.probe, tables.spent)
+    }
+    rows[tables.body] = list({row["sha256"]: row for row in rows[tables.body]}.values())
+    rows[tables.probe] = _highest(rows[tables.probe])
+    dialect = connection.dialect.name
+    if facts := rows.pop(tables.measurement):
+        stored = connection.execute(_insert(tables.measurement, dialect), facts).rowcount
+        if stored != len(facts):
+            foreign = _other_content(connection, facts)
+            rows[tables.verdict] = [row for row in rows[tables.verdict] if row["measurement_id"] not in foreign]
+    for table, some in rows.items():
+        if some:
+            connection.execute(_insert(table, dialect), some)
+
+
+@cache
+def _insert(table: Table, dialect: str) -> Insert:
+    statement: Insert = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    if table is tables.probe:
+        new, old = statement.excluded.last_sequence, tables.probe.c.last_sequence
+        return statement.on_conflict_do_update(
+            index_elements=["probe_id"], set_={"last_sequence": case((new > old, new), else_=old)}
+        )
+    if table is tables.spent:
+        return statement.on_conflict_do_update(
+            index_elements=["probe_id", "day"], set_={"bytes": tables.spent.c.bytes + statement.excluded.bytes}
+        )
+    return statement.on_conflict_do_nothing(index_elements=[column.name for column in table.primary_key])
+
+
+def _highest(rows: Sequence[Row]) -> list[Row]:
+    """Keep the highest sequence number of each probe: one row a batch, and no row twice in a statement."""
+    ordered = sorted(rows, key=lambda row: row["last_sequence"])
+    return list({row["probe_id"]: row for row in ordered}.values())
+
+
+def _other_content(connection: Connection, facts: Sequence[Row]) -> set[bytes]:
+    """Return the ids under which another fact is stored already, and log them. The first one stays."""
+    table = tables.measurement
+    wanted = {row["id"] for row in facts}
+    known = {
+        row.id: row
+        for row in connection.execute(select(table.c.id, table.c.digest, table.c.encoded).where(table.c.id.in_(wanted)))
+    }
+    foreign: set[bytes] = set()
+    for row in facts:
+        first = known.get(row["id"])
+        if first is None or first.digest == row["digest"] or _same(row, first.encoded, first.digest):
+            continue
+        foreign.add(row["id"])
+        log.error(
+            "measurement %s came again with other content (sequence %s of probe %s): the first one stays",
+            row["id"].hex(),
+            row["sequence"],
+            row["probe_id"],
+        )
+    return foreign
+
+
+def _same(row: Row, encoded: bytes, digest: bytes) -> bool:
+    """Compare by value: another version of this program may encode the same fact in other bytes."""
+    name = row["id"].hex()
+    try:
+        return unpack(name, encoded, digest) == unpack(name, row["encoded"], row["digest"])
+    except StoreError:
+        return False

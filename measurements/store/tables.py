@@ -1,0 +1,118 @@
+"""The tables: facts, which are only ever added, and opinions, which are versioned.
+
+`measurement` holds one row a fact: the columns that lists and filters need, and the whole measurement,
+encoded and compressed, without page bodies. `body` holds each page once, under the SHA-256 of the copy
+that is kept, whichever measurements saw it. `verdict` holds an opinion per measurement and version of
+the rules, so that judging again destroys nothing. The same definitions serve SQLite and PostgreSQL.
+
+Times are UTC seconds since the epoch. Ids and digests are raw bytes: half the size of hexadecimal, and
+compared byte by byte on both databases, which the search by prefix relies on.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+)
+
+HEAD = "0001"
+"""The newest migration that this build knows; `migrations/versions/` ends with it."""
+
+APPLICATION_ID = 0x57415A49  # "WAZI" in SQLite's file header: tells our files from other people's
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+measurement = Table(
+    "measurement",
+    metadata,
+    Column("id", LargeBinary, nullable=False),
+    Column("probe_id", Text, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("nettest", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("category", Text, nullable=False),
+    Column("country", Text),
+    Column("asn", BigInteger),
+    Column("started", Double, nullable=False),
+    Column("runtime", Double, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("full_body", Boolean, nullable=False),  # a page was read to its end or to the full cap
+    Column("digest", LargeBinary, nullable=False),  # SHA-256 of the encoded measurement, before compression
+    Column("encoded", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("id"),
+)
+Index(None, measurement.c.started, measurement.c.id)
+Index(None, measurement.c.url, measurement.c.started)
+Index(None, measurement.c.host, measurement.c.started)
+
+body = Table(
+    "body",
+    metadata,
+    Column("sha256", LargeBinary, nullable=False),  # of the stored copy, decompressed
+    Column("stored_at", Double, nullable=False),
+    Column("copy", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("sha256"),
+)
+
+verdict = Table(
+    "verdict",
+    metadata,
+    Column("measurement_id", LargeBinary, ForeignKey("measurement.id"), nullable=False),
+    Column("rules_version", BigInteger, nullable=False),
+    Column("judged_at", Double, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("mechanism", Text),
+    Column("trigger", Text),
+    Column("where", Text),
+    Column("pattern", Text),
+    Column("confidence", Text),
+    Column("reason", Text),
+    Column("summary", Text, nullable=False),
+    Column("findings", Text, nullable=False),  # JSON; not JSONB, which refuses the NUL a page may contain
+    PrimaryKeyConstraint("measurement_id", "rules_version"),
+)
+
+gap = Table(
+    "gap",
+    metadata,
+    Column("probe_id", Text, nullable=False),
+    Column("since", Double, nullable=False),
+    Column("until", Double, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    PrimaryKeyConstraint("probe_id", "since", "why"),
+)
+
+probe = Table(
+    "probe",
+    metadata,
+    Column("probe_id", Text, nullable=False),
+    Column("last_sequence", BigInteger, nullable=False),
+    PrimaryKeyConstraint("probe_id"),
+)
+
+spent = Table(
+    "spent",
+    metadata,
+    Column("probe_id", Text, nullable=False),
+    Column("day", Text, nullable=False),  # UTC, as 2026-11-23
+    Column("bytes", BigInteger, nullable=False),
+    PrimaryKeyConstraint("probe_id", "day"),
+)
