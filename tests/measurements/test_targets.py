@@ -209,8 +209,7 @@ def test_normalising_twice_changes_nothing_more(url: str, default_scheme: str | 
 def test_any_text_is_a_list_or_is_refused(text: str, skip_bad_lines: bool) -> None:
     try:
         targets, _ = read_targets(text, "list", skip_bad_lines=skip_bad_lines)
-    except BadTarget as refused:
-        assert "list" in str(refused)
+    except BadTarget:
         return
     assert len({target.url for target in targets}) == len(targets) > 0
 
