@@ -13,9 +13,9 @@ FROM ${BASE} AS build
 RUN --mount=type=secret,id=apt --mount=type=secret,id=ca \
     set -eu; \
     if [ -f /run/secrets/apt ]; then export APT_CONFIG=/run/secrets/apt; fi; \
-    if ! python3 -c 'import ensurepip, venv'; then \
+    if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then \
         apt-get update -qq; \
-        apt-get install -y -qq --no-install-recommends python3 python3-venv; \
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 python3-venv; \
     fi
 
 WORKDIR /build
@@ -46,7 +46,7 @@ RUN --mount=type=secret,id=apt --mount=type=secret,id=ca \
     packages="ca-certificates tini"; \
     command -v python3 >/dev/null || packages="$packages python3"; \
     apt-get update -qq; \
-    apt-get install -y -qq --no-install-recommends $packages; \
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages; \
     rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/log/*; \
     install -d -o 10001 -g 10001 -m 0700 /data
 

@@ -133,7 +133,7 @@ def check_powers(image: Image, work: Path) -> str:
 
 def check_writes(image: Image, work: Path) -> str:
     places = ["/", "/etc", "/opt/wazi", "/usr/local", "/var/tmp", "/var/lib", "/home", "/run"]
-    script = 'for place; do if : >"$place/x"; then echo "$place"; fi; done'
+    script = 'for place; do if touch "$place/x"; then echo "$place"; fi; done'
     done = image.run(["sh", "-c", script, "sh", *places, "/data", "/tmp"], work)
     expect(done.stdout.split() == ["/data", "/tmp"], f"it can write to: {done.stdout.split()}")
     return "writes to /data and /tmp only"
@@ -185,7 +185,9 @@ def check_life(image: Image, work: Path) -> str:
             *image.become(image.health),
         ]
         began = time.monotonic()
-        while subprocess.run(inside, stdin=subprocess.DEVNULL, capture_output=True, timeout=30).returncode:
+        while subprocess.run(
+            [*enter, *image.become(image.health)], stdin=subprocess.DEVNULL, capture_output=True, timeout=30
+        ).returncode:
             expect(outer.poll() is None, f"it ended by itself:\n{tail(log)}")
             expect(time.monotonic() - began < HEALTHY_WITHIN, f"it never became healthy:\n{tail(log)}")
             time.sleep(0.5)
