@@ -171,26 +171,9 @@ def only_child(process: subprocess.Popen[bytes]) -> int:
 
 
 def check_life(image: Image, work: Path) -> str:
-    before = image.run(image.health, work)
-    expect(before.returncode != 0, "the health check passes although nothing runs")
+    expect(image.run(image.health, work).returncode != 0, "the health check passes although nothing runs")
     with running(image, work) as (outer, init, log):
-        inside = [
-            "nsenter",
-            f"--target={init}",
-            "--mount",
-            "--pid",
-            "--net",
-            "--root",
-            "--",
-            *image.become(image.health),
-        ]
-        began = time.monotonic()
-        while subprocess.run(
-            [*enter, *image.become(image.health)], stdin=subprocess.DEVNULL, capture_output=True, timeout=30
-        ).returncode:
-            expect(outer.poll() is None, f"it ended by itself:\n{tail(log)}")
-            expect(time.monotonic() - began < HEALTHY_WITHIN, f"it never became healthy:\n{tail(log)}")
-            time.sleep(0.5)
+        healthy_after = wait_until_healthy(image, outer, init, log)
         subprocess.run(["kill", "-s", "TERM", str(init)], check=True)
         began = time.monotonic()
         try:
@@ -198,7 +181,23 @@ def check_life(image: Image, work: Path) -> str:
         except subprocess.TimeoutExpired:
             raise Wrong(f"{STOP_WITHIN:.0f} s after SIGTERM it still runs:\n{tail(log)}") from None
         expect(code == 0, f"it ended with {code} after SIGTERM:\n{tail(log)}")
-        return f"becomes healthy, ends {time.monotonic() - began:.1f} s after SIGTERM"
+        return f"healthy after {healthy_after:.1f} s, ended {time.monotonic() - began:.1f} s after SIGTERM"
+
+
+def wait_until_healthy(image: Image, outer: subprocess.Popen[bytes], init: int, log: Path) -> float:
+    """Ask the health check inside the container until it passes; return how long that took."""
+    into = ["nsenter", f"--target={init}", "--mount", "--pid", "--net", "--root", "--"]
+    command = [*into, *image.become(image.health)]
+    began = time.monotonic()
+    while True:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+        took = time.monotonic() - began
+        if done.returncode == 0:
+            return took
+        said = f"{tail(log)}\nhealth check: {done.stdout}{done.stderr}"
+        expect(outer.poll() is None, f"it ended by itself:\n{said}")
+        expect(took < HEALTHY_WITHIN, f"it never became healthy:\n{said}")
+        time.sleep(0.5)
 
 
 def tail(log: Path) -> str:
