@@ -24,7 +24,7 @@ from measurements.model import (
     Verdict,
     View,
 )
-from probe.wording import OUTCOMES, PURPOSES, VIEWS, clean, clip, columns, describe, plural, problem, size
+from probe.wording import OUTCOMES, VIEWS, clean, clip, columns, describe, plural, problem, purpose, size
 
 WIDTH = 80
 HEIGHT = 24
@@ -60,7 +60,7 @@ def screen(measurement: Measurement, verdict: Verdict, *, colour: bool = False) 
 def short(measurement: Measurement, verdict: Verdict, *, colour: bool = False) -> str:
     """Write one line about a verdict: time (UTC), outcome, mechanism, target."""
     time = datetime.fromtimestamp(measurement.started, UTC).strftime("%H:%M:%S")
-    what = verdict.mechanism or verdict.reason or ""
+    what = verdict.mechanism or clean(verdict.reason or "", 16)
     line = f"{time}  {verdict.outcome:12} {what:16} {verdict.confidence or '':9} "
     url = clip(clean(measurement.target.url), max(20, WIDTH - columns(line)))
     return line.replace(verdict.outcome, _paint(verdict.outcome, verdict.outcome, colour), 1) + url
@@ -140,8 +140,8 @@ def _happened(steps: Sequence[AnyObservation]) -> list[str]:
 
 
 def _says_little(step: AnyObservation) -> bool:
-    """Whether a step is left off the screen: an empty AAAA or HTTPS lookup is what most names give."""
-    return isinstance(step, DnsLookup) and step.rtype != "A" and not step.addresses
+    """Whether a step is left out: an empty AAAA or HTTPS lookup is ordinary, the control is told of elsewhere."""
+    return isinstance(step, ControlQuery) or (isinstance(step, DnsLookup) and step.rtype != "A" and not step.addresses)
 
 
 def _compared(steps: Sequence[AnyObservation]) -> list[str]:
@@ -149,7 +149,7 @@ def _compared(steps: Sequence[AnyObservation]) -> list[str]:
     tallies: dict[str, Counter[str]] = {}
     for step in sorted(steps, key=_order):
         if step.purpose is not None and not _is_path(step, steps):
-            tallies.setdefault(PURPOSES[step.purpose], Counter())[problem(step) or "worked"] += 1
+            tallies.setdefault(purpose(step.purpose), Counter())[problem(step) or "worked"] += 1
     lines += [f"{what}: {_tally(results)}" for what, results in tallies.items()]
     return lines or ["nothing: it was not needed, or nothing to compare with is configured"]
 
@@ -186,7 +186,7 @@ def _tally(results: Counter[str]) -> str:
     total = results.total()
     if total == 1:
         return next(iter(results))
-    return "; ".join(f"{count} of {total} {what}" for what, count in results.most_common(3))
+    return "; ".join(f"{what} ({count} of {total})" for what, count in results.most_common(3))
 
 
 def _how_sure(verdict: Verdict) -> str:
@@ -213,7 +213,7 @@ def _rests_on(verdict: Verdict) -> str:
 
 def _step_line(step: AnyObservation, cited: bool) -> str:
     what, result = describe(step)
-    eyes = PURPOSES[step.purpose] if step.purpose else VIEWS[step.view]
+    eyes = purpose(step.purpose) if step.purpose else VIEWS[step.view]
     return (
         f"{'*' if cited else ' '}{step.id:4} {step.started:+8.3f} s {step.elapsed:7.3f} s  "
         f"{f'[{eyes}] ' if eyes else ''}{what}: {result}" + (f" (after {step.cause})" if step.cause is not None else "")

@@ -107,25 +107,14 @@ def columns(text: str) -> int:
 
 
 def describe(step: AnyObservation) -> tuple[str, str]:
-    """Say what a step did and what came of it, each in a few words."""
-    match step:
-        case DnsLookup():
-            return f"lookup of {clean(step.name)} ({step.rtype}) at {clean(step.resolver)}", _lookup_result(step)
-        case TcpConnect():
-            return f"connection to {_endpoint(step.address, step.port)}", problem(step) or "stands"
-        case TlsHandshake():
-            name = f"as {clean(step.name)}" if step.name else "without a name"
-            return f"TLS handshake {name} with {_endpoint(step.address, step.port)}", _tls_result(step)
-        case HttpExchange():
-            host = f" (Host: {clean(step.host)})" if step.purpose and step.host else ""
-            return f"{step.method} {clean(step.url)}{host}", _page_result(step)
-        case Hop():
-            return f"{step.probe} towards {_endpoint(step.address, step.port)}, {step.ttl} hops far", _hop_result(step)
-        case ControlQuery():
-            found = ", ".join(clean(address) for address in step.resolved[:3])
-            return f"the control was asked about {clean(step.url)}", problem(
-                step
-            ) or f"answered: {found or 'no address'}"
+    """Say what a step did and what came of it, each in a few words that are fit to print."""
+    what, result = _describe(step)
+    return clean(what), clean(result)
+
+
+def purpose(purpose: Purpose) -> str:
+    """Say what a follow-up step is for."""
+    return PURPOSES.get(purpose, purpose.replace("_", " "))
 
 
 def problem(step: AnyObservation) -> str:
@@ -150,6 +139,27 @@ def size(count: int) -> str:
 def plural(count: int, word: str) -> str:
     """Write a count with its noun."""
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def _describe(step: AnyObservation) -> tuple[str, str]:
+    match step:
+        case DnsLookup():
+            return f"lookup of {clean(step.name)} ({step.rtype}) at {clean(step.resolver)}", _lookup_result(step)
+        case TcpConnect():
+            return f"connection to {_endpoint(step.address, step.port)}", problem(step) or "stands"
+        case TlsHandshake():
+            name = f"as {clean(step.name)}" if step.name else "without a name"
+            return f"TLS handshake {name} with {_endpoint(step.address, step.port)}", _tls_result(step)
+        case HttpExchange():
+            host = f" (Host: {clean(step.host)})" if step.purpose and step.host else ""
+            return f"{step.method} {clean(step.url)}{host}", _page_result(step)
+        case Hop():
+            return f"{step.probe} towards {_endpoint(step.address, step.port)}, {step.ttl} hops far", _hop_result(step)
+        case ControlQuery():
+            found = ", ".join(clean(address) for address in step.resolved[:3])
+            return f"the control was asked about {clean(step.url)}", problem(
+                step
+            ) or f"answered: {found or 'no address'}"
 
 
 def _lookup_result(step: DnsLookup) -> str:

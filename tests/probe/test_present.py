@@ -1,0 +1,239 @@
+import unicodedata
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from measurements.model import (
+    AnyObservation,
+    Confidence,
+    ControlQuery,
+    DnsAnswer,
+    DnsLookup,
+    DnsReply,
+    Failure,
+    Finding,
+    Hop,
+    HttpExchange,
+    Measurement,
+    Mechanism,
+    Outcome,
+    Pattern,
+    Preconditions,
+    Purpose,
+    Target,
+    TcpConnect,
+    TlsHandshake,
+    Vantage,
+    Verdict,
+    View,
+)
+from probe.present import HEIGHT, WIDTH, screen, short, timeline
+from probe.wording import clean, clip, columns, describe, size
+
+URL = "https://site.example/"
+ADDRESS = "198.51.100.7"
+
+
+def lookup(number: int, address: str = ADDRESS, **changes: object) -> DnsLookup:
+    answer = DnsAnswer(name="site.example", rtype="A", data=address, ttl=60)
+    reply = DnsReply(arrival=0.1, source="10.0.0.53", rcode="NOERROR", answers=(answer,))
+    made = DnsLookup(
+        id=number, resolver="10.0.0.53:53", protocol="udp", name="site.example", rtype="A", replies=(reply,)
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+RESET: tuple[AnyObservation, ...] = (
+    lookup(1),
+    lookup(2, view=View.TRUSTED, resolver="https://192.0.2.53/dns-query"),
+    lookup(3, view=View.TRUSTED, resolver="https://192.0.2.54/dns-query"),
+    TcpConnect(id=4, cause=1, started=0.1, address=ADDRESS, port=443),
+    TlsHandshake(
+        id=5, cause=4, started=0.2, address=ADDRESS, port=443, name="site.example", failure=Failure.CONNECTION_RESET
+    ),
+    ControlQuery(id=6, url=URL, resolved=(ADDRESS,)),
+    HttpExchange(id=7, cause=6, view=View.CONTROL, url=URL, status=200, title="The Site", body_length=12_345),
+    *(
+        step
+        for number in range(3)
+        for step in (
+            TcpConnect(
+                id=10 + 4 * number,
+                view=View.FOLLOW_UP,
+                purpose=Purpose.TARGET_AT_WITNESS,
+                address="203.0.113.9",
+                port=443,
+            ),
+            TlsHandshake(
+                id=11 + 4 * number,
+                cause=10 + 4 * number,
+                view=View.FOLLOW_UP,
+                purpose=Purpose.TARGET_AT_WITNESS,
+                address="203.0.113.9",
+                port=443,
+                name="site.example",
+                failure=Failure.CONNECTION_RESET,
+            ),
+            TlsHandshake(
+                id=12 + 4 * number,
+                view=View.FOLLOW_UP,
+                purpose=Purpose.HARMLESS_AT_WITNESS,
+                address="203.0.113.9",
+                port=443,
+                name="kind.example",
+            ),
+        )
+    ),
+)
+
+MEASUREMENT = Measurement(
+    id="ab" * 16,
+    sequence=1,
+    nettest="web",
+    target=Target(url=URL, scheme="https", host="site.example", port=443),
+    vantage=Vantage(probe_id="p1", country="KE", asn=64500, resolver="10.0.0.53:53"),
+    started=1_795_000_000.0,
+    observations=RESET,
+)
+VERDICT = Verdict(
+    outcome=Outcome.BLOCKED,
+    mechanism=Mechanism.TLS_RESET,
+    confidence=Confidence.CONFIRMED,
+    summary="Every connection that names the site is reset, also at a server that has nothing to do with it.",
+    findings=(
+        Finding(rule="tls.name_reset", outcome=Outcome.BLOCKED, evidence=(5, 11, 12), summary="It is reset by name."),
+    ),
+    rules_version=2,
+)
+
+
+def fits(text: str) -> bool:
+    lines = text.split("\n")
+    return len(lines) <= HEIGHT and all(columns(line) <= WIDTH for line in lines)
+
+
+def test_a_block_is_told_whole_on_one_screen() -> None:
+    text = screen(MEASUREMENT, VERDICT)
+    assert fits(text)
+    assert text.startswith("BLOCKED by tls.reset  https://site.example/")
+    for expected in (
+        "AS64500 in KE, resolver 10.0.0.53:53",
+        "lookup of site.example (A) at 10.0.0.53:53: 198.51.100.7",
+        "connection to 198.51.100.7:443: stands",
+        "connection reset",
+        "trusted resolvers: 198.51.100.7 (2 of 2)",
+        "the control saw: 200, 12.3 kB “The Site”",
+        "its name at an unrelated server: connection reset (3 of 3)",
+        "a harmless name there: worked (3 of 3)",
+        "Every connection that names the site is reset",
+        "Confirmed",
+        "Rule tls.name_reset, steps 5, 11, 12.",
+    ):
+        assert expected in text
+
+
+def test_colour_is_only_there_when_asked_for() -> None:
+    plain, coloured = screen(MEASUREMENT, VERDICT), screen(MEASUREMENT, VERDICT, colour=True)
+    assert "\x1b" not in plain
+    assert coloured.replace("\x1b[1;31m", "").replace("\x1b[0m", "") == plain
+    assert coloured != plain
+    assert "\x1b[1;31mblocked\x1b[0m" in short(MEASUREMENT, VERDICT, colour=True)
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_every_outcome_says_how_sure_it_is(outcome: Outcome) -> None:
+    text = screen(MEASUREMENT, Verdict(outcome=outcome, reason="no_control", pattern=Pattern.PARTIAL))
+    assert fits(text)
+    assert "Reason: no_control." in " ".join(text.split())
+    assert "No rule had anything to say." in text
+
+
+def test_a_measurement_of_nothing_can_be_shown() -> None:
+    nothing = msgspec.structs.replace(MEASUREMENT, observations=(), vantage=Vantage(probe_id="p"))
+    text = screen(nothing, Verdict(outcome=Outcome.INVALID))
+    assert "nothing was measured" in text
+    assert "an unknown network in an unknown country" in text
+    assert timeline(nothing, Verdict(outcome=Outcome.INVALID)).endswith("none")
+
+
+def test_failures_are_kept_on_the_screen_when_there_are_many_steps() -> None:
+    many = tuple(TcpConnect(id=n, address=f"198.51.100.{n}", port=443) for n in range(1, 30))
+    dead = TcpConnect(id=90, started=9.0, address="198.51.100.200", port=443, failure=Failure.TIMEOUT)
+    text = screen(msgspec.structs.replace(MEASUREMENT, observations=(*many, dead)), VERDICT)
+    assert fits(text)
+    assert "198.51.100.200:443: no answer in time" in text
+    assert "24 more steps" in text
+
+
+def test_a_timeline_leaves_no_step_out_and_marks_the_evidence() -> None:
+    limited = msgspec.structs.replace(
+        MEASUREMENT, limits=("redirects",), preconditions=Preconditions(reason="offline", detail="No way out.")
+    )
+    text = timeline(limited, VERDICT)
+    lines = text.split("\n")
+    for step in RESET:
+        (line,) = [line for line in lines if line[1:5].strip() == str(step.id)]
+        assert line.startswith("*") == (step.id in (5, 11, 12))
+    assert "tls.name_reset: blocked, resting on steps 5, 11, 12" in text
+    assert "It is reset by name." in text
+    assert "limits      reached: redirects" in text
+    assert "No way out." in text
+    assert "(after 4)" in text
+
+
+EVIL = st.text(st.characters() | st.sampled_from("\x1b\x9b\r\n\t\x00\x07\u202e\u2066\u200d\ufeff\ud800語\u0301"))
+
+
+@given(EVIL, EVIL)
+def test_hostile_text_never_acts_on_a_terminal(title: str, error: str) -> None:
+    page = HttpExchange(id=1, url=URL, status=200, title=title, headers=(("server", title),), redirect=None)
+    cut = HttpExchange(id=2, url=f"http://{title}/", status=302, redirect=title, method=title)
+    odd = TcpConnect(id=3, address=title, port=1, failure=Failure.UNKNOWN, detail=error)
+    tls = TlsHandshake(id=4, address=ADDRESS, port=443, name=title, issuer=error, failure=Failure.SSL_UNKNOWN_AUTHORITY)
+    text = lookup(5, title, name=error, resolver=title)
+    hop = Hop(id=6, address=title, port=443, probe="syn", ttl=3, router=error, answer="expired")
+    query = ControlQuery(id=7, url=title, resolved=(error,))
+    verdict = msgspec.structs.replace(
+        VERDICT, summary=error, reason=title, findings=(Finding(rule=title, outcome=Outcome.DOWN, summary=error),)
+    )
+    target = Target(url=f"https://{error}/", scheme="https", host=error, port=443)
+    measurement = msgspec.structs.replace(
+        MEASUREMENT,
+        target=target,
+        nettest=title,
+        limits=(title,),
+        vantage=Vantage(probe_id=title, country=title, resolver=error),
+        preconditions=Preconditions(reason=title, detail=error),
+        observations=(page, cut, odd, tls, text, hop, query),
+    )
+    assert fits(screen(measurement, verdict))
+    for shown in (screen(measurement, verdict), timeline(measurement, verdict), short(measurement, verdict)):
+        assert all(unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") for c in shown.replace("\n", ""))
+
+
+def test_wide_letters_are_counted_as_two_columns() -> None:
+    assert columns("語学") == 4
+    assert clip("語学語学", 5) == "語学…"
+    assert clip("語学", 4) == "語学"
+    assert clean("a\n b\x1b[31m") == "a b\N{REPLACEMENT CHARACTER}[31m"
+
+
+def test_sizes() -> None:
+    assert [size(n) for n in (0, 999, 1000, 999_949, 999_950)] == ["0 B", "999 B", "1.0 kB", "999.9 kB", "1.0 MB"]
+
+
+def test_steps_in_plain_words() -> None:
+    forged = lookup(1)
+    true = DnsReply(
+        arrival=0.2, source="x", answers=(DnsAnswer(name="site.example", rtype="A", data="192.0.2.1", ttl=1),)
+    )
+    both = msgspec.structs.replace(forged, replies=(*forged.replies, true))
+    assert describe(both)[1] == "198.51.100.7; then 1 other answer"
+    assert describe(lookup(1, failure=Failure.DNS_NXDOMAIN))[1] == "“no such name”"
+    page = HttpExchange(id=1, url=URL, status=301, redirect="https://www.site.example/")
+    assert describe(page)[1] == "301, to https://www.site.example/"
+    assert describe(HttpExchange(id=1, url=URL, failure=Failure.EOF))[1] == "connection closed without an answer"
+    assert describe(TcpConnect(id=1, address="2001:db8::1", port=443))[0] == "connection to [2001:db8::1]:443"
+    assert describe(Hop(id=1, address=ADDRESS, port=443, probe="syn", ttl=4))[1] == "silence"
