@@ -1,0 +1,81 @@
+"""Durations, sizes and times of day as people write them: "90s", "50 MB", "08:00-22:00".
+
+A bare number is seconds or bytes. MB is a million bytes and MiB 1,048,576, as disks and data plans
+have it. A parser raises `ValueError` whose message ends the sentence "… : write …".
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from probe.campaign import Window
+
+DAY = 86_400.0
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": DAY}
+_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_FOLDED_BYTES = {unit.lower(): scale for unit, scale in _BYTES.items()}
+_PART = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", re.ASCII)
+_TIME = re.compile(r"([0-9]{1,2}):([0-9]{2})", re.ASCII)
+
+
+def duration(value: object) -> float:
+    """Read seconds from a number or from text such as "90s", "1h30m" or "500ms"."""
+    wanted = ValueError('write a duration such as "30s", "5m", "1h" or "500ms"')
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    if not isinstance(value, str) or not value.strip() or len(value) > 40:
+        raise wanted
+    seconds, position = 0.0, 0
+    while position < len(value):
+        part = _PART.match(value, position)
+        if part is None or (not part[2] and part.end() - part.start() != len(value)):
+            raise wanted
+        scale = _SECONDS.get(part[2].lower() or "s")
+        if scale is None:
+            raise wanted
+        seconds, position = seconds + float(part[1]) * scale, part.end()
+    return seconds
+
+
+def size(value: object) -> int:
+    """Read bytes from a whole number or from text such as "50 MB" or "512 KiB"."""
+    wanted = ValueError('write a size such as "50 MB" or "512 KiB"')
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    part = _PART.fullmatch(value) if isinstance(value, str) and len(value) <= 40 else None
+    scale = _FOLDED_BYTES.get(part[2].lower() or "b") if part else None
+    if part is None or scale is None:
+        raise wanted
+    return round(float(part[1]) * scale)
+
+
+def time_window(value: object) -> Window:
+    """Read a stretch of every day in UTC from text such as "08:00-22:00"."""
+    wanted = ValueError('write two times of day in UTC such as "08:00-22:00"')
+    if not isinstance(value, str):
+        raise wanted
+    times = [_TIME.fullmatch(part.strip()) for part in value.split("-")]
+    seconds = [int(time[1]) * 3600 + int(time[2]) * 60 for time in times if time and int(time[2]) < 60]
+    if len(seconds) != 2 or len(times) != 2 or max(seconds) > DAY:
+        raise wanted
+    start, end = seconds[0] % DAY, seconds[1]
+    if start == end % DAY:
+        raise ValueError("write two different times of day, or leave the window out to measure all day")
+    return Window(start, end)
+
+
+def show_duration(seconds: float) -> str:
+    """Write a duration in the largest unit that keeps it whole."""
+    for unit, scale in (("h", 3600), ("m", 60), ("s", 1)):
+        if seconds >= scale and seconds % scale == 0:
+            return f"{seconds / scale:.0f}{unit}"
+    return f"{seconds * 1000:g}ms" if seconds else "0s"
+
+
+def show_size(count: int) -> str:
+    """Write a size in the largest unit that keeps it whole."""
+    for unit in ("GiB", "GB", "MiB", "MB", "KiB", "kB"):
+        if count and count % _BYTES[unit] == 0:
+            return f"{count // _BYTES[unit]} {unit}"
+    return f"{count} B"
