@@ -1,0 +1,1 @@
+"""The second opinion: asking a control about a site (`client`), and being one (`server`)."""

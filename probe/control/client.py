@@ -1,0 +1,210 @@
+"""Asking for the second opinion.
+
+Controls are asked in the order in which they are configured: the first, and when there are more the
+second beside it; the next one when one fails, or is silent for so long that it will hardly answer.
+With two answers, that of the control which stands first is used as far as the other does not contradict
+it: an endpoint that only one of them could reach is left out, and when they differ on whether the name
+has addresses or the site answers, there is no control. One answer alone is used, and the report says
+so. A control that fails is no evidence about the site.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+
+from measurements.model import AnyObservation, Failure
+from probe.control.agreement import differ, without_contradictions
+from probe.control.protocol import HEADERS, Malformed, Question, read_answer
+from probe.control.reading import Account, account
+
+MAX_ANSWER = 256 * 1024
+CONNECT_SECONDS = 8.0
+PATIENCE = 5.0
+"""Seconds that a second control may take longer than the first took, once that has answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlReport:
+    """What the controls said, or the failure for which there is no control, with words in `detail`.
+
+    `url` names the control that `steps` are from. They have id 0 and no cause: who records them gives
+    both. `dns_failure` is why the control's own lookup gave no address. `client_address` is where it saw
+    us come from, and serves redaction only.
+    """
+
+    url: str
+    failure: Failure | None
+    detail: str = ""
+    resolved: tuple[str, ...] = ()
+    dns_failure: Failure | None = None
+    ip_asns: tuple[tuple[str, int], ...] = ()
+    client_address: str | None = None
+    steps: tuple[AnyObservation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a control gave no answer."""
+
+    label: str
+    failure: Failure
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.label}: {self.detail or self.failure}"
+
+
+class ControlClient:
+    """Asks the controls at `urls` over an `http_client` that the caller owns and configures.
+
+    `headers` are those with which a control is to fetch the page (Accept, Accept-Language, User-Agent).
+    """
+
+    def __init__(
+        self, urls: Sequence[str], http_client: httpx.AsyncClient, *, headers: Mapping[str, str] | None = None
+    ) -> None:
+        self.urls = tuple(dict.fromkeys(urls))
+        self._http = http_client
+        self._headers = {name: [value] for name, value in (headers or {}).items() if name.title() in HEADERS}
+
+    async def ask(self, url: str, endpoints: Sequence[str], timeout: float) -> ControlReport:
+        """Ask about `url` and `endpoints` ("ip:port") within `timeout` seconds; raises nothing of the network's."""
+        question = msgspec.json.encode(Question(url, self._headers, list(endpoints)))
+        accounts, troubles = await self._collect(url, endpoints, question, timeout)
+        if not accounts:
+            words = "; ".join(map(str, troubles)) or "no control is configured"
+            return ControlReport(troubles[0].label if troubles else "", _first_failure(troubles), words)
+        first, second = accounts[0], accounts[1] if len(accounts) > 1 else None
+        if second is None:
+            others = "; ".join(map(str, troubles))
+            return _report(first, f"only {first.label} answered; {others}" if len(self.urls) > 1 else "")
+        if (about := differ(first, second)) is not None:
+            words = f"controls disagree: {first.label} and {second.label} on {about}"
+            return ControlReport(first.label, Failure.UNKNOWN, words)
+        return _report(without_contradictions(first, second), f"{second.label} agrees")
+
+    async def _collect(
+        self, url: str, endpoints: Sequence[str], question: bytes, timeout: float
+    ) -> tuple[list[Account], list[Trouble]]:
+        """Ask until two have answered, in the order of the configuration, and why the others did not."""
+        now = asyncio.get_running_loop().time
+        began = now()
+        deadline, overdue = began + timeout, began + timeout / 2
+        waiting = list(self.urls)
+        running: dict[asyncio.Task[Account | Trouble], str] = {}
+        ended: dict[str, Account | Trouble] = {}
+        lagging = 0
+        try:
+            while sum(isinstance(e, Account) for e in ended.values()) < 2:
+                answered = sum(isinstance(e, Account) for e in ended.values())
+                while waiting and len(running) < 2 - answered + lagging:
+                    control = waiting.pop(0)
+                    running[asyncio.create_task(self._ask_one(control, url, endpoints, question, timeout))] = control
+                left = min(deadline, overdue) - now()
+                if not running or deadline <= now():
+                    break
+                done, _ = await asyncio.wait(running, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    ended[running.pop(task)] = task.result()
+                    if isinstance(task.result(), Account):
+                        deadline = min(deadline, now() + (now() - began) + PATIENCE)
+                if overdue <= now():
+                    lagging, overdue = len(running), deadline
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+        for control in running.values():
+            ended[control] = Trouble(label(control), Failure.TIMEOUT, "did not answer in time")
+        results = [ended[control] for control in self.urls if control in ended]
+        return [r for r in results if isinstance(r, Account)], [r for r in results if isinstance(r, Trouble)]
+
+    async def _ask_one(
+        self, control: str, url: str, endpoints: Sequence[str], question: bytes, timeout: float
+    ) -> Account | Trouble:
+        named = label(control)
+        try:
+            async with asyncio.timeout(timeout):
+                answer = read_answer(await self._post(control, question, timeout))
+            said = account(answer, url, endpoints, named)
+        except Malformed as error:
+            return Trouble(named, Failure.HTTP_INVALID_RESPONSE, f"is no control: {error}")
+        except _Declined as error:
+            return Trouble(named, Failure.HTTP_REQUEST_FAILED, str(error))
+        except Exception as error:  # whatever a hostile server can provoke in an HTTP library
+            return Trouble(named, *_failure_of(error))
+        if not said.steps:
+            return Trouble(named, Failure.HTTP_INVALID_RESPONSE, "says nothing about the site")
+        return said
+
+    async def _post(self, control: str, question: bytes, timeout: float) -> bytes:
+        async with self._http.stream(
+            "POST",
+            control,
+            content=question,
+            headers={"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"},
+            timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS)),
+            follow_redirects=False,
+        ) as response:
+            if response.status_code != 200:
+                raise _Declined(f"answered {response.status_code} {await _few_words(response)}".strip())
+            if response.headers.get("content-encoding", "identity").lower() != "identity":
+                raise Malformed("the answer is compressed, which was not asked for")
+            data = bytearray()
+            async for chunk in response.aiter_raw():
+                data += chunk
+                if len(data) > MAX_ANSWER:
+                    raise Malformed(f"the answer is longer than {MAX_ANSWER} bytes")
+            return bytes(data)
+
+
+class _Declined(Exception):
+    """A control answered with another status than 200."""
+
+
+async def _few_words(response: httpx.Response) -> str:
+    """The start of a plain text, where a control says in a sentence why it declines."""
+    if not response.headers.get("content-type", "").startswith("text/plain"):
+        return ""
+    async for chunk in response.aiter_raw(chunk_size=200):
+        return "".join(c for c in chunk.decode("utf-8", "replace") if c.isprintable())
+    return ""
+
+
+def _failure_of(error: Exception) -> tuple[Failure, str]:
+    from probe.wire.failures import failure_of  # here, for the wire is built with a client
+
+    failure, detail = failure_of(error)
+    cause: BaseException | None = error
+    while failure is Failure.UNKNOWN and (cause := cause.__cause__ if cause else None) is not None:
+        failure = failure_of(cause)[0]
+    return failure, detail or f"did not answer: {failure}"
+
+
+def label(control: str) -> str:
+    """Name a control in records: its URL without user name, password and query."""
+    parts = urlsplit(control)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+def _report(said: Account, detail: str) -> ControlReport:
+    return ControlReport(
+        url=said.label,
+        failure=None,
+        detail=detail,
+        resolved=said.resolved,
+        dns_failure=said.dns_failure,
+        ip_asns=said.ip_asns,
+        client_address=said.client_address,
+        steps=said.steps,
+    )
+
+
+def _first_failure(troubles: Sequence[Trouble]) -> Failure:
+    return troubles[0].failure if troubles else Failure.UNKNOWN
