@@ -82,6 +82,7 @@ class View(StrEnum):
 class Purpose(StrEnum):
     """What a follow-up step is for. `H` is a harmless name as long as the target's name `T`."""
 
+    WITNESS = "witness"  # finding a witness's address
     TARGET_AT_WITNESS = "target_at_witness"  # T at an unrelated server (lookup, handshake or exchange)
     HARMLESS_AT_WITNESS = "harmless_at_witness"  # H there, interleaved with T
     HARMLESS_AT_TARGET = "harmless_at_target"  # H at the target's own address, first and last
@@ -414,6 +415,22 @@ class Confidence(StrEnum):
     LIKELY = "likely"
 
 
+class Proof(StrEnum):
+    """How a finding shows that something between us and the site did it (law 3 of DESIGN)."""
+
+    ELSEWHERE = "a"  # the name fails at an unrelated server where a harmless one works
+    IMPOSSIBLE = "b"  # something came back that the site cannot have sent
+    SHORT = "c"  # its packets die short of its network, its neighbours' do not
+    PEERS = "d"  # another network in the country reaches it now
+
+
+class Past(msgspec.Struct, frozen=True, kw_only=True):
+    """An earlier verdict about the same target from the same probe, for `Case.history`."""
+
+    started: float
+    verdict: Verdict
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """What one rule says, and the ids of the observations it rests on."""
 
@@ -425,6 +442,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     pattern: Pattern | None = None
     confidence: Confidence | None = None
     reason: str | None = None
+    proof: Proof | None = None
     summary: str = ""
     evidence: tuple[int, ...] = ()
 

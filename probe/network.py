@@ -225,9 +225,7 @@ class Network(Protocol):
         """
         ...
 
-    async def ask_control(
-        self, url: str, endpoints: Sequence[str], *, timeout: float | None = None
-    ) -> ControlQuery:
+    async def ask_control(self, url: str, endpoints: Sequence[str], *, timeout: float | None = None) -> ControlQuery:
         """Ask the controls, one after another until one answers, about `url` and `endpoints` ("ip:port").
 
         What it saw is recorded as observations with view `control` whose cause is the query.

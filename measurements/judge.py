@@ -1,0 +1,60 @@
+"""From a case to a verdict: every rule is asked, the first in order decides, and all that spoke are kept.
+
+An accusation that rests on a name's failure at witnesses is `likely`; the same finding in an earlier
+session, 15 minutes to a day before, makes it `confirmed` (DESIGN section 4).
+"""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from measurements.case import Case
+from measurements.model import Confidence, Finding, Outcome, Proof, Verdict
+from measurements.rules import RULES, RULES_VERSION
+
+SESSION_APART = 15 * 60.0
+SESSION_WITHIN = 24 * 3600.0
+
+__all__ = ["Case", "judge"]
+
+
+def judge(case: Case) -> Verdict:
+    """Judge one measurement; the same case always gives the same verdict."""
+    findings = [finding for rule in RULES.values() if (finding := rule(case)) is not None]
+    if not findings:
+        return Verdict(
+            outcome=Outcome.INCONCLUSIVE,
+            reason="unproven",
+            summary="Nothing that was seen proves anything.",
+            rules_version=RULES_VERSION,
+        )
+    first = _seen_before(case, findings[0])
+    return Verdict(
+        outcome=first.outcome,
+        mechanism=first.mechanism,
+        trigger=first.trigger,
+        where=first.where,
+        pattern=first.pattern,
+        confidence=first.confidence,
+        reason=first.reason,
+        summary=first.summary,
+        findings=(first, *findings[1:]),
+        rules_version=RULES_VERSION,
+    )
+
+
+def _seen_before(case: Case, finding: Finding) -> Finding:
+    """Confirm what was proven by witnesses in an earlier session too; fill in the pattern."""
+    if finding.outcome is not Outcome.BLOCKED:
+        return finding
+    now = case.measurement.started
+    earlier = [
+        past
+        for past in case.history
+        if SESSION_APART <= now - past.started <= SESSION_WITHIN
+        and past.verdict.outcome is Outcome.BLOCKED
+        and past.verdict.mechanism is finding.mechanism
+    ]
+    if finding.proof is Proof.ELSEWHERE and earlier:
+        return structs.replace(finding, confidence=Confidence.CONFIRMED)
+    return finding

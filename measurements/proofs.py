@@ -1,0 +1,179 @@
+"""The two proofs, which every accusation needs, read off a measurement.
+
+*Alive*: it works now for a control, or by another path of ours. *Between*: something on the way, and not
+the site, did it. See law 3 of DESIGN and `docs/decisions`; each function says what it takes for proof.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from measurements.model import (
+    Failure,
+    Hop,
+    HttpExchange,
+    Proof,
+    Purpose,
+    TcpConnect,
+    TlsHandshake,
+    Where,
+)
+from measurements.reading import Flow, Leg, Reading, hops
+
+ANSWERED = ("reset", "data", "eof", "open")
+PAIRS_NEEDED = 3
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A proof that was found: which, where, and on what observations it rests."""
+
+    proof: Proof
+    where: Where
+    evidence: tuple[int, ...]
+    hop: int | None = None
+
+
+def alive(story: Reading, leg: Leg) -> tuple[int, ...]:
+    """Show that the site works now: the observations that say so, or none.
+
+    A control reached it (a page, or this address); or one of its addresses shows the name's certificate
+    here; or another name is answered at its address.
+    """
+    if control := leg.control:
+        if control.reached and control.page is not None:
+            return (control.query.id, control.page.id)
+        for flow in leg.local_flows:
+            if stood := control.connected(flow.tcp.address, flow.tcp.port):
+                hands = control.shook_hands(flow.tcp.address)
+                if not leg.encrypted or (hands is not None and hands.failure is None):
+                    return (control.query.id, stood.id)
+    first = story.control
+    if first is not None and leg.control is None and first.reached and first.page is not None:
+        return (first.query.id, first.page.id)
+    if leg.authentic is not None:
+        return leg.authentic.ids
+    for flow in leg.flows:
+        if not flow.local and not leg.encrypted and flow.page is not None and flow.page.status is not None:
+            return flow.ids
+    return harmless_at_target(story)
+
+
+def harmless_at_target(story: Reading) -> tuple[int, ...]:
+    """Show that a harmless name is answered at the target's own address."""
+    hands = [h for h in story.follow_ups(TlsHandshake, Purpose.HARMLESS_AT_TARGET) if h.ended]
+    pages = [p for p in story.follow_ups(HttpExchange, Purpose.HARMLESS_AT_TARGET) if p.status is not None]
+    return tuple(o.id for o in (*hands, *pages))
+
+
+def name_fails_elsewhere(
+    story: Reading, bad: Callable[[TcpConnect | TlsHandshake | HttpExchange], bool]
+) -> Shown | None:
+    """Show that the name fails at unrelated servers where a harmless one works: 3 + 3, interleaved, all alike.
+
+    `bad` says whether the last step tried with the name failed in the way that is at issue.
+    """
+    targets = _outcomes(story, Purpose.TARGET_AT_WITNESS)
+    harmless = _outcomes(story, Purpose.HARMLESS_AT_WITNESS)
+    witnesses = {_address(t) for t in targets}
+    beside = [h for h in harmless if _address(h) in witnesses]
+    if len(targets) < PAIRS_NEEDED or len(beside) < PAIRS_NEEDED:
+        return None
+    if not all(bad(t) for t in targets) or any(bad(h) or not _worked(h) for h in beside):
+        return None
+    return Shown(Proof.ELSEWHERE, Where.NETWORK, tuple(sorted(o.id for o in (*targets, *beside))))
+
+
+def witness_tally(story: Reading) -> tuple[int, int]:
+    """Count how often the name failed at witnesses, of how many tries."""
+    targets = _outcomes(story, Purpose.TARGET_AT_WITNESS)
+    return sum(not _worked(t) for t in targets), len(targets)
+
+
+def _address(step: TcpConnect | TlsHandshake | HttpExchange) -> str:
+    return step.address
+
+
+def _worked(step: TcpConnect | TlsHandshake | HttpExchange) -> bool:
+    return step.ended if isinstance(step, TlsHandshake) else step.failure is None
+
+
+def _outcomes(story: Reading, purpose: Purpose) -> list[TcpConnect | TlsHandshake | HttpExchange]:
+    """The last step of each try that was made for a purpose."""
+    kinds = (TcpConnect, TlsHandshake, HttpExchange)
+    steps: list[TcpConnect | TlsHandshake | HttpExchange] = [
+        step for kind in kinds for step in story.follow_ups(kind, purpose)
+    ]
+    causes = {step.cause for step in steps}
+    return sorted((step for step in steps if step.id not in causes), key=lambda step: step.id)
+
+
+def place(story: Reading, beside: Purpose) -> Shown | None:
+    """Show where on the path the target's packets are answered or die, short of its network.
+
+    The packets that carry the name, and those of `beside` (a harmless name, or a neighbour), went the same
+    way. At the distance where the target's get a reset, an answer, or none any more, the others still
+    meet a router that is on its way; and the way to an unrelated site passes the same router, so it is not
+    in the site's network. At the first hop it is the volunteer's own.
+    """
+    ours = hops(story.follow_ups(Hop, Purpose.TRACE_TARGET))
+    theirs = hops(story.follow_ups(Hop, beside))
+    witness = hops(story.follow_ups(Hop, Purpose.TRACE_WITNESS))
+    answered = next((h for _, h in sorted(ours.items()) if h.answer in ANSWERED), None)
+    if answered is not None:
+        other = theirs.get(answered.ttl)
+        if other is None or not _on_its_way(other, witness):
+            return None
+        where = Where.LOCAL if answered.ttl == 1 else Where.NETWORK
+        return Shown(Proof.IMPOSSIBLE, where, _evidence(answered, other, witness), answered.ttl)
+    dead = [h for _, h in sorted(ours.items()) if h.answer == "silence"]
+    last = max((t for t, h in ours.items() if h.answer == "expired"), default=0)
+    gone = [h for h in dead if h.ttl > last]
+    seen = [(h, theirs[h.ttl]) for h in gone if h.ttl in theirs and _on_its_way(theirs[h.ttl], witness)]
+    if len(gone) < 2 or not seen:
+        return None
+    step, other = seen[0]
+    where = Where.LOCAL if step.ttl == 1 else Where.NETWORK
+    return Shown(Proof.SHORT, where, _evidence(step, other, witness), step.ttl)
+
+
+def _on_its_way(hop: Hop, witness: dict[int, Hop]) -> bool:
+    """Whether a packet met a router at that distance that also carries traffic to an unrelated site."""
+    if hop.answer != "expired":
+        return False
+    same = witness.get(hop.ttl)
+    return hop.ttl == 1 or (same is not None and same.answer == "expired" and same.router == hop.router)
+
+
+def _evidence(step: Hop, other: Hop, witness: dict[int, Hop]) -> tuple[int, ...]:
+    same = witness.get(step.ttl)
+    return tuple(sorted({step.id, other.id} | ({same.id} if same else set())))
+
+
+def kind_of(step: TcpConnect | TlsHandshake | HttpExchange) -> str:
+    """Name how a step failed: reset, timeout, eof, alert, unreachable, or other."""
+    match step.failure:
+        case Failure.CONNECTION_RESET | Failure.CONNECTION_REFUSED | Failure.CONNECTION_ABORTED:
+            return "reset"
+        case Failure.TIMEOUT:
+            return "timeout"
+        case Failure.EOF:
+            return "eof"
+        case Failure.SSL_FAILED_HANDSHAKE:
+            return "alert"
+        case Failure.HOST_UNREACHABLE | Failure.NETWORK_UNREACHABLE | Failure.NETWORK_DOWN:
+            return "unreachable"
+        case _:
+            return "other"
+
+
+def repeated(story: Reading) -> bool | None:
+    """Say whether the repetition failed too; None when there was none."""
+    tries = _outcomes(story, Purpose.REPETITION)
+    return not _worked(tries[-1]) if tries else None
+
+
+def first_failing(flows: Sequence[Flow]) -> Flow | None:
+    """The first flow whose failure is evidence."""
+    return next((f for f in flows if f.failed is not None), None)

@@ -1,0 +1,41 @@
+"""The rules, in the order in which they speak: the first that finds something decides the verdict.
+
+A new rule is one function of a `Case` in the file of its layer, and one line here. Ids never change their
+meaning; whatever changes a verdict raises `RULES_VERSION`.
+"""
+
+from __future__ import annotations
+
+from measurements.case import Rule
+from measurements.rules import dns, http, network, site, tcp, tls
+
+RULES_VERSION = 1
+
+RULES: dict[str, Rule] = {
+    "site.accessible": site.accessible,
+    "site.resolves": site.resolves,
+    "site.connects": site.connects,
+    "network.invalid": network.invalid,
+    "dns.injected": dns.injected,
+    "dns.nxdomain": dns.nxdomain,
+    "dns.refused": dns.refused,
+    "dns.no_answer": dns.no_answer,
+    "dns.bogon": dns.bogon,
+    "dns.blockpage": dns.blockpage,
+    "dns.timeout": dns.timeout,
+    "tcp.blocked": tcp.blocked,
+    "tls.mitm": tls.mitm,
+    "tls.blocked": tls.blocked,
+    "http.blockpage": http.blockpage,
+    "http.blocked": http.blocked,
+    "site.certificate": site.certificate,
+    "site.refuses": site.refuses,
+    "site.down": site.down,
+    "network.unsteady": network.unsteady,
+    "http.in_clear": http.in_clear,
+    "dns.stale": dns.stale,
+    "dns.resolver": dns.resolver,
+    "site.unreachable": site.unreachable,
+    "network.ours": network.ours,
+    "site.unknown": site.unknown,
+}

@@ -1,0 +1,374 @@
+"""Whether our resolver, or something before it, lied about a name.
+
+A lie is an answer that contradicts a true one, and a true answer is one that a certificate proves: an
+address of the trusted view that shows the name's own certificate. A resolver that fails or times out has
+not lied. An answer that leads to the wrong place may be old rather than false: see `blockpage`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from measurements.case import Case
+from measurements.model import (
+    Confidence,
+    DnsLookup,
+    DnsReply,
+    Failure,
+    Finding,
+    HttpExchange,
+    Mechanism,
+    Outcome,
+    Proof,
+    Purpose,
+    Trigger,
+    Where,
+)
+from measurements.reading import Leg, Reading, identical, is_address, same_page
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The true answer and what proves it; `certain` when a certificate does."""
+
+    evidence: tuple[int, ...]
+    certain: bool
+
+
+def _leg(case: Case) -> Leg | None:
+    """The leg whose lookup is in doubt: no address that our own lookup gave serves the name."""
+    leg = case.reading.troubled
+    if leg is None or is_address(leg.host) or not leg.lookups or any(f.secure for f in leg.local_flows):
+        return None
+    return leg
+
+
+def _rtype(leg: Leg) -> str:
+    return "AAAA" if {q.rtype for q in leg.trusted if q.addresses} == {"AAAA"} else "A"
+
+
+def _local(leg: Leg) -> list[DnsLookup]:
+    return [q for q in leg.lookups if q.rtype == _rtype(leg)]
+
+
+def _truth(case: Case, leg: Leg) -> Truth | None:
+    """Find a true answer other than the local one."""
+    answers = tuple(q.id for q in leg.trusted if q.addresses)
+    elsewhere = [f for f in leg.flows if not f.local]
+    for flow in elsewhere:
+        if flow.secure:
+            return Truth((*answers, *flow.ids), certain=True)
+    control = leg.control
+    if control is not None and control.reached and control.page is not None:
+        agreed = set(control.query.resolved) & set(leg.trusted_addresses)
+        if agreed or case.measurement.source == "ooni" or not leg.trusted:
+            return Truth((*answers, control.query.id, control.page.id), certain=False)
+    for flow in elsewhere:
+        if not leg.encrypted and flow.page is not None and flow.page.status is not None and len(answers) > 1:
+            return Truth((*answers, *flow.ids), certain=False)
+    return None
+
+
+def _honest_otherwise(case: Case, leg: Leg) -> tuple[int, ...] | None:
+    """Show that the resolver answers other names with other, public addresses; None when it does not."""
+    asked = case.reading.follow_ups(DnsLookup, Purpose.HARMLESS_AT_RESOLVER)
+    if not asked:
+        return () if case.measurement.source == "ooni" else None
+    good = [q for q in asked if leg.public(q.addresses) and not set(q.addresses) & set(leg.local_addresses)]
+    return tuple(q.id for q in good) or None
+
+
+def _answered(story: Reading, purpose: Purpose) -> list[DnsLookup]:
+    return [q for q in story.follow_ups(DnsLookup, purpose) if q.valid_replies]
+
+
+def _where(story: Reading) -> tuple[Where, tuple[int, ...]]:
+    """Say who answered: the first hop, something on the way, or the resolver."""
+    first_hop = _answered(story, Purpose.FIRST_HOP)
+    if first_hop:
+        return Where.LOCAL, tuple(q.id for q in first_hop)
+    forged = _answered(story, Purpose.SERVERLESS)
+    if forged and not _answered(story, Purpose.HARMLESS_SERVERLESS):
+        return Where.NETWORK, tuple(q.id for q in forged)
+    return Where.RESOLVER, ()
+
+
+def _lie(case: Case, mechanism: Mechanism, told: Callable[[Leg, DnsLookup], bool], words: str) -> Finding | None:
+    """Accuse when our resolver told `told` of a name whose true answer is proven, and is honest otherwise."""
+    leg = _leg(case)
+    if leg is None:
+        return None
+    lies = [q for q in _local(leg) if told(leg, q)]
+    truth = _truth(case, leg)
+    if not lies or len(lies) < len(_local(leg)) or truth is None:
+        return None
+    honest = _honest_otherwise(case, leg)
+    if honest is None:
+        return None
+    repeats = case.reading.follow_ups(DnsLookup, Purpose.REPETITION)
+    if repeats and not all(told(leg, q) for q in repeats):
+        return None
+    where, by = _where(case.reading)
+    certain = truth.certain and case.measurement.source != "ooni"
+    return Finding(
+        rule=mechanism.value,
+        outcome=Outcome.BLOCKED,
+        mechanism=mechanism,
+        trigger=Trigger.NAME,
+        where=where,
+        confidence=Confidence.CONFIRMED if certain else Confidence.LIKELY,
+        proof=Proof.IMPOSSIBLE,
+        summary=f"{words.format(host=leg.host)} {_says(where)}{_rest(case, truth)}",
+        evidence=tuple(sorted({*(q.id for q in lies), *honest, *truth.evidence, *by})),
+    )
+
+
+def _says(where: Where) -> str:
+    return {
+        Where.LOCAL: "The first router on the way answered so.",
+        Where.NETWORK: "Something on the way answers even where no resolver is.",
+    }.get(where, "The resolver said so, while it answers other names rightly.")
+
+
+def _rest(case: Case, truth: Truth) -> str:
+    if truth.certain:
+        return " The true address, from a trusted resolver, shows the site's own certificate."
+    if case.measurement.source == "ooni":
+        return " OONI's test helper reached the site; the record holds no second proof, so this rests on less."
+    return " The site answers at the address that others give."
+
+
+def nxdomain(case: Case) -> Finding | None:
+    """The resolver denies that the name exists, while it does."""
+    return _lie(
+        case,
+        Mechanism.DNS_NXDOMAIN,
+        lambda leg, q: q.failure is Failure.DNS_NXDOMAIN,
+        "{host} exists, but the lookup here says that it does not (NXDOMAIN).",
+    )
+
+
+def refused(case: Case) -> Finding | None:
+    """The resolver refuses this name and answers others."""
+    return _lie(
+        case,
+        Mechanism.DNS_REFUSED,
+        lambda leg, q: q.failure is Failure.DNS_REFUSED,
+        "The lookup of {host} is refused here.",
+    )
+
+
+def no_answer(case: Case) -> Finding | None:
+    """The resolver says that the name has no address, while it has."""
+    return _lie(
+        case,
+        Mechanism.DNS_NO_ANSWER,
+        lambda leg, q: q.failure is Failure.NO_DNS_ANSWER,
+        "{host} has an address, but the lookup here gives none.",
+    )
+
+
+def bogon(case: Case) -> Finding | None:
+    """The lookup gives an address that no public host can have."""
+    return _lie(
+        case,
+        Mechanism.DNS_BOGON,
+        lambda leg, q: bool(q.addresses) and not leg.public(q.addresses),
+        "The lookup of {host} gives an address here that no public site can have.",
+    )
+
+
+def _contradict(one: DnsReply, other: DnsReply) -> bool:
+    """Whether two replies to one question cannot both be true."""
+    mine = {a.data for a in one.answers if a.rtype in ("A", "AAAA")}
+    theirs = {a.data for a in other.answers if a.rtype in ("A", "AAAA")}
+    if mine or theirs:
+        return not mine & theirs
+    return one.rcode != other.rcode
+
+
+def injected(case: Case) -> Finding | None:
+    """Two contradicting replies came to one question, or one came from where no resolver is."""
+    leg = _leg(case)
+    if leg is None:
+        return None
+    doubled = [
+        q for q in leg.lookups if len(q.valid_replies) > 1 and _contradict(q.valid_replies[0], q.valid_replies[-1])
+    ]
+    where, by = _where(case.reading)
+    truth = _truth(case, leg)
+    misled = leg.public(leg.local_addresses) and not set(leg.local_addresses) & set(leg.trusted_addresses)
+    forged = where is Where.NETWORK and bool(misled)
+    if truth is None or not (doubled or forged):
+        return None
+    return Finding(
+        rule="dns.injected",
+        outcome=Outcome.BLOCKED,
+        mechanism=Mechanism.DNS_INJECTED,
+        trigger=Trigger.NAME,
+        where=Where.LOCAL if where is Where.LOCAL else Where.NETWORK,
+        confidence=Confidence.CONFIRMED if truth.certain else Confidence.LIKELY,
+        proof=Proof.IMPOSSIBLE,
+        summary=f"A forged answer about {leg.host} comes in on the way here"
+        + (", beside the true one." if doubled else ": even an address where no resolver is seems to answer.")
+        + _rest(case, truth),
+        evidence=tuple(sorted({*(q.id for q in doubled), *by, *truth.evidence})),
+    )
+
+
+def _misleads(case: Case) -> tuple[Leg, Truth] | None:
+    """The leg whose lookup gave public addresses that are not the site's, and the true answer."""
+    leg = _leg(case)
+    if leg is None or not leg.public(leg.local_addresses):
+        return None
+    known = {*leg.trusted_addresses, *(leg.control.query.resolved if leg.control else ())}
+    truth = _truth(case, leg)
+    return None if truth is None or set(leg.local_addresses) & known or not known else (leg, truth)
+
+
+def _pages_there(leg: Leg, story: Reading) -> tuple[HttpExchange | None, HttpExchange | None]:
+    """The pages at the address we were given, under the name and under a harmless one."""
+    at = set(leg.local_addresses)
+    mine = [f.page for f in leg.local_flows if f.page is not None and not leg.encrypted]
+    mine += [p for p in story.follow_ups(HttpExchange, Purpose.OTHER_PORT) if p.address in at]
+    theirs = [p for p in story.follow_ups(HttpExchange, Purpose.HARMLESS_AT_TARGET) if p.address in at]
+    return (
+        next((p for p in mine if p.status is not None), None),
+        next((p for p in theirs if p.status is not None), None),
+    )
+
+
+def _invented(leg: Leg, story: Reading) -> tuple[int, ...]:
+    """Show that the resolver gives the same address for a name that nobody can have asked before."""
+    siblings = story.follow_ups(DnsLookup, Purpose.SIBLING_AT_RESOLVER)
+    resolvers = {q.resolver for q in leg.lookups}
+    ours = [q for q in siblings if q.resolver in resolvers and set(q.addresses) & set(leg.local_addresses)]
+    others = [q for q in siblings if q.resolver not in resolvers and q.valid_replies]
+    if not ours or not others or any(q.addresses for q in others):
+        return ()  # where any label has an address, a far edge of the same service would look alike
+    return tuple(q.id for q in (*ours, *others))
+
+
+BLOCKING_WORDS = re.compile(
+    rb"block|denied|prohibit|restrict|forbidden|by law|court|ministry|authorit|censor|unavailable for legal"
+    rb"|bloqu|interdit|acc\xc3\xa8s refus|prohibid|denegad|gesperrt|engellen|eri\xc5\x9fim|dilarang|diblokir"
+    + "|заблок|ограничен|запрещ|блокир|محجوب|حجب|ممنوع|مسدود|پیوندها|封锁|禁止|屏蔽|차단".encode(),
+    re.IGNORECASE,
+)
+
+
+def _speaks_of_blocking(page: HttpExchange) -> bool:
+    """Whether a page says that something is not allowed: an old host's default page would not."""
+    return page.status == 451 or BLOCKING_WORDS.search(page.body + (page.title or "").encode()) is not None
+
+
+def blockpage(case: Case) -> Finding | None:
+    """The lookup leads to a place that is not the site: a page that it shows for any name, or a made-up answer."""
+    found = _misleads(case)
+    if found is None:
+        return None
+    leg, truth = found
+    page, harmless = _pages_there(leg, case.reading)
+    invented = _invented(leg, case.reading)
+    true_page = next((f.page for f in leg.flows if not f.local and f.page is not None), None)
+    if true_page is None and leg.control is not None:
+        true_page = leg.control.page
+    strange = page is not None and not (true_page is not None and same_page(page, true_page))
+    any_name = (
+        page is not None
+        and strange
+        and harmless is not None
+        and identical(page, harmless)
+        and (page.redirect is not None or _speaks_of_blocking(page))
+    )
+    by_ooni = case.measurement.source == "ooni" and strange
+    if not (invented or any_name or by_ooni) or _honest_otherwise(case, leg) is None:
+        return None
+    where, by = _where(case.reading)
+    shown = page is not None and strange
+    pages = tuple(p.id for p in (page, harmless) if p is not None)
+    return Finding(
+        rule="dns.blockpage",
+        outcome=Outcome.BLOCKED,
+        mechanism=Mechanism.DNS_BLOCKPAGE if shown else Mechanism.DNS_REDIRECT,
+        trigger=Trigger.NAME,
+        where=where,
+        confidence=Confidence.CONFIRMED if invented and truth.certain else Confidence.LIKELY,
+        proof=Proof.IMPOSSIBLE,
+        summary=f"The lookup of {leg.host} leads to another address here"
+        + (", which shows a page that is not the site's." if shown else ".")
+        + (" The resolver gives the same address for made-up names under it." if invented else "")
+        + _rest(case, truth),
+        evidence=tuple(sorted({*(q.id for q in _local(leg)), *pages, *invented, *truth.evidence, *by})),
+    )
+
+
+def timeout(case: Case) -> Finding | None:
+    """Questions about this name get no answer from any resolver over plain DNS; harmless names do."""
+    leg = _leg(case)
+    if leg is None or not all(q.failure is Failure.TIMEOUT for q in _local(leg)):
+        return None
+    story = case.reading
+    target = story.follow_ups(DnsLookup, Purpose.TARGET_AT_WITNESS)
+    harmless = story.follow_ups(DnsLookup, Purpose.HARMLESS_AT_WITNESS)
+    truth = _truth(case, leg)
+    if truth is None or len(target) < 3 or len(harmless) < 3:
+        return None
+    if any(q.failure is not Failure.TIMEOUT for q in target) or not all(q.valid_replies for q in harmless):
+        return None
+    return Finding(
+        rule="dns.timeout",
+        outcome=Outcome.BLOCKED,
+        mechanism=Mechanism.DNS_TIMEOUT,
+        trigger=Trigger.NAME,
+        where=Where.NETWORK,
+        confidence=Confidence.LIKELY,
+        proof=Proof.ELSEWHERE,
+        summary=f"Questions about {leg.host} vanish on the way: {len(target)} of {len(target)} to unrelated resolvers "
+        f"got no answer, {len(harmless)} of {len(harmless)} about a harmless name did." + _rest(case, truth),
+        evidence=tuple(sorted({*(q.id for q in _local(leg)), *(q.id for q in (*target, *harmless)), *truth.evidence})),
+    )
+
+
+def stale(case: Case) -> Finding | None:
+    """The lookup gives an address that does not serve the site, which an old record would explain."""
+    found = _misleads(case)
+    if found is None:
+        return None
+    leg, truth = found
+    return Finding(
+        rule="dns.stale",
+        outcome=Outcome.UNREACHABLE,
+        where=Where.RESOLVER,
+        reason="stale_dns",
+        summary=f"The lookup of {leg.host} gives an address here that does not serve it. An old record would explain "
+        "that as well as a false one.",
+        evidence=tuple(sorted({*(q.id for q in _local(leg)), *truth.evidence})),
+    )
+
+
+def resolver(case: Case) -> Finding | None:
+    """Our resolver fails for this name, which is not enough to accuse anybody."""
+    leg = _leg(case)
+    if leg is None or leg.local_addresses:
+        return None
+    truth = _truth(case, leg)
+    if truth is None:
+        return None
+    signed = [
+        q
+        for q in case.reading.follow_ups(DnsLookup, Purpose.CHECKING_DISABLED)
+        if q.addresses and any(l.failure is Failure.DNS_SERVFAIL for l in _local(leg))  # noqa: E741
+    ]
+    words = ", ".join(sorted({q.failure.value for q in _local(leg) if q.failure}))
+    return Finding(
+        rule="dns.resolver",
+        outcome=Outcome.UNREACHABLE,
+        where=Where.RESOLVER,
+        reason="dnssec" if signed else "site_or_network",
+        summary=f"The resolver here gives no address for {leg.host} ({words}), which others do."
+        + (" Without checking its signatures it would." if signed else " That alone is no proof of blocking."),
+        evidence=tuple(sorted({*(q.id for q in (*_local(leg), *signed)), *truth.evidence})),
+    )

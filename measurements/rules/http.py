@@ -1,0 +1,191 @@
+"""Whether something on the way answers, or breaks, a request that carries a name in clear."""
+
+from __future__ import annotations
+
+from measurements.case import Case
+from measurements.model import (
+    Confidence,
+    Finding,
+    HttpExchange,
+    Mechanism,
+    Outcome,
+    Proof,
+    Purpose,
+    Trigger,
+    Where,
+)
+from measurements.proofs import Shown, alive, harmless_at_target, kind_of, name_fails_elsewhere, place, repeated
+from measurements.reading import REFUSALS, Flow, Leg, identical, is_address
+
+MECHANISMS = {"reset": Mechanism.HTTP_RESET, "timeout": Mechanism.HTTP_TIMEOUT, "eof": Mechanism.HTTP_EOF}
+
+
+def _failing(case: Case) -> tuple[Leg, Flow, HttpExchange] | None:
+    """The leg that brought no page over connections that stood, and the first exchange that failed."""
+    leg = case.reading.troubled
+    if leg is None or leg.served is not None:
+        return None
+    for flow in leg.local_flows:
+        if flow.page is not None and flow.failed is flow.page and (flow.secure or not leg.encrypted):
+            return leg, flow, flow.page
+    return None
+
+
+def blocked(case: Case) -> Finding | None:
+    """Requests that carry the site's name are broken on the way; those that carry a harmless name are not."""
+    found = _failing(case)
+    if found is None:
+        return None
+    leg, flow, page = found
+    story = case.reading
+    mechanism = MECHANISMS.get(kind_of(page))
+    living = alive(story, leg)
+    if mechanism is None or not living:
+        return None
+    if case.measurement.source == "ooni":
+        return _by_ooni(leg, flow, page, mechanism)
+    kind = kind_of(page)
+    elsewhere = name_fails_elsewhere(story, lambda step: step.failure is not None and kind_of(step) == kind)
+    at = place(story, Purpose.TRACE_HARMLESS)
+    shown = at if at is not None and (at.proof is Proof.IMPOSSIBLE or at.where is Where.LOCAL) else elsewhere or at
+    if shown is None or repeated(story) is False:
+        return None
+    how = {"reset": "cut by a reset", "timeout": "left without an answer", "eof": "hung up on"}[kind]
+    return Finding(
+        rule="http.blocked",
+        outcome=Outcome.BLOCKED,
+        mechanism=mechanism,
+        trigger=_trigger(elsewhere, harmless_at_target(story)),
+        where=at.where if at is not None else shown.where,
+        confidence=Confidence.CONFIRMED if shown.proof is Proof.IMPOSSIBLE else Confidence.LIKELY,
+        proof=shown.proof,
+        summary=f"Requests that name {leg.host} are {how}{_place_words(elsewhere, at)} The site is up.",
+        evidence=tuple(sorted({*flow.ids, *living, *shown.evidence, *(elsewhere.evidence if elsewhere else ())})),
+    )
+
+
+def _trigger(elsewhere: Shown | None, beside: tuple[int, ...]) -> Trigger:
+    return Trigger.NAME if elsewhere else Trigger.NAME_AND_ADDRESS if beside else Trigger.UNKNOWN
+
+
+def _place_words(elsewhere: Shown | None, at: Shown | None) -> str:
+    text = ", at unrelated servers too, where an equally long harmless name works" if elsewhere else ""
+    if at is not None and at.where is Where.LOCAL:
+        text += "; the first router, your own network's, does it"
+    elif at is not None:
+        text += f"; it happens at hop {at.hop}, short of the site's network"
+    return text + "."
+
+
+def _by_ooni(leg: Leg, flow: Flow, page: HttpExchange, mechanism: Mechanism) -> Finding | None:
+    """Accuse as OONI does: the test helper got a page."""
+    control = leg.control or None
+    if control is None or not control.reached:
+        return None
+    return Finding(
+        rule="http.blocked",
+        outcome=Outcome.BLOCKED,
+        mechanism=mechanism,
+        trigger=Trigger.UNKNOWN,
+        where=Where.UNKNOWN,
+        confidence=Confidence.LIKELY,
+        summary=f"The request to {leg.host} fails here and not for OONI's test helper. The record holds no second "
+        "proof, so this rests on less.",
+        evidence=tuple(sorted({*flow.ids, control.query.id})),
+    )
+
+
+def _shown_in_clear(case: Case) -> tuple[Leg, Flow, HttpExchange] | None:
+    """The leg whose page came in clear and is in doubt."""
+    leg = case.reading.troubled
+    if leg is None or leg.encrypted or leg.served is None or leg.served.page is None:
+        return None
+    return leg, leg.served, leg.served.page
+
+
+def blockpage(case: Case) -> Finding | None:
+    """The same strange answer comes for the site's name from unrelated servers, or from short of its network."""
+    found = _shown_in_clear(case)
+    if found is None:
+        return None
+    leg, flow, page = found
+    story = case.reading
+    elsewhere = name_fails_elsewhere(story, lambda step: isinstance(step, HttpExchange) and identical(step, page))
+    at = place(story, Purpose.TRACE_HARMLESS)
+    shown = at if at is not None and (at.proof is Proof.IMPOSSIBLE or at.where is Where.LOCAL) else elsewhere
+    living = alive(story, leg)
+    if shown is None or not living:
+        return None
+    redirect = page.redirect is not None
+    what = f"a redirect to {page.redirect}" if redirect else "a page that is not the site's"
+    return Finding(
+        rule="http.blockpage",
+        outcome=Outcome.BLOCKED,
+        mechanism=Mechanism.HTTP_REDIRECT if redirect else Mechanism.HTTP_BLOCKPAGE,
+        trigger=_trigger(elsewhere, harmless_at_target(story)),
+        where=at.where if at is not None else shown.where,
+        confidence=Confidence.CONFIRMED,
+        proof=Proof.IMPOSSIBLE,
+        summary=f"Requests that name {leg.host} are answered with {what}{_place_words(elsewhere, at)}",
+        evidence=tuple(sorted({*flow.ids, *living, *shown.evidence, *(elsewhere.evidence if elsewhere else ())})),
+    )
+
+
+def in_clear(case: Case) -> Finding | None:
+    """A page came in clear, and nothing on the way answers in the site's name."""
+    found = _shown_in_clear(case)
+    if found is None:
+        return None
+    leg, flow, page = found
+    story = case.reading
+    if case.measurement.source == "ooni":
+        return _in_clear_by_ooni(case, leg, flow, page)
+    tries = story.follow_ups(HttpExchange, Purpose.TARGET_AT_WITNESS)
+    theirs = [t for t in tries if t.status is not None]
+    known = {*leg.trusted_addresses, *(leg.control.query.resolved if leg.control else ())}
+    agreed = flow.tcp.address in known or is_address(leg.host)
+    checked = bool(theirs) and agreed and not any(identical(t, page) for t in theirs)
+    evidence = tuple(sorted({*flow.ids, *(t.id for t in theirs)}))
+    control = story.control
+    differs = control is not None and control.reached
+    if checked and page.status in REFUSALS:
+        return Finding(
+            rule="http.in_clear",
+            outcome=Outcome.SERVER_SIDE,
+            reason="refused",
+            summary=f"{leg.host} itself answers with status {page.status}; nothing on the way answers in its name.",
+            evidence=evidence,
+        )
+    if checked and not differs:
+        return Finding(
+            rule="http.in_clear",
+            outcome=Outcome.ACCESSIBLE,
+            summary=f"{leg.host} opens. The page comes in clear from the address that trusted resolvers give too, and "
+            "nothing on the way answers in its name.",
+            evidence=evidence,
+        )
+    return Finding(
+        rule="http.in_clear",
+        outcome=Outcome.INCONCLUSIVE,
+        reason="http_diff" if differs else "no_control",
+        summary=f"{leg.host} answers in clear, "
+        + ("with another page than the control sees." if differs else "and there is no control to compare with.")
+        + " That alone says nothing about who made the page.",
+        evidence=evidence,
+    )
+
+
+def _in_clear_by_ooni(case: Case, leg: Leg, flow: Flow, page: HttpExchange) -> Finding:
+    """Say of a page in OONI's record that differs from the test helper's what that alone allows."""
+    control = case.reading.control
+    differs = control is not None and control.reached
+    return Finding(
+        rule="http.in_clear",
+        outcome=Outcome.UNREACHABLE if differs else Outcome.INCONCLUSIVE,
+        mechanism=None,
+        reason="http_diff" if differs else "no_control",
+        summary=f"{leg.host} answers in clear"
+        + (" with another page than OONI's test helper got." if differs else ", and the test helper did not answer.")
+        + " That alone says nothing about who made the page.",
+        evidence=flow.ids,
+    )

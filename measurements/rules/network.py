@@ -1,0 +1,64 @@
+"""Whether this network, or this machine, could be judged at all."""
+
+from __future__ import annotations
+
+from measurements.case import Case
+from measurements.model import OURS, Failure, Finding, HttpExchange, Outcome, Purpose, TcpConnect, TlsHandshake
+
+STEPS = (TcpConnect, TlsHandshake, HttpExchange)
+
+
+def invalid(case: Case) -> Finding | None:
+    """This network cannot be judged now."""
+    before = case.measurement.preconditions
+    if before.reason is None:
+        return None
+    return Finding(rule="network.invalid", outcome=Outcome.INVALID, reason=before.reason, summary=before.detail)
+
+
+def unsteady(case: Case) -> Finding | None:
+    """Harmless names failed here too, or what failed worked a moment later: nothing can be said."""
+    story = case.reading
+    harmless = (Purpose.HARMLESS_AT_WITNESS, Purpose.HARMLESS_AT_TARGET)
+    lost = [
+        step.id
+        for kind in STEPS
+        for step in story.follow_ups(kind, Purpose.HARMLESS_AT_WITNESS)
+        if step.failure is Failure.TIMEOUT
+    ]
+    tried = sum(len(story.follow_ups(TcpConnect, purpose)) for purpose in harmless)
+    if lost and len(lost) < tried:
+        return Finding(
+            rule="network.unsteady",
+            outcome=Outcome.INCONCLUSIVE,
+            reason="unsteady",
+            summary="Harmless names failed here as well, so this line was too unsteady to judge by.",
+            evidence=tuple(lost),
+        )
+    last = [s for kind in STEPS for s in story.follow_ups(kind, Purpose.REPETITION)]
+    causes = {s.cause for s in last}
+    ends = [s for s in last if s.id not in causes]
+    if ends and story.troubled is not None and story.troubled.served is None and all(s.failure is None for s in ends):
+        return Finding(
+            rule="network.unsteady",
+            outcome=Outcome.INCONCLUSIVE,
+            reason="intermittent",
+            summary="It failed once and worked a few seconds later, so nothing can be said yet.",
+            evidence=tuple(s.id for s in ends),
+        )
+    return None
+
+
+def ours(case: Case) -> Finding | None:
+    """This machine, not the network, stopped the measurement."""
+    cut = [o for o in case.measurement.observations if o.failure in OURS and o.purpose is None]
+    if not cut:
+        return None
+    words = sorted({o.failure.value for o in cut if o.failure})
+    return Finding(
+        rule="network.ours",
+        outcome=Outcome.INCONCLUSIVE,
+        reason="interrupted" if words == ["interrupted"] else "local_error",
+        summary=f"The measurement was cut short on this machine ({', '.join(words)}).",
+        evidence=tuple(o.id for o in cut),
+    )

@@ -1,0 +1,217 @@
+"""What the site itself does: it serves, refuses, is down; or it works elsewhere and not from here."""
+
+from __future__ import annotations
+
+from measurements.case import Case
+from measurements.model import (
+    BAD_CERTIFICATE,
+    OURS,
+    DnsLookup,
+    Failure,
+    Finding,
+    Outcome,
+    Pattern,
+    TlsHandshake,
+)
+from measurements.proofs import alive
+from measurements.reading import REFUSALS, Flow, Leg
+
+
+def accessible(case: Case) -> Finding | None:
+    """The page came under the site's own certificate, or as the control sees it."""
+    story = case.reading
+    if case.measurement.nettest != "web" or story.troubled is not None:
+        return None
+    leg, page = story.legs[-1], story.final
+    if page is None or page.status in REFUSALS or page.redirect is not None:
+        return None
+    served = [f for every in story.legs for f in [every.served] if f is not None]
+    partial = _partly(leg)
+    how = "under its own certificate" if leg.encrypted else "as the control sees it"
+    control = story.control
+    by = (control.query.id,) if not leg.encrypted and control is not None else ()
+    return Finding(
+        rule="site.accessible",
+        outcome=Outcome.ACCESSIBLE,
+        pattern=Pattern.PARTIAL if partial else None,
+        summary=f"{story.target.host} opens: the page came {how}."
+        + (f" {len(partial)} of {len(leg.local_flows)} addresses did not answer." if partial else ""),
+        evidence=tuple(sorted({i for f in (*served, *partial) for i in f.ids} | set(by))),
+    )
+
+
+def _partly(leg: Leg) -> list[Flow]:
+    """The flows to our own lookup's addresses that failed, IPv6 without a route aside."""
+    return [
+        f
+        for f in leg.local_flows
+        if f.failed is not None and not (":" in f.tcp.address and f.tcp.failure is Failure.NETWORK_UNREACHABLE)
+    ]
+
+
+def resolves(case: Case) -> Finding | None:
+    """The lookup gives an address that shows the name's own certificate, or that trusted resolvers give too."""
+    if case.measurement.nettest != "dns":
+        return None
+    leg = case.reading.legs[0]
+    good = next((f for f in leg.local_flows if f.secure), None)
+    agreed = set(leg.local_addresses) & set(leg.trusted_addresses)
+    if good is None and not agreed:
+        return None
+    lookups = {q.id for q in (*leg.lookups, *leg.trusted) if q.addresses}
+    return Finding(
+        rule="site.resolves",
+        outcome=Outcome.ACCESSIBLE,
+        summary=f"The lookup of {leg.host} gives "
+        + ("an address with its own certificate." if good else "an address that trusted resolvers give too."),
+        evidence=tuple(sorted(lookups | set(good.ids if good else ()))),
+    )
+
+
+def connects(case: Case) -> Finding | None:
+    """A connection to an address of the name stood."""
+    if case.measurement.nettest != "tcp":
+        return None
+    leg = case.reading.legs[0]
+    stood = [f for f in leg.local_flows if f.tcp.failure is None]
+    agreed = not leg.trusted_addresses or {f.tcp.address for f in stood} & set(leg.trusted_addresses)
+    if not stood or not agreed:
+        return None
+    return Finding(
+        rule="site.connects",
+        outcome=Outcome.ACCESSIBLE,
+        pattern=Pattern.PARTIAL if _partly(leg) else None,
+        summary=f"Connections to {leg.host} on port {leg.port} can be made.",
+        evidence=tuple(i for f in stood for i in f.ids),
+    )
+
+
+def refuses(case: Case) -> Finding | None:
+    """The site itself answers, and refuses or leads nowhere."""
+    story = case.reading
+    page = story.final
+    if story.troubled is not None or page is None:
+        return None
+    if page.redirect is not None:
+        reason, words = "redirects", "sends us from one address to the next without end or to where no browser goes"
+    elif page.status in REFUSALS:
+        reason, words = "refused", f"answers with status {page.status}"
+    else:
+        return None
+    return Finding(
+        rule="site.refuses",
+        outcome=Outcome.SERVER_SIDE,
+        reason=reason,
+        summary=f"{story.legs[-1].host} itself {words}. It was reached under its own certificate."
+        if story.legs[-1].encrypted
+        else f"{story.legs[-1].host} itself {words}, for the control as well.",
+        evidence=(page.id,),
+    )
+
+
+def certificate(case: Case) -> Finding | None:
+    """The site's own certificate is bad: expired, or bad for the control too."""
+    leg = case.reading.troubled
+    if leg is None or any(f.secure for f in leg.local_flows):
+        return None
+    shown = next((f.tls for f in leg.local_flows if f.tls is not None and f.tls.failure in BAD_CERTIFICATE), None)
+    if shown is None:
+        return None
+    by: tuple[int, ...] = ()
+    if leg.control is not None:
+        theirs = leg.control.shook_hands(shown.address)
+        page = leg.control.page
+        if theirs is not None and theirs.failure in BAD_CERTIFICATE:
+            by = (leg.control.query.id, theirs.id)
+        elif page is not None and page.failure in BAD_CERTIFICATE:
+            by = (leg.control.query.id, page.id)
+    if not by and not _expired(shown):
+        return None
+    return Finding(
+        rule="site.certificate",
+        outcome=Outcome.SERVER_SIDE,
+        reason="certificate",
+        summary=f"{leg.host} shows a bad certificate ({shown.certificate_error})"
+        + (", to the control as well." if by else ", though one that a trusted authority signed for it."),
+        evidence=(shown.id, *by),
+    )
+
+
+def _expired(shown: TlsHandshake) -> bool:
+    """Whether time is all that is wrong: OpenSSL says so only of a chain that leads to a trusted root."""
+    return shown.failure is Failure.SSL_INVALID_CERTIFICATE and "expired" in (shown.certificate_error or "")
+
+
+def down(case: Case) -> Finding | None:
+    """It fails for the control too, or its name exists nowhere."""
+    story = case.reading
+    leg = story.troubled
+    if leg is None:
+        return None
+    control = leg.control
+    if control is not None:
+        failed = control.page is not None and control.page.failure not in (None, *OURS)
+        if failed and not any(f.secure for f in leg.flows) and not leg.served:
+            return _down(leg, f"{leg.host} does not answer the control either: it is down.", (control.query.id,))
+        return None
+    known = [q for q in leg.trusted if q.valid_replies]
+    nowhere = [q for q in known if q.failure is Failure.DNS_NXDOMAIN]
+    local = [q for q in leg.lookups if q.failure is Failure.DNS_NXDOMAIN]
+    if local and nowhere and len(nowhere) == len(known):
+        return _down(
+            leg, f"{leg.host} exists nowhere: trusted resolvers say so too.", tuple(q.id for q in (*local, *nowhere))
+        )
+    return None
+
+
+def _down(leg: Leg, summary: str, by: tuple[int, ...]) -> Finding:
+    failed = [i for f in leg.local_flows for i in f.ids] + [q.id for q in leg.lookups if q.failure]
+    return Finding(rule="site.down", outcome=Outcome.DOWN, summary=summary, evidence=tuple(sorted({*failed, *by})))
+
+
+def unreachable(case: Case) -> Finding | None:
+    """It works elsewhere and not from here; whether the site or the network does it is not settled."""
+    story = case.reading
+    leg = story.troubled
+    if leg is None or leg.served is not None:
+        return None
+    living = alive(story, leg)
+    failed = [f for f in leg.local_flows if f.failed is not None]
+    if not living or not failed:
+        return None
+    step = failed[0].failed
+    assert step is not None
+    return Finding(
+        rule="site.unreachable",
+        outcome=Outcome.UNREACHABLE,
+        reason="site_or_network",
+        pattern=Pattern.PARTIAL if len(failed) < len(leg.local_flows) else None,
+        summary=f"{leg.host} is up but cannot be reached from here ({step.failure}). Nothing shows whether the site "
+        "or the network does it.",
+        evidence=tuple(sorted({*(i for f in failed for i in f.ids), *living})),
+    )
+
+
+def unknown(case: Case) -> Finding | None:
+    """It cannot be opened from here, and nothing says whether it works at all."""
+    story = case.reading
+    leg = story.troubled
+    if leg is None:
+        return None
+    lookups = [q for q in leg.lookups if q.failure is not None]
+    no_dns = bool(leg.lookups) and not leg.local_addresses and not any(q.valid_replies for q in leg.trusted)
+    steps = [f.failed for f in leg.local_flows if f.failed is not None]
+    what = steps[0].failure if steps else lookups[0].failure if lookups else None
+    reason = "no_trusted_dns" if no_dns else "no_control" if leg.control is None else "unproven"
+    words = {
+        "no_trusted_dns": "no trusted resolver answered, so there is nothing to compare with",
+        "no_control": "there is no control to say whether it works at all",
+        "unproven": "what was seen proves neither that it works nor that it is blocked",
+    }[reason]
+    return Finding(
+        rule="site.unknown",
+        outcome=Outcome.INCONCLUSIVE,
+        reason=reason,
+        summary=f"{leg.host} did not open here ({what or 'no page'}), and {words}.",
+        evidence=tuple(sorted({s.id for s in steps} | {q.id for q in lookups if isinstance(q, DnsLookup)})),
+    )

@@ -1,0 +1,91 @@
+"""Whether something before the site's network keeps connections to its addresses from being made."""
+
+from __future__ import annotations
+
+from measurements.case import Case
+from measurements.model import (
+    Confidence,
+    Finding,
+    Mechanism,
+    Outcome,
+    Proof,
+    Purpose,
+    TcpConnect,
+    Trigger,
+    Where,
+)
+from measurements.proofs import alive, kind_of, place, repeated
+from measurements.reading import Flow, Leg
+
+MECHANISMS = {
+    "timeout": Mechanism.TCP_TIMEOUT,
+    "reset": Mechanism.TCP_RESET,
+    "unreachable": Mechanism.TCP_UNREACHABLE,
+}
+
+
+def _failing(case: Case) -> tuple[Leg, Flow] | None:
+    """The leg to none of whose own addresses a connection stood, and its first failure."""
+    leg = case.reading.troubled
+    if leg is None or not leg.local_flows or any(f.tcp.failure is None for f in leg.local_flows):
+        return None
+    flow = next((f for f in leg.local_flows if f.failed is not None), None)
+    return None if flow is None else (leg, flow)
+
+
+def blocked(case: Case) -> Finding | None:
+    """Connections to the site's address are stopped before its network, and its neighbours' are not."""
+    found = _failing(case)
+    if found is None:
+        return None
+    leg, flow = found
+    story = case.reading
+    mechanism = MECHANISMS.get(kind_of(flow.tcp))
+    living = alive(story, leg)
+    if mechanism is None or not living or not _given_by_others(leg, flow):
+        return None
+    if case.measurement.source == "ooni":
+        return _by_ooni(leg, flow, mechanism)
+    shown = place(story, Purpose.TRACE_NEIGHBOUR)
+    if shown is None or repeated(story) is False:
+        return None
+    other_port = [c for c in story.follow_ups(TcpConnect, Purpose.OTHER_PORT) if c.failure is None]
+    verb = "die" if shown.proof is Proof.SHORT else "are answered by another"
+    at = "at the first router, your own" if shown.where is Where.LOCAL else f"at hop {shown.hop}, short of its network"
+    return Finding(
+        rule="tcp.blocked",
+        outcome=Outcome.BLOCKED,
+        mechanism=mechanism,
+        trigger=Trigger.PORT if other_port else Trigger.ADDRESS,
+        where=shown.where,
+        confidence=Confidence.CONFIRMED if shown.proof is Proof.IMPOSSIBLE else Confidence.LIKELY,
+        proof=shown.proof,
+        summary=f"Connections to {flow.tcp.address}, the address of {leg.host}, {verb} {at}; those to an address "
+        "beside it go on. The site works elsewhere.",
+        evidence=tuple(sorted({*flow.ids, *shown.evidence, *living, *(c.id for c in other_port)})),
+    )
+
+
+def _given_by_others(leg: Leg, flow: Flow) -> bool:
+    """Whether another view gave the same address, so that it is the site's."""
+    known = {*leg.trusted_addresses, *(leg.control.query.resolved if leg.control else ())}
+    return not known or not leg.lookups or flow.tcp.address in known
+
+
+def _by_ooni(leg: Leg, flow: Flow, mechanism: Mechanism) -> Finding | None:
+    """Accuse as OONI does: the test helper connected to the same address."""
+    control = leg.control
+    stood = control.connected(flow.tcp.address, flow.tcp.port) if control else None
+    if control is None or stood is None:
+        return None
+    return Finding(
+        rule="tcp.blocked",
+        outcome=Outcome.BLOCKED,
+        mechanism=mechanism,
+        trigger=Trigger.UNKNOWN,
+        where=Where.UNKNOWN,
+        confidence=Confidence.LIKELY,
+        summary=f"Connections to {flow.tcp.address}, the address of {leg.host}, fail here and not for OONI's test "
+        "helper. The record holds no second proof, so this rests on less.",
+        evidence=tuple(sorted({*flow.ids, control.query.id, stood.id})),
+    )

@@ -1,0 +1,174 @@
+"""Whether something on the way breaks, or answers, the handshake that carries a name."""
+
+from __future__ import annotations
+
+from measurements.case import Case
+from measurements.model import (
+    Confidence,
+    Failure,
+    Finding,
+    Mechanism,
+    Outcome,
+    Proof,
+    Purpose,
+    TlsHandshake,
+    Trigger,
+    Where,
+)
+from measurements.proofs import Shown, alive, harmless_at_target, kind_of, name_fails_elsewhere, place, repeated
+from measurements.reading import Flow, Leg
+
+MECHANISMS = {
+    "reset": Mechanism.TLS_RESET,
+    "timeout": Mechanism.TLS_TIMEOUT,
+    "eof": Mechanism.TLS_EOF,
+    "alert": Mechanism.TLS_ALERT,
+}
+
+
+def _failing(case: Case) -> tuple[Leg, Flow, TlsHandshake] | None:
+    """The leg none of whose own addresses shook hands well, and the first handshake that failed."""
+    leg = case.reading.troubled
+    if leg is None or any(f.secure for f in leg.local_flows):
+        return None
+    for flow in leg.local_flows:
+        if flow.tls is not None and flow.failed is flow.tls:
+            return leg, flow, flow.tls
+    return None
+
+
+def blocked(case: Case) -> Finding | None:
+    """Handshakes that carry the site's name are broken on the way; those that carry a harmless name are not."""
+    found = _failing(case)
+    if found is None:
+        return None
+    leg, flow, tls = found
+    story = case.reading
+    mechanism = MECHANISMS.get(kind_of(tls))
+    living = alive(story, leg)
+    if mechanism is None or not living:
+        return None
+    if case.measurement.source == "ooni":
+        return _by_ooni(leg, flow, mechanism)
+    kind = kind_of(tls)
+    elsewhere = name_fails_elsewhere(story, lambda step: not _ended(step) and kind_of(step) == kind)
+    at = place(story, Purpose.TRACE_HARMLESS)
+    shown = at if at is not None and (at.proof is Proof.IMPOSSIBLE or at.where is Where.LOCAL) else elsewhere or at
+    if shown is None or repeated(story) is False:
+        return None
+    beside = harmless_at_target(story)
+    return Finding(
+        rule="tls.blocked",
+        outcome=Outcome.BLOCKED,
+        mechanism=mechanism,
+        trigger=Trigger.NAME if elsewhere else Trigger.NAME_AND_ADDRESS if beside else Trigger.UNKNOWN,
+        where=at.where if at is not None else shown.where,
+        confidence=Confidence.CONFIRMED if shown.proof is Proof.IMPOSSIBLE else Confidence.LIKELY,
+        proof=shown.proof,
+        summary=_words(leg, kind, elsewhere, at),
+        evidence=tuple(
+            sorted({*flow.ids, *living, *shown.evidence, *(elsewhere.evidence if elsewhere else ()), *beside})
+        ),
+    )
+
+
+def _ended(step: object) -> bool:
+    return isinstance(step, TlsHandshake) and step.ended
+
+
+def _words(leg: Leg, kind: str, elsewhere: Shown | None, at: Shown | None) -> str:
+    how = {
+        "reset": "are cut by a reset",
+        "timeout": "get no answer",
+        "eof": "are hung up on",
+        "alert": "are answered with a refusal",
+    }[kind]
+    text = f"Handshakes that name {leg.host} {how}"
+    if elsewhere is not None:
+        text += ", at unrelated servers too, where an equally long harmless name works"
+    if at is not None and at.where is Where.LOCAL:
+        text += "; the first router, your own network's, does it"
+    elif at is not None:
+        text += f"; it happens at hop {at.hop}, short of the site's network"
+    return text + ". The site is up."
+
+
+def _by_ooni(leg: Leg, flow: Flow, mechanism: Mechanism) -> Finding | None:
+    """Accuse as OONI does: the test helper's handshake, or its page, went well."""
+    control = leg.control
+    if control is None or flow.tls is None or kind_of(flow.tls) == "alert":
+        return None
+    hands = control.shook_hands(flow.tcp.address)
+    if not control.reached and (hands is None or hands.failure is not None):
+        return None
+    return Finding(
+        rule="tls.blocked",
+        outcome=Outcome.BLOCKED,
+        mechanism=mechanism,
+        trigger=Trigger.UNKNOWN,
+        where=Where.UNKNOWN,
+        confidence=Confidence.LIKELY,
+        summary=f"The handshake with {leg.host} fails here and not for OONI's test helper. The record holds no second "
+        "proof, so this rests on less.",
+        evidence=tuple(sorted({*flow.ids, control.query.id})),
+    )
+
+
+def mitm(case: Case) -> Finding | None:
+    """Somebody else's certificate answers for the site, and for an unrelated server as well."""
+    found = _failing(case)
+    if found is None:
+        return None
+    leg, flow, tls = found
+    if tls.failure is not Failure.SSL_UNKNOWN_AUTHORITY or tls.issuer is None:
+        return None
+    story = case.reading
+    control = leg.control
+    if control is not None and (hands := control.shook_hands(flow.tcp.address)) is not None and hands.failure:
+        return None  # the control is shown a bad certificate too
+    forged = [
+        h for h in story.follow_ups(TlsHandshake, Purpose.TARGET_AT_WITNESS) if h.ended and h.issuer == tls.issuer
+    ]
+    every = [
+        h for h in story.follow_ups(TlsHandshake, Purpose.HARMLESS_AT_WITNESS) if h.ended and h.issuer == tls.issuer
+    ]
+    at = place(story, Purpose.TRACE_NEIGHBOUR)
+    relayed = tuple(
+        f.page.id for f in leg.local_flows if f.page is not None and f.page.status is not None and f.page.status < 400
+    )
+    living = alive(story, leg) or relayed
+    if not living or not (forged or (at is not None and at.proof is Proof.IMPOSSIBLE)):
+        return None
+    beyond = [h for h in _first_hops(case) if h == "expired"]
+    if every and not beyond and (at is None or at.where is not Where.NETWORK):
+        return Finding(
+            rule="tls.mitm",
+            outcome=Outcome.INVALID,
+            reason="private_issuer",
+            where=Where.LOCAL,
+            summary=f"Every name is answered with certificates of {tls.issuer}, as an antivirus or a company's own "
+            "proxy does. Through that, no site can be judged.",
+            evidence=tuple(sorted({*flow.ids, *(h.id for h in every)})),
+        )
+    where = at.where if at is not None else Where.NETWORK
+    return Finding(
+        rule="tls.mitm",
+        outcome=Outcome.BLOCKED,
+        mechanism=Mechanism.TLS_MITM,
+        trigger=Trigger.ANY if every else Trigger.NAME if forged else Trigger.ADDRESS,
+        where=where,
+        confidence=Confidence.CONFIRMED,
+        proof=Proof.IMPOSSIBLE,
+        summary=f"{leg.host} is answered with a certificate of an unknown issuer ({tls.issuer})"
+        + (", and so is its name at unrelated servers" if forged else "")
+        + (", and so are harmless names: all of it is read on the way" if every else "")
+        + (f". It is answered at hop {at.hop}." if at is not None else "."),
+        evidence=tuple(sorted({*flow.ids, *living, *(h.id for h in (*forged, *every)), *(at.evidence if at else ())})),
+    )
+
+
+def _first_hops(case: Case) -> list[str]:
+    """What answered packets that could not leave the first hop."""
+    from measurements.model import Hop
+
+    return [h.answer for h in case.reading.follow_ups(Hop, Purpose.TRACE_TARGET) if h.ttl == 1]

@@ -1,0 +1,418 @@
+"""The steps that are taken only when something failed: what the two proofs need, gently.
+
+*Alive* and *between* are asked apart. Does the name fail at unrelated servers where an equally long
+harmless name works (3 + 3, interleaved)? Does a harmless name work at the target's own address, first and
+last? Where on the path does the packet die, or whence comes the forged answer (rising IP TTL, for the
+target, for a harmless name or a neighbour, and for a witness)? Is the resolver alive for other names, does
+an address without a resolver answer? Once more after a pause: does it last?
+
+No more than `limits.follow_up_connections` and `limits.follow_up_bytes` are spent; what there is no
+allowance for is left out and recorded as the limit `follow_up`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import secrets
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+from measurements.model import (
+    DnsLookup,
+    Failure,
+    Hop,
+    Purpose,
+    TcpConnect,
+    TlsHandshake,
+    View,
+)
+from measurements.reading import Flow, Leg, Reading, failed_like, is_address
+from probe.network import LARGE, Network, Resolver
+from probe.steps import find_address, harmless_name
+
+TIMEOUT = 4.0  # of a follow-up step: the harmless twin beside it shows whether that is enough here
+PAIRS = 3
+Attempt = Callable[[str, str, Purpose], Awaitable[bool]]
+
+
+async def follow_up(net: Network, story: Reading, leg: Leg) -> None:
+    """Gather the proofs that `leg` lacks."""
+    asking = _FollowUp(net, story, leg)
+    if not is_address(leg.host) and not any(f.tcp.failure is None and _useful(leg, f) for f in leg.local_flows):
+        await asking.ask_dns()
+    failing = next((f for f in leg.local_flows if f.failed is not None), None)
+    flow = failing or (leg.local_flows[0] if leg.local_flows else None)
+    if flow is not None:
+        await asking.ask_path(flow)
+    await asking.ask_control_again()
+
+
+def _useful(leg: Leg, flow: Flow) -> bool:
+    """Whether a flow's address is beyond the suspicion that the lookup lied about it."""
+    return flow.secure or flow.tcp.address in leg.trusted_addresses
+
+
+class _FollowUp:
+    def __init__(self, net: Network, story: Reading, leg: Leg) -> None:
+        self.net = net
+        self.story = story
+        self.leg = leg
+        self.name = leg.host
+        self.harmless = harmless_name(leg.host)
+        self._bytes_before = net.spent.sent + net.spent.received
+        self._servers: list[str] | None = None
+        self._finding = asyncio.Lock()
+
+    # Allowance
+
+    def allowed(self) -> bool:
+        """Whether one more connection is within the allowance."""
+        opened = sum(isinstance(o, TcpConnect | Hop) and o.purpose is not None for o in self.net.observations)
+        spent = self.net.spent.sent + self.net.spent.received - self._bytes_before
+        limits = self.net.limits
+        if opened < limits.follow_up_connections and spent < limits.follow_up_bytes:
+            return True
+        if "follow_up" not in self.net.spent.limits:
+            self.net.spent.limits.append("follow_up")
+        return False
+
+    async def connect(self, address: str, port: int, purpose: Purpose) -> TcpConnect | None:
+        """Open a follow-up connection; None when it failed or the allowance is spent."""
+        if not self.allowed():
+            return None
+        tcp = await self.net.connect(address, port, view=View.FOLLOW_UP, purpose=purpose, timeout=TIMEOUT)
+        return tcp if tcp.failure is None else None
+
+    async def witness_addresses(self) -> list[str]:
+        """Find up to three witnesses' addresses, once."""
+        async with self._finding:
+            if self._servers is None:
+                self._servers = []
+                for witness in self.net.peers.witnesses:
+                    if witness.name != self.name and (address := await find_address(self.net, witness.name)):
+                        self._servers.append(address)
+                    if len(self._servers) == PAIRS:
+                        break
+        return self._servers
+
+    # The name
+
+    async def ask_dns(self) -> None:
+        """Ask what shows whether our resolver, or something before it, lies about the name."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._resolver_alive())
+            group.create_task(self._serverless())
+            group.create_task(self._first_hop())
+            group.create_task(self._dns_pairs())
+            group.create_task(self._sibling())
+            group.create_task(self._where_it_leads())
+            group.create_task(self._true_addresses())
+        await self._repeat_lookup()
+
+    @property
+    def _rtype(self) -> str:
+        """The record type in which the trouble shows: A, unless the name has only AAAA."""
+        trusted = {q.rtype for q in self.leg.trusted if q.addresses}
+        return "AAAA" if trusted == {"AAAA"} else "A"
+
+    def _local_failures(self) -> set[Failure | None]:
+        return {q.failure for q in self.leg.lookups if q.rtype == self._rtype}
+
+    async def _lookup(
+        self,
+        name: str,
+        resolver: Resolver,
+        purpose: Purpose,
+        *,
+        timeout: float = 2.0,
+        ip_ttl: int | None = None,
+        checking_disabled: bool = False,
+    ) -> DnsLookup:
+        return await self.net.lookup(
+            name,
+            self._rtype,
+            resolver,
+            view=View.FOLLOW_UP,
+            purpose=purpose,
+            linger=0.0,
+            timeout=timeout,
+            ip_ttl=ip_ttl,
+            checking_disabled=checking_disabled,
+        )
+
+    async def _resolver_alive(self) -> None:
+        local = self.net.peers.local
+        if local is None:
+            return
+        for witness in self.net.peers.witnesses[:2]:
+            await self._lookup(witness.name, local, Purpose.HARMLESS_AT_RESOLVER)
+        if Failure.DNS_SERVFAIL in self._local_failures():
+            await self._lookup(self.name, local, Purpose.CHECKING_DISABLED, checking_disabled=True)
+
+    async def _serverless(self) -> None:
+        """Put the question to a witness, which runs no resolver: whatever answers was forged on the way."""
+        servers = await self.witness_addresses()
+        if servers:
+            nobody = Resolver(f"{servers[0]}:53", View.FOLLOW_UP)
+            for name, purpose in (
+                (self.harmless, Purpose.HARMLESS_SERVERLESS),
+                (self.name, Purpose.SERVERLESS),
+                (self.name, Purpose.SERVERLESS),
+            ):
+                await self._lookup(name, nobody, purpose, timeout=1.0)
+
+    def _plain_resolvers(self) -> list[Resolver]:
+        """The trusted resolvers' own addresses, over plain UDP."""
+        hosts = [urlsplit(r.address).hostname or "" for r in self.net.peers.trusted if r.is_doh]
+        local = self.net.peers.local
+        return [
+            Resolver(f"{host}:53", View.FOLLOW_UP)
+            for host in hosts
+            if is_address(host) and ":" not in host and (local is None or local.address != f"{host}:53")
+        ]
+
+    async def _first_hop(self) -> None:
+        """Ask with a packet that cannot leave the first hop: an answer is the volunteer's own router's."""
+        for resolver in self._plain_resolvers()[:1]:
+            await self._lookup(self.name, resolver, Purpose.FIRST_HOP, ip_ttl=1, timeout=1.0)
+
+    async def _dns_pairs(self) -> None:
+        """Ask unrelated resolvers for the name beside a harmless one when ours gives no answer."""
+        if Failure.TIMEOUT not in self._local_failures():
+            return
+        resolvers = self._plain_resolvers()[:PAIRS]
+
+        async def at(resolver: Resolver, times: int) -> None:
+            for _ in range(times):
+                await self._lookup(self.harmless, resolver, Purpose.HARMLESS_AT_WITNESS)
+                await self._lookup(self.name, resolver, Purpose.TARGET_AT_WITNESS)
+
+        async with asyncio.TaskGroup() as group:
+            for i, resolver in enumerate(resolvers):
+                group.create_task(at(resolver, PAIRS // len(resolvers) + (i < PAIRS % len(resolvers))))
+
+    async def _sibling(self) -> None:
+        """Ask for a name nobody can have stored, where the answer may be stale rather than a lie."""
+        if not self.leg.public(self.leg.local_addresses):
+            return
+        sibling = f"w{secrets.token_hex(4)}.{self.name}"
+        resolvers = [r for r in (self.net.peers.local, *self.net.peers.trusted[:1]) if r is not None]
+        for resolver in resolvers:
+            await self._lookup(sibling, resolver, Purpose.SIBLING_AT_RESOLVER)
+
+    async def _where_it_leads(self) -> None:
+        """Look at the page behind a suspicious answer, for the name and for a harmless one."""
+        for address in self.leg.public(self.leg.local_addresses)[:1]:
+            for host, purpose in ((self.name, Purpose.OTHER_PORT), (self.harmless, Purpose.HARMLESS_AT_TARGET)):
+                await self._request(address, host, purpose)
+
+    async def _true_addresses(self) -> None:
+        """Prove the addresses that others gave: the trusted resolvers', or else the control's."""
+        flows = [f for f in self.leg.flows if not f.local]
+        proven = [f for f in flows if f.secure or (f.page is not None and f.page.failure is None)]
+        if proven:
+            return
+        if not flows and self.leg.control is not None:
+            for address in self.leg.public(self.leg.control.query.resolved)[:2]:
+                tcp = await self.net.connect(
+                    address, self.leg.port, cause=self.leg.control.query, view=View.TRUSTED, timeout=TIMEOUT
+                )
+                if tcp.failure is None and self.leg.encrypted:
+                    await self.net.handshake(tcp, name=self.name, timeout=TIMEOUT)
+                elif tcp.failure is None:
+                    await self.net.exchange(tcp, self.leg.url, timeout=TIMEOUT)
+        elif not self.leg.encrypted:
+            for flow in flows[:2]:
+                if flow.tcp.failure is None and not flow.pages:
+                    await self.net.exchange(flow.tcp, self.leg.url, timeout=TIMEOUT)
+
+    async def _repeat_lookup(self) -> None:
+        if self.net.peers.local is not None:
+            await self.net.pause(self.net.limits.repetition_pause)
+            await self._lookup(self.name, self.net.peers.local, Purpose.REPETITION)
+
+    # The path
+
+    async def ask_path(self, flow: Flow) -> None:
+        """Ask what shows who stops, or answers for, the connection of `flow`."""
+        if flow.tcp.failure is not None:
+            if failed_like(flow.tcp.failure):
+                await self._ask_tcp(flow.tcp)
+        elif self.leg.encrypted and not flow.secure:
+            if flow.tls is not None and failed_like(flow.tls.failure):
+                await self._ask_about_name(flow, "hello", self._handshake)
+        elif self.leg.encrypted:
+            await self._ask_about_name(flow, "hello", self._handshake_and_page)
+        else:
+            await self._ask_about_name(flow, "request", self._request)
+
+    async def _ask_tcp(self, tcp: TcpConnect) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.connect(tcp.address, 80 if tcp.port == 443 else 443, Purpose.OTHER_PORT))
+            group.create_task(self._trace_syn(tcp))
+        await self.net.pause(self.net.limits.repetition_pause)
+        await self.connect(tcp.address, tcp.port, Purpose.REPETITION)
+
+    async def _ask_about_name(self, flow: Flow, probe: str, attempt: Attempt) -> None:
+        """Harmless first; the pairs and the traces; once more after a pause; harmless last."""
+        address = flow.tcp.address
+        named = not is_address(self.name)
+        if named:
+            await attempt(address, self.harmless, Purpose.HARMLESS_AT_TARGET)
+        async with asyncio.TaskGroup() as group:
+            if named:
+                group.create_task(self._pairs(attempt))
+            if flow.tls is not None and flow.tls.issuer is not None:
+                group.create_task(self._trace_syn(flow.tcp))  # who is it that shook hands with us?
+            else:
+                group.create_task(self._trace_name(address, probe))
+        if probe == "hello" and flow.tls is not None and not flow.tls.ended:
+            await self._other_hello(address)
+        await self.net.pause(self.net.limits.repetition_pause)
+        await attempt(address, self.name, Purpose.REPETITION)
+        if named:
+            await attempt(address, self.harmless, Purpose.HARMLESS_AT_TARGET)
+
+    async def _handshake(self, address: str, name: str, purpose: Purpose, hello: str = "classic") -> bool:
+        """Shake hands under `name`; True when it ended, under whatever certificate."""
+        return (await self._hands(address, name, purpose, hello)) is not None
+
+    async def _hands(self, address: str, name: str, purpose: Purpose, hello: str = "classic") -> TlsHandshake | None:
+        tcp = await self.connect(address, self.leg.port if self.leg.encrypted else 443, purpose)
+        if tcp is None:
+            return None
+        sni = None if is_address(name) else name
+        tls = await self.net.handshake(tcp, name=sni, verify=name, purpose=purpose, hello=hello, timeout=TIMEOUT)
+        return tls if tls.ended else None
+
+    async def _handshake_and_page(self, address: str, name: str, purpose: Purpose) -> bool:
+        """Shake hands and fetch a page; True when something was answered."""
+        tls = await self._hands(address, name, purpose)
+        if tls is None:
+            return False
+        page = await self.net.exchange(
+            tls, f"https://{name}/", purpose=purpose, timeout=TIMEOUT, body_limit=self.net.limits.body_routine // 4
+        )
+        return page.failure is None
+
+    async def _request(self, address: str, name: str, purpose: Purpose) -> bool:
+        """Fetch a page in clear under the Host `name`; True when something was answered."""
+        port = 80 if self.leg.encrypted else self.leg.port
+        tcp = await self.connect(address, port, purpose)
+        if tcp is None:
+            return False
+        path = urlsplit(self.leg.url).path if not self.leg.encrypted else "/"
+        page = await self.net.exchange(
+            tcp,
+            f"http://{name}{path or '/'}",
+            purpose=purpose,
+            timeout=TIMEOUT,
+            body_limit=self.net.limits.body_routine // 4,
+        )
+        return page.failure is None
+
+    async def _other_hello(self, address: str) -> None:
+        await self._handshake(address, self.name, Purpose.OTHER_HELLO, hello=LARGE)
+
+    async def _pairs(self, attempt: Attempt) -> None:
+        """Try the name beside a harmless one at unrelated servers: three pairs, on three servers if there are.
+
+        The harmless name goes first, so that what a name leaves behind on the path cannot touch it; a server
+        that does not take the harmless name is no witness for this.
+        """
+        servers = await self.witness_addresses()
+
+        async def first(address: str) -> str | None:
+            return address if await attempt(address, self.harmless, Purpose.HARMLESS_AT_WITNESS) else None
+
+        async with asyncio.TaskGroup() as group:
+            tries = [group.create_task(first(address)) for address in servers]
+        fit = [address for task in tries if (address := task.result())]
+
+        async def at(address: str, times: int) -> None:
+            for again in range(times):
+                if again and not await attempt(address, self.harmless, Purpose.HARMLESS_AT_WITNESS):
+                    return
+                await attempt(address, self.name, Purpose.TARGET_AT_WITNESS)
+
+        async with asyncio.TaskGroup() as group:
+            for i, address in enumerate(fit):
+                group.create_task(at(address, PAIRS // len(fit) + (i < PAIRS % len(fit))))
+
+    # The place
+
+    async def _hop(
+        self, address: str, port: int, probe: str, ttl: int, purpose: Purpose, name: str | None
+    ) -> Hop | None:
+        if not self.allowed():
+            return None
+        return await self.net.hop(address, port, probe=probe, ttl=ttl, name=name, purpose=purpose)
+
+    async def _trace_name(self, address: str, probe: str) -> None:
+        """Send the name ever further along the path until something answers for the site, or it dies.
+
+        Where the answers differ from a harmless name's at the same distance, the place is found.
+        """
+        if is_address(self.name):
+            return
+        port = self.leg.port
+        silences = 0
+        for ttl in range(1, self.net.limits.max_hops + 1):
+            ours = await self._hop(address, port, probe, ttl, Purpose.TRACE_TARGET, self.name)
+            if ours is None:
+                return
+            if ours.answer == "expired":
+                silences = 0
+                continue
+            theirs = await self._hop(address, port, probe, ttl, Purpose.TRACE_HARMLESS, self.harmless)
+            if theirs is None:
+                return
+            await self._trace_witness(ttl)
+            silences += ours.answer == "silence"
+            if ours.answer != "silence" or theirs.answer not in ("expired", "silence") or silences == 3:
+                return
+
+    async def _trace_syn(self, tcp: TcpConnect) -> None:
+        """Send the first packet of a connection ever further, to the target and to a neighbour of it."""
+        neighbour = neighbour_of(tcp.address, {*self.leg.local_addresses, *self.leg.trusted_addresses})
+        silences = 0
+        for ttl in range(1, self.net.limits.max_hops + 1):
+            ours = await self._hop(tcp.address, tcp.port, "syn", ttl, Purpose.TRACE_TARGET, None)
+            if ours is None:
+                return
+            if ours.answer == "expired":
+                silences = 0
+                continue
+            theirs = await self._hop(neighbour, tcp.port, "syn", ttl, Purpose.TRACE_NEIGHBOUR, None)
+            if theirs is None:
+                return
+            await self._trace_witness(ttl)
+            silences += ours.answer == "silence"
+            if ours.answer != "silence" or theirs.answer not in ("expired", "silence") or silences == 3:
+                return
+
+    async def _trace_witness(self, ttl: int) -> None:
+        """See which router stands at that distance on the way to an unrelated site."""
+        for address in (await self.witness_addresses())[:1]:
+            await self._hop(address, 443, "syn", ttl, Purpose.TRACE_WITNESS, None)
+
+    # The second opinion
+
+    async def ask_control_again(self) -> None:
+        """Ask the control about the leg itself when the chain had moved on from what it was asked before."""
+        if self.net.peers.controls and self.leg.url != self.story.target.url:
+            endpoints = [f"{f.tcp.address}:{f.tcp.port}" for f in self.leg.flows if ":" not in f.tcp.address]
+            await self.net.ask_control(self.leg.url, endpoints)
+
+
+def neighbour_of(address: str, taken: set[str]) -> str:
+    """Choose an address beside `address` in its own /24 (IPv4) or /64 (IPv6) that is not one of the site's."""
+    here = ipaddress.ip_address(address)
+    net = ipaddress.ip_network(f"{address}/{24 if here.version == 4 else 64}", strict=False)
+    for step in (1, -1, 2, -2, 3, -3):
+        beside = here + step
+        inside = beside in net and beside not in (net.network_address, net.broadcast_address)
+        if inside and str(beside) not in taken:
+            return str(beside)
+    return str(here + 1)

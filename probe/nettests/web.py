@@ -1,0 +1,136 @@
+"""`web`: does a URL open from here as it opens for the rest of the world?
+
+Each leg of the redirect chain: lookup by every view, then connections and handshakes to the addresses
+side by side, one page fetch by priority (our own resolver's addresses first), the control asked
+meanwhile. When the chain ends in doubt, the follow-up steps gather what the two proofs need.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import urldefrag, urlsplit
+
+from measurements.model import AnyObservation, DnsLookup, HttpExchange, Target, TcpConnect, TlsHandshake, View
+from measurements.reading import Reading, is_address
+from probe.follow_up import follow_up
+from probe.network import Network
+from probe.steps import Candidate, candidates, endpoint, look_up
+
+Handle = TcpConnect | TlsHandshake
+
+
+async def measure(target: Target, net: Network) -> None:
+    """Open a URL as a browser would, follow its redirects, and follow up on what fails."""
+    url, cause = target.url, None
+    lookups: list[DnsLookup] = []
+    visited: set[str] = set()
+    async with asyncio.TaskGroup() as meanwhile:
+        for leg in range(net.limits.redirects + 1):
+            visited.add(urldefrag(url).url)
+            page, lookups = await _leg(net, url, cause, lookups, meanwhile if leg == 0 else None)
+            if page is None or page.redirect is None:
+                break
+            refusal = _refusal(net, page.redirect, visited, leg)
+            if refusal:
+                net.spent.limits.append(refusal)
+                break
+            url, cause = page.redirect, page
+    story = Reading(target, net.observations, net.is_private)
+    if story.troubled is not None:
+        await follow_up(net, story, story.troubled)
+
+
+def _refusal(net: Network, url: str, visited: set[str], leg: int) -> str | None:
+    """Name the reason not to follow a redirect; None when a browser would and we may."""
+    there = urlsplit(url)
+    if there.scheme not in ("http", "https"):
+        return "redirect_scheme"
+    if urldefrag(url).url in visited:
+        return "redirect_loop"
+    if is_address(there.hostname or "") and net.is_private(there.hostname or ""):
+        return "redirect_private"
+    return "redirects" if leg == net.limits.redirects else None
+
+
+async def _leg(
+    net: Network,
+    url: str,
+    cause: AnyObservation | None,
+    earlier: list[DnsLookup],
+    control: asyncio.TaskGroup | None,
+) -> tuple[HttpExchange | None, list[DnsLookup]]:
+    """Ask for one URL; returns the page a browser would follow, if one came, and the lookups to use again."""
+    parts = urlsplit(url)
+    host, encrypted = parts.hostname or "", parts.scheme == "https"
+    port = parts.port or (443 if encrypted else 80)
+    lookups = [q for q in earlier if q.name == host]
+    again = bool(lookups)
+    if not again:
+        lookups = await look_up(net, host, cause)
+    chosen = candidates(net, host, lookups)
+    if control is not None and net.peers.controls:
+        control.create_task(net.ask_control(url, [endpoint(c.address, port) for c in chosen]))
+    race = _PageFetch(net, url)
+    async with asyncio.TaskGroup() as group:
+        for candidate in chosen:
+            via = cause if again or candidate.lookup is None else candidate.lookup
+            group.create_task(_approach(net, candidate, host, port, encrypted, via, race))
+    return await race.settle(), lookups
+
+
+async def _approach(
+    net: Network,
+    candidate: Candidate,
+    host: str,
+    port: int,
+    encrypted: bool,
+    cause: AnyObservation | None,
+    race: _PageFetch,
+) -> None:
+    """Connect to one address, shake hands, and offer the result to the page fetch."""
+    tcp = await net.connect(candidate.address, port, cause=cause, view=candidate.view)
+    if tcp.failure is not None:
+        return
+    if not encrypted:
+        await race.offer(tcp, candidate.view, good=True)
+        return
+    tls = await net.handshake(tcp, name=None if is_address(host) else host, verify=host)
+    if tls.ended:
+        await race.offer(tls, candidate.view, good=tls.failure is None)
+
+
+class _PageFetch:
+    """Fetches one page a leg: at once over the first good connection of ours, later over what is left.
+
+    Good is an address of our own resolver's under a good certificate, or in clear. An exchange that fails
+    is tried again over the next connection; one that is not good is evidence, and is not followed.
+    """
+
+    def __init__(self, net: Network, url: str) -> None:
+        self._net = net
+        self._url = url
+        self._lock = asyncio.Lock()
+        self._waiting: list[tuple[int, Handle]] = []
+        self._page: HttpExchange | None = None
+
+    async def offer(self, handle: Handle, view: View, *, good: bool) -> None:
+        """Use a connection now when it is good, or keep it for `settle`."""
+        if view is not View.LOCAL or not good:
+            self._waiting.append(((view is not View.LOCAL) + 2 * (not good), handle))
+            return
+        async with self._lock:
+            if self._page is None:
+                page = await self._fetch(handle)
+                self._page = page if page.failure is None else None
+
+    async def settle(self) -> HttpExchange | None:
+        """Return the good page; where there is none, fetch over the best of the other connections."""
+        for _, handle in sorted(self._waiting, key=lambda entry: entry[0]):
+            if self._page is not None or (await self._fetch(handle)).failure is None:
+                break
+        return self._page
+
+    async def _fetch(self, handle: Handle) -> HttpExchange:
+        """Exchange, reading up to the full cap when something of this measurement has failed already."""
+        failed = any(isinstance(o, TcpConnect | TlsHandshake) and o.failure for o in self._net.observations)
+        return await self._net.exchange(handle, self._url, body_limit=self._net.limits.body_decoded if failed else None)
