@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 
-from sqlalchemy import Connection, Table, case, select
+from sqlalchemy import Connection, Dialect, Table, case, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from measurements.store import tables
 from measurements.store.errors import StoreError
@@ -30,18 +31,35 @@ def insert(connection: Connection, changes: Sequence[Rows]) -> None:
     }
     rows[tables.body] = list({row["sha256"]: row for row in rows[tables.body]}.values())
     rows[tables.probe] = _highest(rows[tables.probe])
-    dialect = connection.dialect.name
-    if facts := rows.pop(tables.measurement):
-        stored = connection.execute(_insert(tables.measurement, dialect), facts).rowcount
-        if stored != len(facts):
-            foreign = _other_content(connection, facts)
-            rows[tables.verdict] = [row for row in rows[tables.verdict] if row["measurement_id"] not in foreign]
+    facts = rows.pop(tables.measurement)
+    if facts and _execute(connection, tables.measurement, facts) != len(facts):
+        foreign = _other_content(connection, facts)
+        rows[tables.verdict] = [row for row in rows[tables.verdict] if row["measurement_id"] not in foreign]
     for table, some in rows.items():
         if some:
-            connection.execute(_insert(table, dialect), some)
+            _execute(connection, table, some)
 
 
-@cache
+def _execute(connection: Connection, table: Table, rows: Sequence[Row]) -> int:
+    """Run a table's statement over rows, straight on the driver; return how many rows it changed.
+
+    The values are what both drivers take as they are, so that SQLAlchemy's work on each of them, a third
+    of the time of a batch, can be done once for the statement instead.
+    """
+    sql, keys = _compiled(table, connection.dialect)
+    parameters = [tuple([row[key] for key in keys]) for row in rows] if keys else list(rows)
+    return connection.exec_driver_sql(sql, parameters).rowcount
+
+
+@lru_cache(maxsize=64)
+def _compiled(table: Table, dialect: Dialect) -> tuple[str, tuple[str, ...]]:
+    """Return a table's statement, and the order of its parameters where they have one."""
+    compiled = _insert(table, dialect.name).compile(
+        dialect=dialect, column_keys=[column.name for column in table.columns]
+    )
+    return str(compiled), tuple(compiled.positiontup or ()) if isinstance(compiled, SQLCompiler) else ()
+
+
 def _insert(table: Table, dialect: str) -> Insert:
     statement: Insert = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
     if table is tables.probe:
