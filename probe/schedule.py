@@ -45,14 +45,14 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """Targets to ask about every so many seconds; `jitter` is by how many a run may be early or late."""
+    """Targets that one nettest measures every `every` seconds, give or take `jitter` seconds."""
 
     name: str
-    nettest: str
     targets: tuple[Target, ...]
+    nettest: str
     every: float
     jitter: float = 0.0
-    window: Window | None = None
+    window: Window | None = None  # all day
 
     def may_run(self, now: float) -> bool:
         """Tell whether the campaign's window is open."""
@@ -95,9 +95,9 @@ def first_run(last: float | None, every: float, now: float) -> float:
     return max(now, last + every)
 
 
-def missed_runs(last: float, every: float, now: float) -> int:
-    """Count the runs that were due after `last` and never began; the one that begins now is only late."""
-    return max(0, math.floor((now - last) / every) - 1)
+def runs_due(last: float, every: float, now: float) -> int:
+    """Count the runs that were due after `last`, up to now."""
+    return max(0, math.floor((now - last) / every))
 
 
 def shuffled(targets: Iterable[Target], seed: object) -> tuple[Target, ...]:
@@ -149,9 +149,7 @@ def allowance(
 def runs_left(campaign: Campaign, now: float) -> int:
     """Count the runs that follow one at `now` before the UTC day ends."""
     count = math.ceil((end_of_day(now) - now) / campaign.every) - 1
-    if campaign.window is None:
-        return max(0, count)
-    return sum(campaign.window.is_open(now + run * campaign.every) for run in range(1, count + 1))
+    return sum(campaign.may_run(now + run * campaign.every) for run in range(1, count + 1))
 
 
 def wants_full_body(url: str, last_full: float | None, now: float) -> bool:
