@@ -77,7 +77,7 @@ def name_fails_elsewhere(
     targets = _outcomes(story, Purpose.TARGET_AT_WITNESS)
     harmless = _outcomes(story, Purpose.HARMLESS_AT_WITNESS)
     witnesses = {_address(t) for t in targets}
-    beside = [h for h in harmless if _address(h) in witnesses]
+    beside = [h for h in harmless if _address(h) in witnesses or not _unfit(h)]
     if len(targets) < PAIRS_NEEDED or len(beside) < PAIRS_NEEDED:
         return None
     if not all(bad(t) for t in targets) or any(bad(h) or not _worked(h) for h in beside):
@@ -91,6 +91,11 @@ def witness_tally(story: Reading) -> tuple[int, int]:
     return sum(not _worked(t) for t in targets), len(targets)
 
 
+def _unfit(step: TcpConnect | TlsHandshake | HttpExchange) -> bool:
+    """Whether a server is no witness: it is not there, or takes no name but its own."""
+    return isinstance(step, TcpConnect) or step.failure is Failure.SSL_FAILED_HANDSHAKE
+
+
 def _address(step: TcpConnect | TlsHandshake | HttpExchange) -> str:
     return step.address
 
@@ -101,9 +106,10 @@ def _worked(step: TcpConnect | TlsHandshake | HttpExchange) -> bool:
 
 def _outcomes(story: Reading, purpose: Purpose) -> list[TcpConnect | TlsHandshake | HttpExchange]:
     """The last step of each try that was made for a purpose."""
-    kinds = (TcpConnect, TlsHandshake, HttpExchange)
     steps: list[TcpConnect | TlsHandshake | HttpExchange] = [
-        step for kind in kinds for step in story.follow_ups(kind, purpose)
+        *story.follow_ups(TcpConnect, purpose),
+        *story.follow_ups(TlsHandshake, purpose),
+        *story.follow_ups(HttpExchange, purpose),
     ]
     causes = {step.cause for step in steps}
     return sorted((step for step in steps if step.id not in causes), key=lambda step: step.id)

@@ -7,6 +7,7 @@ from measurements.model import (
     Confidence,
     Failure,
     Finding,
+    Hop,
     Mechanism,
     Outcome,
     Proof,
@@ -126,12 +127,8 @@ def mitm(case: Case) -> Finding | None:
     control = leg.control
     if control is not None and (hands := control.shook_hands(flow.tcp.address)) is not None and hands.failure:
         return None  # the control is shown a bad certificate too
-    forged = [
-        h for h in story.follow_ups(TlsHandshake, Purpose.TARGET_AT_WITNESS) if h.ended and h.issuer == tls.issuer
-    ]
-    every = [
-        h for h in story.follow_ups(TlsHandshake, Purpose.HARMLESS_AT_WITNESS) if h.ended and h.issuer == tls.issuer
-    ]
+    forged = _same_hand(tls, story.follow_ups(TlsHandshake, Purpose.TARGET_AT_WITNESS))
+    every = _same_hand(tls, story.follow_ups(TlsHandshake, Purpose.HARMLESS_AT_WITNESS))
     at = place(story, Purpose.TRACE_NEIGHBOUR)
     relayed = tuple(
         f.page.id for f in leg.local_flows if f.page is not None and f.page.status is not None and f.page.status < 400
@@ -167,8 +164,11 @@ def mitm(case: Case) -> Finding | None:
     )
 
 
+def _same_hand(shown: TlsHandshake, others: list[TlsHandshake]) -> list[TlsHandshake]:
+    """Which handshakes were answered by the same unknown issuer: a public one would be known, and prove nothing."""
+    return [h for h in others if h.failure is Failure.SSL_UNKNOWN_AUTHORITY and h.issuer == shown.issuer]
+
+
 def _first_hops(case: Case) -> list[str]:
     """What answered packets that could not leave the first hop."""
-    from measurements.model import Hop
-
     return [h.answer for h in case.reading.follow_ups(Hop, Purpose.TRACE_TARGET) if h.ttl == 1]

@@ -1,0 +1,374 @@
+"""Each disruption as a small scripted world, with the verdict that is true in it, and its quiet look-alike."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from measurements.judge import Case, judge
+from measurements.model import Failure, Outcome, Preconditions, Verdict
+from measurements.targets import normalise
+from probe.nettests import NETTESTS
+from probe.network import Network
+from probe.steps import harmless_name
+from tests.scripted import BOGONS, CONTROL, LOCAL, WITNESSES, Page, ScriptedNetwork, World
+
+HOST = "www.site.example"
+SITE = "203.0.113.10"
+BESIDE = "203.0.113.11"
+H = harmless_name(HOST)
+W1, W2, W3 = WITNESSES.values()
+BLOCK = Page(200, b"<title>Blocked</title> denied by law", "Blocked")
+SINK = "198.51.100.80"
+OPEN = World(names={HOST: [SITE]}, seen=Page())
+RESET, TIMEOUT = Failure.CONNECTION_RESET, Failure.TIMEOUT
+PLAIN = ("198.51.100.53:53", "198.51.100.54:53")
+
+
+def at_witnesses(failure: Failure) -> dict[tuple[str, str | None], Failure | None]:
+    """The name fails at the site and at every witness."""
+    return {(a, HOST): failure for a in (SITE, W1, W2, W3)}
+
+
+def cut_at(ttl: int, answer: str) -> dict[int, tuple[str, str | None]]:
+    """The usual path, up to a distance from which on something else answers."""
+    routers = {1: "192.168.0.1", 2: "198.51.100.9", 3: "198.51.100.10"}
+    return {t: ("expired", routers[t]) if t < ttl else (answer, None) for t in range(1, 8) if t < ttl or t >= ttl}
+
+
+@dataclass(frozen=True)
+class Disruption:
+    """A world, the URL that is asked for in it, and what must be said."""
+
+    name: str
+    world: World
+    outcome: str
+    mechanism: str | None = None
+    trigger: str | None = None
+    where: str | None = None
+    reason: str | None = None
+    pattern: str | None = None
+    confidence: str | None = None
+    url: str = f"https://{HOST}/"
+    nettest: str = "web"
+    preconditions: Preconditions = field(default_factory=lambda: Preconditions(ipv4_route=True, ipv6_route=False))
+
+
+def lie(told: list[list[str]] | Failure) -> dict[tuple[str, str], list[list[str]] | Failure]:
+    return {(LOCAL.address, HOST): told}
+
+
+BLOCKED = [
+    Disruption(
+        "nxdomain",
+        replace(OPEN, answers=lie(Failure.DNS_NXDOMAIN)),
+        "blocked",
+        "dns.nxdomain",
+        "name",
+        "resolver",
+        confidence="confirmed",
+    ),
+    Disruption(
+        "refused", replace(OPEN, answers=lie(Failure.DNS_REFUSED)), "blocked", "dns.refused", "name", "resolver"
+    ),
+    Disruption(
+        "no-answer", replace(OPEN, answers=lie(Failure.NO_DNS_ANSWER)), "blocked", "dns.no_answer", "name", "resolver"
+    ),
+    Disruption("bogon", replace(OPEN, answers=lie([["10.1.2.3"]])), "blocked", "dns.bogon", "name", "resolver"),
+    Disruption(
+        "block-page-address",
+        replace(OPEN, answers=lie([[SINK]]), ports={(SINK, 80): None}, pages={(SINK, HOST): BLOCK, (SINK, H): BLOCK}),
+        "blocked",
+        "dns.blockpage",
+        "name",
+        "resolver",
+    ),
+    Disruption(
+        "injected", replace(OPEN, answers=lie([["203.0.113.77"], [SITE]])), "blocked", "dns.injected", "name", "network"
+    ),
+    Disruption(
+        "forged-everywhere",
+        replace(OPEN, answers=lie([["203.0.113.77"]]) | {(f"{W1}:53", HOST): [["203.0.113.77"]]}),
+        "blocked",
+        "dns.injected",
+        "name",
+        "network",
+    ),
+    Disruption(
+        "dns-dropped-on-path",
+        replace(OPEN, answers=lie(TIMEOUT) | {(r, HOST): TIMEOUT for r in PLAIN}),
+        "blocked",
+        "dns.timeout",
+        "name",
+        "network",
+        confidence="likely",
+    ),
+    Disruption(
+        "router-answers-dns",
+        replace(OPEN, answers=lie([["0.0.0.0"]]) | {("ttl 1", HOST): [["0.0.0.0"]]}),
+        "blocked",
+        "dns.bogon",
+        "name",
+        "local",
+    ),
+    Disruption(
+        "syn-dropped",
+        replace(OPEN, ports={(SITE, 443): TIMEOUT, (SITE, 80): TIMEOUT}, paths={(SITE, None): cut_at(3, "silence")}),
+        "blocked",
+        "tcp.timeout",
+        "address",
+        "network",
+    ),
+    Disruption(
+        "syn-reset",
+        replace(
+            OPEN,
+            ports={(SITE, 443): Failure.CONNECTION_REFUSED, (SITE, 80): Failure.CONNECTION_REFUSED},
+            paths={(SITE, None): cut_at(3, "reset")},
+        ),
+        "blocked",
+        "tcp.reset",
+        "address",
+        "network",
+        confidence="confirmed",
+    ),
+    Disruption(
+        "sni-reset",
+        replace(OPEN, hands=at_witnesses(RESET), paths={(SITE, HOST): cut_at(3, "reset")}),
+        "blocked",
+        "tls.reset",
+        "name",
+        "network",
+        confidence="confirmed",
+    ),
+    Disruption(
+        "sni-reset-place-unknown",
+        replace(OPEN, hands=at_witnesses(RESET), paths={(SITE, HOST): cut_at(4, "reset")}),
+        "blocked",
+        "tls.reset",
+        "name",
+        "network",
+        confidence="likely",
+    ),
+    Disruption(
+        "sni-dropped",
+        replace(OPEN, hands=at_witnesses(TIMEOUT), paths={(SITE, HOST): cut_at(3, "silence")}),
+        "blocked",
+        "tls.timeout",
+        "name",
+        "network",
+    ),
+    Disruption("sni-eof", replace(OPEN, hands=at_witnesses(Failure.EOF)), "blocked", "tls.eof", "name"),
+    Disruption(
+        "sni-reset-at-this-address-only",
+        replace(OPEN, hands={(SITE, HOST): RESET}, paths={(SITE, HOST): cut_at(3, "reset")}),
+        "blocked",
+        "tls.reset",
+        "name_and_address",
+        "network",
+    ),
+    Disruption(
+        "home-router",
+        replace(OPEN, hands=at_witnesses(RESET), paths={(SITE, HOST): cut_at(1, "reset")}),
+        "blocked",
+        "tls.reset",
+        "name",
+        "local",
+    ),
+    Disruption(
+        "mitm-all",
+        replace(
+            OPEN,
+            hands={(a, n): Failure.SSL_UNKNOWN_AUTHORITY for a in (SITE, W1, W2, W3) for n in (HOST, H)},
+            issuers={(a, n): "CN=Gov" for a in (SITE, W1, W2, W3) for n in (HOST, H)},
+        ),
+        "blocked",
+        "tls.mitm",
+        "any",
+    ),
+    Disruption(
+        "mitm-name",
+        replace(
+            OPEN,
+            hands={(a, HOST): Failure.SSL_UNKNOWN_AUTHORITY for a in (SITE, W1, W2, W3)},
+            issuers={(a, HOST): "CN=Gov" for a in (SITE, W1, W2, W3)},
+        ),
+        "blocked",
+        "tls.mitm",
+        "name",
+    ),
+    Disruption(
+        "host-blockpage",
+        replace(OPEN, pages={(a, HOST): BLOCK for a in (SITE, W1, W2, W3)}),
+        "blocked",
+        "http.blockpage",
+        "name",
+        url=f"http://{HOST}/",
+    ),
+    Disruption(
+        "host-redirect",
+        replace(
+            OPEN,
+            pages={(a, HOST): Page(302, b"", None, f"http://{SINK}/") for a in (SITE, W1, W2, W3)}
+            | {(SINK, SINK): BLOCK},
+            ports={(SINK, 80): None},
+        ),
+        "blocked",
+        "http.redirect",
+        "name",
+        url=f"http://{HOST}/",
+    ),
+    Disruption(
+        "host-reset",
+        replace(OPEN, pages={(a, HOST): RESET for a in (SITE, W1, W2, W3)}),
+        "blocked",
+        "http.reset",
+        "name",
+        url=f"http://{HOST}/",
+    ),
+]
+
+NEEDS_CONTROL = {"syn-dropped", "syn-reset"}
+
+QUIET = [
+    Disruption("open", OPEN, "accessible"),
+    Disruption("open-in-clear", OPEN, "accessible", url=f"http://{HOST}/"),
+    Disruption("resolver-drops", replace(OPEN, answers=lie(TIMEOUT)), "unreachable"),
+    Disruption("servfail", replace(OPEN, answers=lie(Failure.DNS_SERVFAIL)), "unreachable"),
+    Disruption(
+        "site-firewall-drops",
+        replace(OPEN, ports={(SITE, 443): TIMEOUT}, paths={(SITE, None): cut_at(4, "silence")}),
+        "unreachable",
+        reason="site_or_network",
+    ),
+    Disruption(
+        "site-firewall-resets",
+        replace(OPEN, ports={(SITE, 443): Failure.CONNECTION_REFUSED}, paths={(SITE, None): cut_at(4, "reset")}),
+        "unreachable",
+    ),
+    Disruption(
+        "edge-resets-a-country",
+        replace(OPEN, hands={(SITE, HOST): RESET}, paths={(SITE, HOST): cut_at(4, "reset")}),
+        "unreachable",
+    ),
+    Disruption(
+        "edge-alerts",
+        replace(OPEN, hands={(SITE, HOST): Failure.SSL_FAILED_HANDSHAKE}, paths={(SITE, HOST): cut_at(4, "data")}),
+        "unreachable",
+    ),
+    Disruption("down", replace(OPEN, ports={(SITE, 443): TIMEOUT}, seen=TIMEOUT), "down"),
+    Disruption("nowhere", replace(OPEN, names={}, seen=Failure.DNS_NXDOMAIN), "down"),
+    Disruption(
+        "expired",
+        replace(OPEN, hands={(SITE, HOST): Failure.SSL_INVALID_CERTIFICATE}, seen=Failure.SSL_INVALID_CERTIFICATE),
+        "server_side",
+    ),
+    Disruption(
+        "self-signed",
+        replace(OPEN, hands={(SITE, HOST): Failure.SSL_UNKNOWN_AUTHORITY}, seen=Failure.SSL_UNKNOWN_AUTHORITY),
+        "server_side",
+    ),
+    Disruption("cdn", World(names={HOST: [SITE, BESIDE]}, answers=lie([[BESIDE]]), seen=Page()), "accessible"),
+    Disruption(
+        "one-of-three-dead",
+        World(names={HOST: [SITE, BESIDE, "203.0.113.12"]}, ports={(BESIDE, 443): TIMEOUT}, seen=Page()),
+        "accessible",
+        pattern="partial",
+    ),
+    Disruption("stale", replace(OPEN, answers=lie([["203.0.113.99"]])), "unreachable", reason="stale_dns"),
+    Disruption(
+        "stale-with-a-parked-page",
+        replace(
+            OPEN,
+            answers=lie([[SINK]]),
+            ports={(SINK, 80): None},
+            pages={(SINK, HOST): Page(200, b"It works", "Welcome"), (SINK, H): Page(200, b"It works", "Welcome")},
+        ),
+        "unreachable",
+        reason="stale_dns",
+    ),
+    Disruption("451-of-the-origin", replace(OPEN, pages={(SITE, HOST): Page(451, b"no", "No")}), "server_side"),
+    Disruption(
+        "captcha-in-clear",
+        replace(OPEN, pages={(SITE, HOST): Page(503, b"robot?", "Are you human")}),
+        "server_side",
+        url=f"http://{HOST}/",
+    ),
+    Disruption(
+        "offline",
+        World(names={HOST: [SITE]}, answers=lie(TIMEOUT)),
+        "invalid",
+        reason="offline",
+        preconditions=Preconditions(reason="offline", detail="No network."),
+    ),
+    Disruption(
+        "line-loses-packets",
+        replace(OPEN, hands=at_witnesses(TIMEOUT) | {(W2, H): TIMEOUT}),
+        "inconclusive",
+        reason="unsteady",
+    ),
+    Disruption("dns-open", OPEN, "accessible", nettest="dns"),
+    Disruption("tcp-open", OPEN, "accessible", nettest="tcp"),
+]
+
+
+def verdict(disruption: Disruption, *, control: bool = True) -> tuple[Verdict, ScriptedNetwork]:
+    world = disruption.world if control else replace(disruption.world, seen=None)
+    net = ScriptedNetwork(world, preconditions=disruption.preconditions)
+    typed: Network = net
+    target = normalise(disruption.url)
+    asyncio.run(_measure(disruption.nettest, target, typed))
+    return judge(Case(measurement=net.measurement(target, disruption.nettest), bogons=BOGONS)), net
+
+
+async def _measure(nettest, target, net):  # type: ignore[no-untyped-def]
+    await NETTESTS[nettest](target, net)
+
+
+@pytest.mark.parametrize("control", [True, False], ids=["control", "no-control"])
+@pytest.mark.parametrize("disruption", BLOCKED, ids=lambda d: d.name)
+def test_a_disruption_is_found_and_named(disruption: Disruption, control: bool) -> None:
+    """If something blocks the site, the verdict says so and how; without a control, where that can be known."""
+    said, net = verdict(disruption, control=control)
+    if not control and disruption.name in NEEDS_CONTROL:
+        assert (said.outcome, said.reason) == (Outcome.INCONCLUSIVE, "no_control"), said.summary
+        return
+    assert said.outcome == disruption.outcome, said
+    assert said.mechanism == disruption.mechanism, said
+    assert disruption.trigger in (None, said.trigger), said
+    assert disruption.where in (None, said.where), said
+    assert disruption.confidence in (None, said.confidence), said
+    ids = {o.id for o in net.observations}
+    assert said.findings[0].evidence
+    assert set(said.findings[0].evidence) <= ids
+
+
+@pytest.mark.parametrize("disruption", QUIET, ids=lambda d: d.name)
+def test_a_quiet_look_alike_is_not_accused(disruption: Disruption) -> None:
+    """If the site or the line explains it, nobody is accused."""
+    said, _ = verdict(disruption)
+    assert said.outcome == disruption.outcome, said
+    assert disruption.reason in (None, said.reason), said
+    assert disruption.pattern in (None, said.pattern), said
+
+
+@pytest.mark.parametrize("disruption", QUIET, ids=lambda d: d.name)
+def test_without_a_control_nobody_quiet_is_accused(disruption: Disruption) -> None:
+    said, _ = verdict(disruption, control=False)
+    assert said.outcome is not Outcome.BLOCKED, said
+
+
+def test_follow_ups_keep_their_allowance() -> None:
+    """If much fails, no more than the allowed connections are opened for the follow-up."""
+    from measurements.model import Hop, TcpConnect
+
+    for disruption in BLOCKED:
+        _, net = verdict(disruption)
+        opened = [o for o in net.observations if isinstance(o, TcpConnect | Hop) and o.purpose is not None]
+        assert len(opened) <= net.limits.follow_up_connections, disruption.name
+
+
+def test_the_control_is_never_a_witness() -> None:
+    assert CONTROL.split("/")[2] not in WITNESSES

@@ -1,0 +1,307 @@
+"""A `Network` that plays a script back: a small world as tables, for tests of nettests and rules.
+
+A table's key says what is asked, its value what comes back: a result, or a `Failure`. What the script does
+not know times out, as on a network where it is dropped. Steps end in no time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from measurements.bogons import Bogons
+from measurements.model import (
+    AnyObservation,
+    ControlQuery,
+    DnsAnswer,
+    DnsLookup,
+    DnsReply,
+    Failure,
+    Hop,
+    HttpExchange,
+    Measurement,
+    Preconditions,
+    Purpose,
+    Target,
+    TcpConnect,
+    TlsHandshake,
+    Vantage,
+    View,
+)
+from probe.network import CLASSIC, Limits, Peers, Resolver, Spent, Witness
+
+T = TypeVar("T", bound=AnyObservation)
+
+LOCAL = Resolver("198.51.100.2:53", View.LOCAL)
+TRUSTED = (
+    Resolver("https://198.51.100.53/dns-query", View.TRUSTED),
+    Resolver("https://198.51.100.54/dns-query", View.TRUSTED),
+)
+WITNESSES = {"one.example": "192.0.2.1", "two.example": "192.0.2.2", "three.example": "192.0.2.3"}
+BOGONS = Bogons.parse("prefix,why\n10.0.0.0/8,private\n127.0.0.0/8,loopback\n0.0.0.0/8,this network\n", "test")
+CONTROL = "https://control.example/"
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page, by what a test cares about."""
+
+    status: int = 200
+    body: bytes = b"<title>The real site</title> welcome"
+    title: str | None = "The real site"
+    redirect: str | None = None
+
+
+@dataclass
+class World:
+    """What is so.
+
+    `answers` maps (resolver address, name) to a list of addresses per reply, or a Failure; a resolver that
+    is not listed answers from `names`. `ports` maps (address, port) to None or a Failure. `hands` maps
+    (address, sni) to None or a Failure, `issuers` to another issuer than the site's. `pages` maps (address,
+    host) to a Page or a Failure. `paths` maps (address, name or None) to {ttl: (answer, router)}.
+    `seen` is what the control says: a Page, a Failure, or None when there is no control.
+    """
+
+    names: dict[str, list[str]] = field(default_factory=dict)
+    answers: dict[tuple[str, str], list[list[str]] | Failure] = field(default_factory=dict)
+    ports: dict[tuple[str, int], Failure | None] = field(default_factory=dict)
+    hands: dict[tuple[str, str | None], Failure | None] = field(default_factory=dict)
+    issuers: dict[tuple[str, str | None], str] = field(default_factory=dict)
+    pages: dict[tuple[str, str], Page | Failure] = field(default_factory=dict)
+    paths: dict[tuple[str, str | None], dict[int, tuple[str, str | None]]] = field(default_factory=dict)
+    seen: Page | Failure | None = None
+    control_ports: dict[tuple[str, int], Failure | None] = field(default_factory=dict)
+
+
+class ScriptedNetwork:
+    """Implements `probe.network.Network` over a `World`."""
+
+    def __init__(self, world: World, *, preconditions: Preconditions | None = None) -> None:
+        self.world = world
+        self.peers = Peers(
+            local=LOCAL,
+            trusted=TRUSTED,
+            witnesses=tuple(Witness(name) for name in WITNESSES),
+            controls=(CONTROL,) if world.seen is not None else (),
+        )
+        self.limits = Limits(repetition_pause=0.0)
+        self.spent = Spent()
+        self.preconditions = preconditions or Preconditions(ipv4_route=True, ipv6_route=False)
+        self.observations: list[AnyObservation] = []
+        self.full_body = False
+
+    def _record(self, kind: type[T], **facts: Any) -> T:
+        cause = facts.pop("cause", None)
+        step = kind(id=len(self.observations) + 1, cause=cause.id if cause else None, **facts)
+        self.observations.append(step)
+        return step
+
+    def is_private(self, address: str) -> bool:
+        return BOGONS.why(address) is not None
+
+    def has_route(self, *, ipv6: bool) -> bool:
+        return not ipv6
+
+    async def lookup(
+        self,
+        name: str,
+        rtype: str,
+        resolver: Resolver,
+        *,
+        cause: AnyObservation | None = None,
+        view: View | None = None,
+        purpose: Purpose | None = None,
+        ip_ttl: int | None = None,
+        checking_disabled: bool = False,
+        linger: float | None = None,
+        timeout: float | None = None,
+    ) -> DnsLookup:
+        key = "ttl 1" if ip_ttl == 1 else resolver.address
+        known = self.world.names | {n: [a] for n, a in WITNESSES.items()}
+        serves = resolver in (LOCAL, *TRUSTED) or resolver.address in ("198.51.100.53:53", "198.51.100.54:53")
+        told: list[list[str]] | Failure
+        if (key, name) in self.world.answers:
+            told = self.world.answers[key, name]
+        elif not serves or key == "ttl 1":
+            told = Failure.TIMEOUT
+        else:
+            told = [known[name]] if name in known else Failure.DNS_NXDOMAIN
+        if rtype != "A" and not isinstance(told, Failure):
+            told = Failure.NO_DNS_ANSWER
+        replies: list[DnsReply] = []
+        failure = told if isinstance(told, Failure) else None
+        if isinstance(told, list):
+            for i, addresses in enumerate(told):
+                records = tuple(DnsAnswer(name=name, rtype="A", data=a, ttl=60) for a in addresses)
+                replies.append(DnsReply(arrival=i / 10, source=resolver.address, rcode="NOERROR", answers=records))
+        elif told is not Failure.TIMEOUT:
+            replies.append(DnsReply(arrival=0.0, source=resolver.address, rcode=told.value))
+        return self._record(
+            DnsLookup,
+            cause=cause,
+            view=view or resolver.view,
+            purpose=purpose,
+            resolver=resolver.address,
+            protocol="doh" if resolver.is_doh else "udp",
+            name=name,
+            rtype=rtype,
+            replies=tuple(replies),
+            failure=failure,
+            ip_ttl=ip_ttl,
+        )
+
+    async def connect(
+        self,
+        address: str,
+        port: int,
+        *,
+        cause: AnyObservation | None = None,
+        view: View = View.LOCAL,
+        purpose: Purpose | None = None,
+        timeout: float | None = None,
+    ) -> TcpConnect:
+        alive = address in WITNESSES.values() or any(address in a for a in self.world.names.values())
+        failure = self.world.ports.get((address, port), None if alive else Failure.TIMEOUT)
+        return self._record(
+            TcpConnect, cause=cause, view=view, purpose=purpose, address=address, port=port, failure=failure
+        )
+
+    async def handshake(
+        self,
+        over: TcpConnect,
+        *,
+        name: str | None,
+        verify: str | None = None,
+        alpn: tuple[str, ...] = ("h2", "http/1.1"),
+        hello: str = CLASSIC,
+        purpose: Purpose | None = None,
+        timeout: float | None = None,
+    ) -> TlsHandshake:
+        own = any(over.address in a for n, a in self.world.names.items() if n == name)
+        own = own or WITNESSES.get(name or "") == over.address
+        failure = self.world.hands.get((over.address, name), None if own else Failure.SSL_INVALID_HOSTNAME)
+        ended = failure is None or (failure.value.startswith("ssl_") and failure is not Failure.SSL_FAILED_HANDSHAKE)
+        return self._record(
+            TlsHandshake,
+            cause=over,
+            view=over.view,
+            purpose=purpose or over.purpose,
+            address=over.address,
+            port=over.port,
+            name=name,
+            hello=hello,
+            failure=failure,
+            issuer=self.world.issuers.get((over.address, name), "CN=Public CA") if ended else None,
+        )
+
+    async def exchange(
+        self,
+        over: TcpConnect | TlsHandshake,
+        url: str,
+        *,
+        host: str | None = None,
+        body_limit: int | None = None,
+        purpose: Purpose | None = None,
+        timeout: float | None = None,
+    ) -> HttpExchange:
+        asked = host or url.split("/")[2]
+        default = Page(404, b"<title>Nothing here</title>", "Nothing here")
+        if any(over.address in a for n, a in self.world.names.items() if n == asked):
+            default = Page()
+        page = self.world.pages.get((over.address, asked), default)
+        facts: dict[str, Any] = {"failure": page}
+        if isinstance(page, Page):
+            facts = {
+                "status": page.status,
+                "body": page.body,
+                "title": page.title,
+                "redirect": page.redirect,
+                "body_length": len(page.body),
+                "body_sha256": hashlib.sha256(page.body).hexdigest(),
+            }
+        return self._record(
+            HttpExchange,
+            cause=over,
+            view=over.view,
+            purpose=purpose or over.purpose,
+            url=url,
+            address=over.address,
+            port=over.port,
+            host=asked,
+            **facts,
+        )
+
+    async def hop(
+        self,
+        address: str,
+        port: int,
+        *,
+        probe: str,
+        ttl: int,
+        name: str | None = None,
+        cause: AnyObservation | None = None,
+        purpose: Purpose | None = None,
+        timeout: float = 1.0,
+    ) -> Hop:
+        usual = {1: ("expired", "192.168.0.1"), 2: ("expired", "198.51.100.9"), 3: ("expired", "198.51.100.10")}
+        reached = "open" if probe == "syn" else "data"
+        answer, router = self.world.paths.get((address, name), usual).get(ttl, (reached, None))
+        return self._record(
+            Hop,
+            cause=cause,
+            view=View.FOLLOW_UP,
+            purpose=purpose,
+            address=address,
+            port=port,
+            probe=probe,
+            ttl=ttl,
+            name=name,
+            answer=answer,
+            router=router,
+        )
+
+    async def ask_control(self, url: str, endpoints: Sequence[str], *, timeout: float | None = None) -> ControlQuery:
+        seen = self.world.seen
+        resolved = next((tuple(a) for n, a in self.world.names.items() if n == url.split("/")[2]), ())
+        query = self._record(ControlQuery, view=View.CONTROL, url=url, endpoints=tuple(endpoints), resolved=resolved)
+        for word in endpoints:
+            address, port = word.rsplit(":", 1)
+            failure = self.world.control_ports.get((address, int(port)), seen if isinstance(seen, Failure) else None)
+            self._record(TcpConnect, cause=query, view=View.CONTROL, address=address, port=int(port), failure=failure)
+            if failure is None and port == "443":
+                bad = seen if isinstance(seen, Failure) else None
+                self._record(
+                    TlsHandshake, cause=query, view=View.CONTROL, address=address, port=443, name=None, failure=bad
+                )
+        if isinstance(seen, Page):
+            self._record(
+                HttpExchange,
+                cause=query,
+                view=View.CONTROL,
+                url=url,
+                status=seen.status,
+                title=seen.title,
+                body_length=len(seen.body),
+            )
+        else:
+            self._record(HttpExchange, cause=query, view=View.CONTROL, url=url, failure=seen)
+        return query
+
+    async def pause(self, seconds: float) -> None:
+        return None
+
+    def measurement(self, target: Target, nettest: str, started: float = 1_800_000_000.0) -> Measurement:
+        """Wrap what was observed as the agent would."""
+        return Measurement(
+            id="0" * 32,
+            sequence=1,
+            nettest=nettest,
+            target=target,
+            vantage=Vantage(probe_id="test"),
+            started=started,
+            preconditions=self.preconditions,
+            observations=tuple(self.observations),
+        )
