@@ -177,13 +177,14 @@ async def _few_words(response: httpx.Response) -> str:
     return ""
 
 
-def _failure_of(error: Exception) -> tuple[Failure, str]:
+def _failure_of(error: BaseException) -> tuple[Failure, str]:
+    """Translate an error at the wire's border; httpx wraps the one that tells, in two or three layers."""
     from probe.wire.failures import failure_of  # here, for the wire is built with a client
 
     failure, detail = failure_of(error)
-    cause: BaseException | None = error
-    while failure is Failure.UNKNOWN and (cause := cause.__cause__ if cause else None) is not None:
-        failure = failure_of(cause)[0]
+    inner = error.__cause__ or error.__context__
+    if failure is Failure.UNKNOWN and inner is not None:
+        return _failure_of(inner)
     return failure, detail or f"did not answer: {failure}"
 
 
