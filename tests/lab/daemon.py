@@ -1,0 +1,61 @@
+"""The lab behind a pipe: a line of JSON in, a line of JSON out, and the end of input ends it all.
+
+Run by `client.LabClient` as `python -m tests.lab.daemon WORK`, inside fresh namespaces. Commands are
+`{"apply": SCENARIO, "control": bool}`, `{"deeds": null}`, `{"run": [WHERE, ARGV, TIMEOUT]}`,
+`{"look": [WHERE, URL]}`, `{"check": URL, "control": bool}` and `{"many": [COUNT, DEAD]}`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tests.lab.lab import Lab
+from tests.lab.many import many_sites
+from tests.lab.scenario import Scenario
+from tests.lab.spaces import LabError
+
+
+def answer(lab: Lab, asked: dict[str, Any]) -> object:
+    """Do what one line asks for."""
+    match asked:
+        case {"apply": scenario, "control": control}:
+            lab.apply(msgspec.convert(scenario, Scenario), control=control)
+            return None
+        case {"deeds": _}:
+            return msgspec.to_builtins(lab.deeds())
+        case {"run": [where, argv, timeout]}:
+            return asdict(lab.run(where, argv, timeout=timeout))
+        case {"look": [where, url]}:
+            return lab.look(where, url)
+        case {"check": url, "control": control}:
+            return lab.check(url, control=control)
+        case {"many": [count, dead]}:
+            return many_sites(lab, count, dead)
+        case _:
+            raise LabError(f"no such command: {asked}")
+
+
+def main() -> None:
+    say = sys.stdout
+    try:
+        with Lab(Path(sys.argv[1])) as lab:
+            print(json.dumps({"value": lab.start_seconds}), file=say, flush=True)
+            while line := sys.stdin.readline():
+                try:
+                    reply = {"value": answer(lab, json.loads(line))}
+                except LabError as error:
+                    reply = {"error": str(error)}
+                print(json.dumps(reply), file=say, flush=True)
+    except LabError as error:
+        print(json.dumps({"error": str(error)}), file=say, flush=True)
+        raise
+
+
+if __name__ == "__main__":
+    main()

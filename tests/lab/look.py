@@ -1,0 +1,125 @@
+"""What a plain client sees: `python -m tests.lab.look RESOLVER CA URL [SECONDS]`, one line, standard library only.
+
+It shares no code with the probe, so that a scenario is known to do what it says before the probe is
+judged by it. The line is one of:
+
+    dns nxdomain | refused | nodata | timeout           no address
+    dns 10.1.2.3 then 203.0.113.10                      two replies that differ
+    tcp timeout | reset | unreachable                   no connection, to the first address
+    tls reset | eof | timeout | alert TEXT | untrusted TEXT
+    http reset | eof | timeout
+    http 200 TITLE | http 302 LOCATION
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import struct
+import sys
+import time
+from urllib.parse import urlsplit
+
+_RCODES = {2: "servfail", 3: "nxdomain", 5: "refused"}
+
+
+class Seen(Exception):
+    """The look is over; the text is what was seen."""
+
+
+def query(name: str) -> bytes:
+    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
+    return struct.pack(">HHHHHH", 0x2A2A, 0x100, 1, 0, 0, 0) + labels + b"\0\0\1\0\1"
+
+
+def addresses_in(reply: bytes, asked: bytes) -> list[str] | str:
+    """Return the addresses of a reply whose records point back to the question, or its error."""
+    if error := reply[3] & 15:
+        return _RCODES.get(error, str(error))
+    found, at = [], len(asked)
+    for _ in range(struct.unpack_from(">H", reply, 6)[0]):
+        kind, size = struct.unpack_from(">H6xH", reply, at + 2)
+        if kind == 1:
+            found.append(socket.inet_ntoa(reply[at + 12 : at + 16]))
+        at += 12 + size
+    return found or "nodata"
+
+
+def resolve(name: str, resolver: str, seconds: float) -> str:
+    """Return the first address; raise `Seen` when there is none, or when two replies differ."""
+    asked = query(name)
+    replies: list[list[str] | str] = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.connect((resolver, 53))
+        udp.send(asked)
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            udp.settimeout(left)
+            try:
+                replies.append(addresses_in(udp.recv(4096), asked))
+            except TimeoutError:
+                break
+            except OSError:
+                raise Seen("dns unreachable") from None
+            end = min(end, time.monotonic() + 0.3)
+    if not replies:
+        raise Seen("dns timeout")
+    if len(replies) > 1 and replies[0] != replies[1]:
+        said = [reply if isinstance(reply, str) else reply[0] for reply in replies[:2]]
+        raise Seen(f"dns {' then '.join(said)}")
+    if isinstance(replies[0], str):
+        raise Seen(f"dns {replies[0]}")
+    return replies[0][0]
+
+
+def failure(stage: str, error: OSError) -> Seen:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Seen(f"{stage} untrusted {error.verify_message}")
+    if isinstance(error, ssl.SSLEOFError):
+        return Seen(f"{stage} eof")
+    if isinstance(error, ssl.SSLError):
+        return Seen(f"{stage} alert {error.reason}")
+    if isinstance(error, TimeoutError):
+        return Seen(f"{stage} timeout")
+    if isinstance(error, ConnectionError):
+        return Seen(f"{stage} reset")
+    return Seen(f"{stage} unreachable")
+
+
+def look(resolver: str, ca: str, url: str, seconds: float) -> str:
+    parts = urlsplit(url)
+    assert parts.hostname
+    stage = "tcp"
+    try:
+        address = resolve(parts.hostname, resolver, seconds)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        with socket.create_connection((address, port), seconds) as plain:
+            if parts.scheme == "http":
+                stage = "http"
+                return fetch(plain, parts.hostname)
+            stage = "tls"
+            with ssl.create_default_context(cafile=ca).wrap_socket(plain, server_hostname=parts.hostname) as secure:
+                stage = "http"
+                return fetch(secure, parts.hostname)
+    except Seen as seen:
+        return str(seen)
+    except OSError as error:
+        return str(failure(stage, error))
+
+
+def fetch(connection: socket.socket, host: str) -> str:
+    connection.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+    data = b""
+    while len(data) < 4096 and (more := connection.recv(65536)):
+        data += more
+    text = data.decode(errors="replace")
+    if not text.startswith("HTTP/"):
+        return "http eof"
+    status = text.split()[1]
+    named = re.search(r"(?i)^location: *(\S+)", text, re.M) or re.search(r"<title>(.*?)</title>", text)
+    return f"http {status} {named[1] if named else ''}".strip()
+
+
+if __name__ == "__main__":
+    print(look(sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4]) if len(sys.argv) > 4 else 3.0))

@@ -1,0 +1,248 @@
+"""The servers: nginx for sites, witnesses and the block page; unbound for the ISP and for the world."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.lab import origin
+from tests.lab.pki import DEFAULT, Pki
+from tests.lab.scenario import BLOCK_PAGE as BLOCK_PAGE_HTML
+from tests.lab.sites import SITES, WITNESSES, Site
+from tests.lab.spaces import LabError, Process, Spaces
+from tests.lab.topology import BLOCK_PAGE, ISP_RESOLVER, PUBLIC_RESOLVERS
+
+ALERT_PORT = 8443  # where a site's own server refuses every handshake
+_TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+
+
+def page(title: str, size: int) -> str:
+    """Return an HTML page of about `size` bytes, different for every title."""
+    line = f"<p>This is what {title} has to say today, and it says it in its own words.</p>\n"
+    return f"<html><head><title>{title}</title></head><body>\n{line * max(1, size // len(line))}</body></html>\n"
+
+
+def nginx(spaces: Spaces, where: str, name: str, servers: Iterable[str]) -> Process:
+    """Start nginx in a namespace with these server blocks."""
+    work = spaces.work
+    temporary = " ".join(f"{kind}_temp_path {work}/nginx-{name}/{kind};" for kind in _TEMPORARY)
+    (work / f"nginx-{name}").mkdir()
+    config = work / f"nginx-{name}.conf"
+    config.write_text(
+        f"""daemon off; user root; worker_processes 1; pid {work}/nginx-{name}.pid;
+error_log {work}/nginx-{name}.log;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off; default_type text/html; {temporary}
+  server_names_hash_bucket_size 128; client_header_timeout 30s;
+{"".join(servers)}
+}}
+"""
+    )
+    return spaces.spawn(where, ["nginx", "-e", f"{work}/nginx-{name}.log", "-c", str(config)], log=f"nginx-{name}.out")
+
+
+def site_block(site: Site, pki: Pki, work: Path) -> str:
+    """Return the server blocks of one site, on its own addresses."""
+    addresses = [*site.addresses, *([f"[{site.address6}]"] if site.address6 else [])]
+    alive = [address for address in addresses if address not in site.dead]
+    if not alive:
+        return ""
+    names = f"server_name {site.name} www.{site.name};"
+    plain = " ".join(f"listen {address}:80;" for address in alive)
+    blocks = f"server {{ {plain} {names} {content(site, site.http_home, work)} }}\n"
+    if site.https:
+        secure = " ".join(f"listen {address}:443 ssl{' http2' if site.http2 else ''};" for address in alive)
+        keys = f"ssl_certificate {pki.chain(site.name)}; ssl_certificate_key {pki.key(site.name)};"
+        blocks += f"server {{ {secure} {names} {keys} {content(site, site.home, work)} }}\n"
+        refusing = " ".join(f"listen {address}:{ALERT_PORT} ssl;" for address in alive)
+        blocks += f"server {{ {refusing} ssl_reject_handshake on; }}\n"
+    return blocks
+
+
+def content(site: Site, elsewhere: str | None, work: Path) -> str:
+    """Return what one server block says."""
+    if elsewhere:
+        return f"location / {{ return 301 {elsewhere}; }}"
+    if site.origin:
+        return f"location / {{ proxy_pass http://127.0.0.1:{origin.PORT}; proxy_buffering off; }}"
+    folder = work / "www" / site.name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "index.html").write_text(page(site.name, site.page_bytes))
+    return f"root {folder};"
+
+
+def witness_blocks(pki: Pki, work: Path) -> str:
+    """Return blocks for the witnesses: their own names, and a default for any other."""
+    blocks = ""
+    for host in WITNESSES:
+        for address in (host.address, f"[{host.address6}]"):
+            listen = f"listen {address}:80; listen {address}:443 ssl http2;"
+            strange = f"ssl_certificate {pki.chain(DEFAULT)}; ssl_certificate_key {pki.key(DEFAULT)};"
+            blocks += f"server {{ {listen} server_name _; {strange} return 404 '<h1>Nothing here</h1>\\n'; }}\n"
+            own = f"ssl_certificate {pki.chain(host.name)}; ssl_certificate_key {pki.key(host.name)};"
+            names = f"server_name {host.name} www.{host.name};"
+            folder = work / "www" / host.name
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "index.html").write_text(page(host.name, 2000))
+            blocks += f"server {{ {listen} {names} {own} root {folder}; }}\n"
+    return blocks
+
+
+def zones(resolver: int) -> dict[str, list[str]]:
+    """Return the records of every name that exists, as resolver number `resolver` sees them."""
+    found = {}
+    for site in SITES:
+        found[site.name] = records(site.name, (*site.addresses_at(resolver), site.address6))
+    for host in WITNESSES:
+        found[host.name] = records(host.name, (host.address, host.address6))
+    return found
+
+
+def records(name: str, addresses: Iterable[str | None]) -> list[str]:
+    """Return the records of a name and of its www."""
+    kinds = [("AAAA" if ":" in address else "A", address) for address in addresses if address]
+    return [f"{owner}. 60 IN {kind} {address}" for kind, address in kinds for owner in (name, f"www.{name}")]
+
+
+class Resolver:
+    """An unbound with static zones, whose answers can be changed while it runs."""
+
+    def __init__(self, spaces: Spaces, where: str, number: int, address: str, pki: Pki | None = None) -> None:
+        self._spaces, self._where, self._number = spaces, where, number
+        self._config = spaces.work / f"unbound-{number}.conf"
+        self._log = spaces.work / f"unbound-{number}.log"
+        self._log.touch()
+        self._lies: list[str] = []
+        self._zones = zones(number)
+        self._config.write_text(self._text(address, pki))
+        self.process = spaces.spawn(where, ["unbound", "-d", "-c", str(self._config)], log=f"unbound-{number}.out")
+
+    def _text(self, address: str, pki: Pki | None) -> str:
+        secure = ""
+        if pki:
+            secure = f"""  interface: {address}@853
+  interface: {address}@443
+  tls-port: 853
+  https-port: 443
+  tls-service-pem: {pki.chain(address)}
+  tls-service-key: {pki.key(address)}
+"""
+        known = ['  local-zone: "." static\n']
+        for name, data in self._zones.items():
+            known.append(f'  local-zone: "{name}." static\n')
+            known += [f'  local-data: "{record}"\n' for record in data]
+        return f"""server:
+  interface: {address}@53
+{secure}  chroot: ""
+  username: ""
+  directory: {self._spaces.work}
+  pidfile: {self._spaces.work}/unbound-{self._number}.pid
+  logfile: {self._log}
+  use-syslog: no
+  verbosity: 1
+  log-local-actions: yes
+  do-daemonize: no
+  num-threads: 1
+  outgoing-range: 64
+  num-queries-per-thread: 32
+  module-config: "iterator"
+  access-control: 0.0.0.0/0 allow
+{"".join(known)}remote-control:
+  control-enable: yes
+  control-use-cert: no
+  control-interface: {self._spaces.work}/unbound-{self._number}.sock
+"""
+
+    def control(self, *command: str, text: str | None = None) -> None:
+        """Change the running server; raise a `LabError` when it refuses."""
+        argv = ["unbound-control", "-c", str(self._config), *command]
+        said = self._spaces.check(self._where, argv, text=text)
+        if "ok" not in said and "added" not in said and "removed" not in said:
+            raise LabError(f"{' '.join(argv)}: {said}")
+
+    def lie(self, name: str, answer: str) -> None:
+        """Answer for `name` and all below it: nxdomain, refused, silence, nodata or an address."""
+        kinds = {
+            "nxdomain": "always_nxdomain",
+            "refused": "always_refuse",
+            "silence": "always_deny",
+            "nodata": "always_nodata",
+        }
+        self.control("local_zone_remove", name)
+        self.control("local_zone", name, kinds.get(answer, "redirect"))
+        if answer not in kinds:
+            self.control("local_data", f"{name}. 60 IN A {answer}")
+        self._lies.append(name)
+
+    def tell_the_truth(self) -> None:
+        """Undo every lie."""
+        for name in self._lies:
+            self.control("local_zone_remove", name)
+            self.control("local_zone", name, "static")
+            self.add(self._zones[name])
+        self._lies.clear()
+
+    def add(self, records: Iterable[str]) -> None:
+        """Add many records at once, such as "name. 60 IN A address"."""
+        self.control("local_datas", text="\n".join(records) + "\n")
+
+    @property
+    def log(self) -> Path:
+        return self._log
+
+
+class Servers:
+    """Everything that serves, and the processes it takes."""
+
+    def __init__(self, spaces: Spaces, pki: Pki) -> None:
+        self.spaces = spaces
+        work = spaces.work
+        self.processes = [
+            spaces.spawn("srv", [sys.executable, "-m", "tests.lab.origin"], log="origin.log", ready="ready"),
+            nginx(spaces, "srv", "sites", [site_block(site, pki, work) for site in SITES]),
+            nginx(spaces, "wit", "witnesses", [witness_blocks(pki, work)]),
+            nginx(spaces, "ispsrv", "blockpage", [block_page(work)]),
+        ]
+        self.isp = Resolver(spaces, "ispsrv", 0, ISP_RESOLVER)
+        self.public = [Resolver(spaces, "pub", 1 + n, address, pki) for n, address in enumerate(PUBLIC_RESOLVERS)]
+        self._wait()
+
+    def _wait(self) -> None:
+        doors = [("srv", "203.0.113.10", 443), ("wit", WITNESSES[0].address, 443), ("ispsrv", BLOCK_PAGE, 80)]
+        doors += [("ispsrv", ISP_RESOLVER, 53), *(("pub", address, 443) for address in PUBLIC_RESOLVERS)]
+        for where, address, port in doors:
+            wait_for(self.spaces, where, address, port)
+
+    @property
+    def resolvers(self) -> list[Resolver]:
+        return [self.isp, *self.public]
+
+    def stop(self) -> None:
+        for process in self.processes + [resolver.process for resolver in self.resolvers]:
+            process.stop()
+
+
+def block_page(work: Path) -> str:
+    folder = work / "www" / "blockpage"
+    folder.mkdir(parents=True)
+    (folder / "index.html").write_text(BLOCK_PAGE_HTML)
+    return f"server {{ listen {BLOCK_PAGE}:80; root {folder}; error_page 404 =200 /index.html; }}\n"
+
+
+def wait_for(spaces: Spaces, where: str, address: str, port: int, *, patience: float = 10) -> None:
+    """Wait until something listens; raise a `LabError` when it does not."""
+    script = (
+        "import socket,sys,time\n"
+        "end = time.monotonic() + float(sys.argv[3])\n"
+        "while True:\n"
+        "    try: socket.create_connection((sys.argv[1], int(sys.argv[2])), 1).close(); break\n"
+        "    except OSError:\n"
+        "        if time.monotonic() > end: raise\n"
+        "        time.sleep(.02)\n"
+    )
+    argv = [sys.executable, "-S", "-c", script, address, str(port), str(patience)]
+    done = spaces.run(where, argv, timeout=patience + 5)
+    if done.returncode:
+        raise LabError(f"nothing listens on {address}:{port} in {where}: see {spaces.work}")
