@@ -97,7 +97,8 @@ make_ready() {
     local pip=("$venv/bin/python" -m pip --quiet --disable-pip-version-check --no-input)
     is_sound || make_venv
     : >"$venv/.unfinished"
-    "${pip[@]}" install --require-hashes -r "$1" >&2
+    "${pip[@]}" install --require-hashes -r "$1" >&2 ||
+        die "the set-up failed; it needs the package index this once. Run the same command again when that can be reached"
     "${pip[@]}" install --no-deps --no-build-isolation -e "$root" >&2
     stamp "$1" >"$venv/.made-from-$(basename -- "$1")"
     rm -- "$venv/.unfinished"
