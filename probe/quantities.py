@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 import re
 
-from probe.campaign import Window
+from probe.schedule import DAY, Window
 
-DAY = 86_400.0
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": DAY}
 _BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _FOLDED_BYTES = {unit.lower(): scale for unit, scale in _BYTES.items()}

@@ -1,0 +1,139 @@
+"""The sections of wazi.toml: every setting with its default and what its value may be.
+
+docs/settings.md tells each of them to people; a test holds the two and config/wazi.toml together.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import platformdirs
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+
+from probe import values
+from probe.network import Limits, Witness
+from probe.quantities import duration, show_duration, show_size, size, time_window
+from probe.schedule import Window
+
+TRUSTED_RESOLVERS = ("https://1.1.1.1/dns-query", "https://8.8.8.8/dns-query", "https://9.9.9.9/dns-query")
+"""Cloudflare, Google and Quad9: three operators, reached by address, so that no name need be looked up first."""
+
+WITNESSES = tuple(
+    Witness(name)
+    for name in (
+        "www.iana.org",  # keeps the internet's numbers
+        "www.debian.org",  # a Linux distribution, on machines of its own
+        "www.ubuntu.com",  # another, of a company
+        "www.openbsd.org",  # an operating system, at a university
+        "home.cern",  # a physics laboratory
+        "www.ripe.net",  # the address registries of Europe,
+        "www.lacnic.net",  # of Latin America
+        "www.nic.ad.jp",  # and of Japan
+    )
+)
+"""Eight harmless sites that many machines ask anyway, run by eight organisations on four continents.
+
+None is a target, a news or social site, or a page of a government or a company that people block or
+boycott, and no two share an operator, so that no one failure or quarrel takes them all.
+"""
+
+_DEFAULT = Limits()
+_Timeout = Annotated[float, PlainValidator(values.between(duration, 0.1, 600.0, show_duration))]
+_Pause = Annotated[float, PlainValidator(values.between(duration, 0.0, 60.0, show_duration))]
+_Size = Annotated[int, PlainValidator(values.between(size, 1000, 10**9, show_size))]
+_DataPerDay = Annotated[int, PlainValidator(values.between(size, 10**6, 10**12, show_size))]
+_Count = Annotated[int, PlainValidator(values.between(values.count, 1, 100, str))]
+_CountOrNone = Annotated[int, PlainValidator(values.between(values.count, 0, 100, str))]
+_Concurrency = Annotated[int, PlainValidator(values.between(values.count, 1, 500, str))]
+_Every = Annotated[float, PlainValidator(values.between(duration, 60.0, 31 * 86_400.0, show_duration))]
+_Jitter = Annotated[float, PlainValidator(values.between(duration, 0.0, 86_400.0, show_duration))]
+_Switch = Annotated[bool, PlainValidator(values.switch)]
+_DohUrl = Annotated[str, PlainValidator(values.doh_url)]
+_WebUrl = Annotated[str, PlainValidator(values.web_url)]
+_Witness = Annotated[Witness, PlainValidator(values.witness)]
+_Listed = BeforeValidator(values.listed)
+_Distinct = AfterValidator(values.distinct)
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NetworkSettings(Section):
+    """`[network]`: whom a measurement may ask, and the bounds of every step."""
+
+    resolver: Annotated[str, PlainValidator(values.resolver)] = values.SYSTEM
+    trusted_resolvers: Annotated[tuple[_DohUrl, ...], _Listed, _Distinct] = TRUSTED_RESOLVERS
+    witnesses: Annotated[tuple[_Witness, ...], _Listed, _Distinct] = WITNESSES
+    ca_file: Annotated[Path | None, PlainValidator(values.certificates)] = None
+    bogons: Annotated[Path | None, PlainValidator(values.bogon_list)] = None
+    ipv6: _Switch = True
+    concurrency: _Concurrency = 20
+    data_per_day: _DataPerDay = 50_000_000
+    skip_bad_lines: _Switch = False
+
+    # The rest are the fields of `probe.network.Limits`, by the same names and with the same defaults.
+    dns_timeout: _Timeout = _DEFAULT.dns_timeout
+    dns_linger: _Pause = _DEFAULT.dns_linger
+    tcp_timeout: _Timeout = _DEFAULT.tcp_timeout
+    tls_timeout: _Timeout = _DEFAULT.tls_timeout
+    http_timeout: _Timeout = _DEFAULT.http_timeout
+    control_timeout: _Timeout = _DEFAULT.control_timeout
+    measurement_timeout: _Timeout = _DEFAULT.measurement_timeout
+    body_wire: _Size = _DEFAULT.body_wire
+    body_decoded: _Size = _DEFAULT.body_decoded
+    body_routine: _Size = _DEFAULT.body_routine
+    redirects: _CountOrNone = _DEFAULT.redirects
+    addresses: _Count = _DEFAULT.addresses
+    chain_certificates: _Count = _DEFAULT.chain_certificates
+    chain_bytes: _Size = _DEFAULT.chain_bytes
+    follow_up_connections: _CountOrNone = _DEFAULT.follow_up_connections
+    follow_up_bytes: _Size = _DEFAULT.follow_up_bytes
+    max_hops: _Count = _DEFAULT.max_hops
+    repetition_pause: _Pause = _DEFAULT.repetition_pause
+
+
+class ControlSettings(Section):
+    """`[control]`: the second opinions, asked in this order."""
+
+    urls: Annotated[tuple[_WebUrl, ...], _Listed, _Distinct] = ()
+
+
+class VantageSettings(Section):
+    """`[vantage]`: what the volunteer says about where this probe stands."""
+
+    country: Annotated[str | None, PlainValidator(values.country)] = None
+    asn: Annotated[int | None, PlainValidator(values.asn)] = None
+    probe_id: Annotated[str | None, PlainValidator(values.label)] = None
+
+
+def default_store_url() -> str:
+    """Return the URL of the embedded database in the user's data folder."""
+    return f"sqlite:///{platformdirs.user_data_dir('wazi', appauthor=False)}/wazi.db"
+
+
+class StoreSettings(Section):
+    """`[store]`: where measurements are kept."""
+
+    url: Annotated[str, PlainValidator(values.store_url)] = Field(default_factory=default_store_url, repr=False)
+
+
+class CampaignSettings(Section):
+    """`[[campaign]]`: what is measured again and again; without targets, the list that ships with Wazi."""
+
+    name: Annotated[str, PlainValidator(values.label)]
+    targets: Annotated[Path | tuple[str, ...] | None, PlainValidator(values.targets)] = None
+    nettest: Annotated[str, PlainValidator(values.nettest)] = "web"
+    every: _Every = 3600.0
+    jitter: _Jitter = 300.0
+    window: Annotated[Window | None, PlainValidator(time_window)] = None
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "network": NetworkSettings,
+    "control": ControlSettings,
+    "vantage": VantageSettings,
+    "store": StoreSettings,
+    "campaign": CampaignSettings,
+}

@@ -1,0 +1,249 @@
+"""The settings: from flags, the environment and wazi.toml to one frozen value, checked as a whole.
+
+`load` reads everything that a setting names (the bogon list, the CA file, the target lists), so that
+a mistake is found before the first packet. It complains about all mistakes at once, each in a
+sentence with its place, its value and what to write instead; docs/settings.md tells every setting.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import platformdirs
+from pydantic import BeforeValidator, Field, ValidationError
+
+from measurements.bogons import Bogons
+from measurements.model import View
+from measurements.targets import BadTarget, read_targets
+from probe import values
+from probe.complaints import complaint, sentence
+from probe.layers import (
+    Layer,
+    Location,
+    SettingsError,
+    find_file,
+    from_environment,
+    from_file,
+    from_flags,
+    lay,
+    read_text,
+)
+from probe.network import Limits, Peers, Resolver, Witness
+from probe.quantities import show_duration, show_size
+from probe.schedule import Campaign, Window
+from probe.sections import (
+    SECTIONS,
+    CampaignSettings,
+    ControlSettings,
+    NetworkSettings,
+    Section,
+    StoreSettings,
+    VantageSettings,
+)
+from probe.shipped import shipped
+
+RESOLV_CONF = Path("/etc/resolv.conf")
+
+
+class Settings(Section):
+    """All settings; made by `load`, or with nothing but defaults by `Settings()`."""
+
+    network: NetworkSettings = NetworkSettings()
+    control: ControlSettings = ControlSettings()
+    vantage: VantageSettings = VantageSettings()
+    store: StoreSettings = Field(default_factory=StoreSettings)
+    campaign: Annotated[tuple[CampaignSettings, ...], BeforeValidator(values.tables)] = (
+        CampaignSettings(name="global"),
+    )
+
+    _layers: tuple[Layer, ...] = ()
+
+    def limits(self) -> Limits:
+        """Return the bounds of every step."""
+        return Limits(**{limit.name: getattr(self.network, limit.name) for limit in fields(Limits)})
+
+    def peers(self, resolv_conf: Path = RESOLV_CONF) -> Peers:
+        """Return whom a measurement may ask; reads the system's resolver anew."""
+        address = self.network.resolver
+        local = system_resolver(resolv_conf) if address == values.SYSTEM else address
+        return Peers(
+            local=Resolver(local, View.LOCAL) if local else None,
+            trusted=tuple(Resolver(url, View.TRUSTED) for url in self.network.trusted_resolvers),
+            witnesses=self.network.witnesses,
+            controls=self.control.urls,
+        )
+
+    def bogons(self) -> Bogons:
+        """Read the list of addresses that no public host has."""
+        path = self.network.bogons or shipped("bogons.csv")
+        return Bogons.parse(read_text(path, values.MAX_DATA_FILE), str(path))
+
+    @property
+    def campaigns(self) -> tuple[Campaign, ...]:
+        """The campaigns with their targets."""
+        return tuple(campaign for campaign, _ in self._read_campaigns)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Sentences about lines of target lists that were left out: repeated, or bad and to be skipped."""
+        return tuple(remark for _, remarks in self._read_campaigns for remark in remarks)
+
+    @cached_property
+    def _read_campaigns(self) -> tuple[tuple[Campaign, list[str]], ...]:
+        read: list[tuple[Campaign, list[str]]] = []
+        problems: list[str] = []
+        for index, campaign in enumerate(self.campaign):
+            try:
+                read.append(_read_campaign(campaign, self.network.skip_bad_lines))
+            except SettingsError as error:
+                location: Location = ("campaign", index, "targets")
+                problems.append(complaint(self._layers, location, str(error), campaign.targets))
+            except BadTarget as error:
+                problems.append(str(error))
+        if problems:
+            raise SettingsError("\n".join(problems))
+        return tuple(read)
+
+    def shown(self) -> tuple[Shown, ...]:
+        """Return every setting with its value, secrets hidden, and where it was written."""
+        rows: list[Shown] = []
+        for section in type(self).model_fields:
+            tables = enumerate(self.campaign) if section == "campaign" else [(None, getattr(self, section))]
+            for index, table in tables:
+                at: Location = (section,) if index is None else (section, index)
+                for key in type(table).model_fields:
+                    layer = next((layer for layer in self._layers if layer.holds((*at, key))), None)
+                    origin = layer.place((*at, key)) if layer else "default"
+                    rows.append(Shown(section, index, key, _written(key, getattr(table, key)), origin))
+        return tuple(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One setting as `wazi config show` tells it; `index` counts the campaigns from 0."""
+
+    section: str
+    index: int | None
+    key: str
+    value: str
+    origin: str
+
+
+def load(
+    path: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    folders: Sequence[Path] | None = None,
+) -> Settings:
+    """Read and check all settings; `SettingsError` names everything that is wrong.
+
+    `path` is the file that was asked for, `overrides` what flags said, as {section: {key: value}}.
+    Without a file, WAZI_CONFIG's is taken, or the first wazi.toml in `folders` (by default the
+    user's and the system's), or none.
+    """
+    file = find_file(path, environ, config_folders() if folders is None else folders)
+    layers = (from_flags(overrides or {}), from_environment(environ), *([from_file(file)] if file else []))
+    try:
+        settings = Settings.model_validate(lay(layers))
+    except ValidationError as error:
+        raise SettingsError("\n".join(sentence(layers, _known(), problem) for problem in error.errors())) from None
+    settings._layers = layers
+    problems = [complaint(layers, location, what, value) for location, value, what in _contradictions(settings)]
+    try:
+        _ = settings.campaigns
+    except SettingsError as error:
+        problems.append(str(error))
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return settings
+
+
+def config_folders() -> tuple[Path, ...]:
+    """Return where wazi.toml is looked for: the user's folder, then the system's."""
+    return platformdirs.user_config_path("wazi", appauthor=False), Path("/etc/wazi")
+
+
+def _known() -> dict[str, tuple[str, ...]]:
+    """Return the names of the settings in each section."""
+    return {section: tuple(table.model_fields) for section, table in SECTIONS.items()}
+
+
+def _contradictions(settings: Settings) -> Iterator[tuple[Location, object, str]]:
+    """Find settings that do not go together: where, the value, and what to do."""
+    network = settings.network
+    if network.body_routine > network.body_wire:
+        yield ("network", "body_routine"), network.body_routine, "must not be more than body_wire"
+    witnesses = {witness.name for witness in network.witnesses}
+    for index, url in enumerate(settings.control.urls):
+        if (host := urlsplit(url).hostname) in witnesses:
+            yield ("control", "urls", index), url, f"{host} is a witness too, and must be one or the other"
+    names: set[str] = set()
+    for index, campaign in enumerate(settings.campaign):
+        if campaign.name in names:
+            yield ("campaign", index, "name"), campaign.name, "is another campaign's name; write a name of its own"
+        names.add(campaign.name)
+        if campaign.jitter >= campaign.every:
+            jitter = show_duration(campaign.jitter)
+            yield ("campaign", index, "jitter"), jitter, f"must be less than every ({show_duration(campaign.every)})"
+
+
+def _read_campaign(campaign: CampaignSettings, skip_bad_lines: bool) -> tuple[Campaign, list[str]]:
+    if isinstance(campaign.targets, tuple):
+        text, origin = "\n".join(campaign.targets), f"[[campaign]] {campaign.name}, targets:"
+    else:
+        path = campaign.targets or shipped("targets/global.csv")
+        text, origin = read_text(path, values.MAX_DATA_FILE), str(path)
+    targets, remarks = read_targets(text, origin, skip_bad_lines=skip_bad_lines)
+    return (
+        Campaign(
+            name=campaign.name,
+            targets=tuple(targets),
+            nettest=campaign.nettest,
+            every=campaign.every,
+            jitter=campaign.jitter,
+            window=campaign.window,
+        ),
+        remarks,
+    )
+
+
+def _written(key: str, value: object) -> str:
+    """Write a value for people."""
+    if value is None:
+        return {"ca_file": "the system's", "bogons": "as shipped", "targets": "as shipped"}.get(key, "not set")
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return show_duration(value)
+    if isinstance(value, int) and (key.startswith(("body_", "data_")) or key.endswith("_bytes")):
+        return show_size(value)
+    if isinstance(value, Window):
+        return "-".join(f"{int(time) // 3600:02d}:{int(time) % 3600 // 60:02d}" for time in (value.opens, value.closes))
+    if isinstance(value, Witness):
+        return f"{value.name} (domestic)" if value.domestic else value.name
+    if isinstance(value, tuple):
+        return ", ".join(_written(key, entry) for entry in value)
+    return values.hide_secrets(str(value))
+
+
+def system_resolver(path: Path = RESOLV_CONF) -> str | None:
+    """Return the first usable nameserver of resolv.conf as "ip:port"; None when there is none."""
+    try:
+        lines = read_text(path, 65_536).splitlines()
+    except SettingsError:
+        return None
+    for words in (line.split() for line in lines):
+        if len(words) >= 2 and words[0] == "nameserver" and "%" not in words[1]:
+            try:
+                return values.resolver(str(ipaddress.ip_address(words[1])))
+            except ValueError:
+                continue
+    return None

@@ -1,0 +1,18 @@
+"""Find the data that ships with Wazi: in a wheel beside this file, in a source tree beside its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_HERE = Path(__file__).resolve().parent
+_FOLDERS = (_HERE / "config", _HERE.parent / "config")
+
+
+def shipped(name: str) -> Path:
+    """Return the path of a file of `config/`, such as "bogons.csv"; `FileNotFoundError` if it is not there."""
+    for folder in _FOLDERS:
+        if (folder / name).is_file():
+            return folder / name
+    raise FileNotFoundError(
+        f"{name} is missing from this installation of Wazi (looked in {_FOLDERS[0]}, {_FOLDERS[1]})"
+    )
