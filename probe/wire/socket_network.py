@@ -1,0 +1,491 @@
+"""The Network over real sockets.
+
+Every verb is one call of `_step`, which records exactly one observation whatever ends the step: success, a
+failure, its own time limit, or the measurement's deadline (then `interrupted`, and the cancellation goes
+on). A step that stands on another one finds that one's stream by its id. A stream serves one step at a
+time, and a step on a stream that does not stand is a failed observation, not an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import httpx
+import msgspec
+
+from measurements.model import (
+    AnyObservation,
+    ControlQuery,
+    DnsLookup,
+    Failure,
+    Hop,
+    HttpExchange,
+    Observation,
+    Preconditions,
+    Purpose,
+    TcpConnect,
+    TlsHandshake,
+    View,
+)
+from probe.network import CLASSIC, LARGE, Limits, Peers, Resolver, Spent
+from probe.wire.dns import MOST_ALIASES, MOST_ANSWERS, make_query, read_reply
+from probe.wire.failures import StepFailed, failure_of
+from probe.wire.hops import Answer, send_data, send_syn
+from probe.wire.http import Page, exchange, plain_request
+from probe.wire.resolve import Heard, ask, raise_failure
+from probe.wire.sockets import Endpoint
+from probe.wire.tcp import Stream, open_stream
+from probe.wire.tls import client_hello, peer_chain, sent_name, shake_hands
+
+if TYPE_CHECKING:
+    from probe.wire.wire import Wire
+
+PUBLIC = {False: "1.1.1.1", True: "2606:4700:4700::1111"}  # only for asking the system about its routes
+DISCARD = 9
+T = TypeVar("T", bound=Observation)
+Facts = dict[str, Any]
+
+
+class SocketNetwork:
+    """One measurement's sockets and what they saw (`probe.network.Network`)."""
+
+    def __init__(self, wire: Wire, *, preconditions: Preconditions, full_body: bool) -> None:
+        self._wire = wire
+        self._preconditions = preconditions
+        self._full_body = full_body
+        self._spent = Spent()
+        self._observations: list[AnyObservation] = []
+        self._streams: dict[int, Stream] = {}
+        self._opened: list[Stream] = []
+        self._own_addresses: set[str] = set()
+        self._routes: dict[bool, bool] = {}
+        self._ids = itertools.count(1)
+        self._zero = time.perf_counter()
+        self._lag = wire.lag.watch()
+
+    async def __aenter__(self) -> SocketNetwork:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lag.stop()
+        for stream in self._opened:
+            stream.close()
+        self._streams.clear()
+
+    # -- what is known
+
+    @property
+    def peers(self) -> Peers:
+        return self._wire.peers
+
+    @property
+    def limits(self) -> Limits:
+        return self._wire.limits
+
+    @property
+    def spent(self) -> Spent:
+        return self._spent
+
+    @property
+    def preconditions(self) -> Preconditions:
+        return self._preconditions
+
+    @property
+    def observations(self) -> Sequence[AnyObservation]:
+        return self._observations
+
+    @property
+    def full_body(self) -> bool:
+        return self._full_body
+
+    @property
+    def loop_lag(self) -> float:
+        """The longest time that the event loop was late during this measurement, in seconds."""
+        return self._lag.worst
+
+    @property
+    def own_addresses(self) -> frozenset[str]:
+        """This machine's addresses, as its sockets and the control saw them; for redaction only."""
+        return frozenset(self._own_addresses | self._wire.own_addresses)
+
+    def is_private(self, address: str) -> bool:
+        return self._wire.bogons.why(address) is not None
+
+    def has_route(self, *, ipv6: bool) -> bool:
+        if ipv6 and not self._wire.ipv6:
+            return False
+        if ipv6 not in self._routes:
+            self._routes[ipv6] = self._find_route(ipv6)
+        return self._routes[ipv6]
+
+    def _find_route(self, ipv6: bool) -> bool:
+        """Connect a UDP socket, which sends nothing, to a trusted resolver's address or a well-known one."""
+        hosts = [httpx.URL(resolver.address).host for resolver in self.peers.trusted if resolver.is_doh]
+        address = next((h for h in hosts if _is_family(h, ipv6)), PUBLIC[ipv6])
+        try:
+            with socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                sock.connect((address, DISCARD))
+                self._own_addresses.add(sock.getsockname()[0])
+        except OSError:
+            return False
+        return True
+
+    # -- verbs
+
+    async def lookup(
+        self,
+        name: str,
+        rtype: str,
+        resolver: Resolver,
+        *,
+        cause: AnyObservation | None = None,
+        view: View | None = None,
+        purpose: Purpose | None = None,
+        ip_ttl: int | None = None,
+        checking_disabled: bool = False,
+        linger: float | None = None,
+        timeout: float | None = None,
+    ) -> DnsLookup:
+        server = None if resolver.is_doh else Endpoint.parse(resolver.address)
+        heard = Heard(protocol="doh" if server is None else "udp")
+        facts: Facts = {"resolver": resolver.address, "name": name, "rtype": rtype, "ip_ttl": ip_ttl}
+        limit = self.limits.dns_timeout if timeout is None else timeout
+
+        async def work() -> None:
+            try:
+                if server is None:
+                    await self._ask_doh(name, rtype, resolver.address, heard, checking_disabled, limit)
+                else:
+                    await ask(
+                        make_query(name, rtype, checking_disabled=checking_disabled),
+                        server,
+                        heard,
+                        self._spent,
+                        timeout=limit,
+                        linger=self.limits.dns_linger if linger is None else linger,
+                        ip_ttl=ip_ttl,
+                    )
+            finally:
+                facts.update(replies=tuple(heard.replies), icmp=tuple(heard.icmp), protocol=heard.protocol)
+                self._note_dns_limits(heard)
+
+        facts["protocol"] = heard.protocol
+        return await self._step(
+            DnsLookup, facts, work, cause=cause, view=view or resolver.view, purpose=purpose, limit=None
+        )
+
+    async def _ask_doh(
+        self, name: str, rtype: str, url: str, heard: Heard, checking_disabled: bool, timeout: float
+    ) -> None:
+        query = make_query(name, rtype, message_id=0, checking_disabled=checking_disabled)
+        began = time.perf_counter()
+        data = await self._wire.doh(url).ask(query, self._spent, timeout=timeout)
+        reply = read_reply(data, query, source=url, arrival=time.perf_counter() - began)
+        heard.replies.append(reply)
+        if reply.problem is not None:
+            raise StepFailed(Failure.DNS_MISBEHAVING, f"the answer is no reply to the question: {reply.problem}")
+        raise_failure(heard, query)
+
+    def _note_dns_limits(self, heard: Heard) -> None:
+        if heard.full:
+            self._reach("dns_replies")
+        for reply in heard.replies:
+            if len(reply.answers) >= MOST_ANSWERS or sum(a.rtype == "CNAME" for a in reply.answers) >= MOST_ALIASES:
+                self._reach("dns_answers")
+
+    async def connect(
+        self,
+        address: str,
+        port: int,
+        *,
+        cause: AnyObservation | None = None,
+        view: View = View.LOCAL,
+        purpose: Purpose | None = None,
+        timeout: float | None = None,
+    ) -> TcpConnect:
+        opened: list[Stream] = []
+
+        async def work() -> None:
+            stream = await open_stream(_endpoint(address, port), self._spent)
+            self._opened.append(stream)
+            opened.append(stream)
+            self._own_addresses.add(stream.own_address)
+
+        limit = self.limits.tcp_timeout if timeout is None else timeout
+        facts: Facts = {"address": address, "port": port}
+        step = await self._step(TcpConnect, facts, work, cause=cause, view=view, purpose=purpose, limit=limit)
+        if step.failure is None:
+            self._streams[step.id] = opened[0]
+        return step
+
+    async def handshake(
+        self,
+        over: TcpConnect,
+        *,
+        name: str | None,
+        verify: str | None = None,
+        alpn: tuple[str, ...] = ("h2", "http/1.1"),
+        hello: str = CLASSIC,
+        purpose: Purpose | None = None,
+        timeout: float | None = None,
+    ) -> TlsHandshake:
+        if hello not in (CLASSIC, LARGE):
+            raise ValueError(f"{hello!r} is no shape of a ClientHello; use {CLASSIC!r} or {LARGE!r}")
+        context = self._wire.contexts.get(alpn, hello)
+        sni = sent_name(name)
+        verified = name if verify is None else verify
+        facts: Facts = {
+            "address": over.address,
+            "port": over.port,
+            "name": sni,
+            "hello": hello,
+            "alpn_offered": alpn,
+            "verified_name": verified,
+        }
+
+        async def work() -> None:
+            with self._using(over) as stream:
+                if stream.tls is not None:
+                    raise StepFailed(Failure.INVALID_ARGUMENT, "TLS was begun on this connection before")
+                before = stream.received
+                try:
+                    await shake_hands(stream, context, sni)
+                except BaseException:
+                    stream.close()
+                    raise
+                finally:
+                    facts.update(hello_size=stream.hello_size, received=stream.received - before)
+                self._judge(stream, verified, facts)
+
+        step = await self._step(
+            TlsHandshake,
+            facts,
+            work,
+            cause=over,
+            view=over.view,
+            purpose=purpose or over.purpose,
+            limit=self.limits.tls_timeout if timeout is None else timeout,
+        )
+        if step.ended and over.id in self._streams:
+            self._streams[step.id] = self._streams[over.id]
+        return step
+
+    def _judge(self, stream: Stream, verified: str | None, facts: Facts) -> None:
+        """Keep what the handshake agreed on, and judge the chain; raises StepFailed when it is bad."""
+        tls = stream.tls
+        assert tls is not None
+        cipher = tls.cipher()
+        facts.update(
+            alpn=tls.selected_alpn_protocol(), version=tls.version(), cipher=None if cipher is None else cipher[0]
+        )
+        facts["chain"], cut = peer_chain(tls, self.limits)
+        if cut:
+            self._reach("chain")
+        now = time.time() + (self._preconditions.clock_offset or 0.0)
+        judgement = self._wire.trust.judge(facts["chain"], verified, now)
+        facts.update(certificate_error=judgement.error, issuer=judgement.issuer)
+        if judgement.failure is not None:
+            raise StepFailed(judgement.failure)
+
+    async def exchange(
+        self,
+        over: TcpConnect | TlsHandshake,
+        url: str,
+        *,
+        host: str | None = None,
+        body_limit: int | None = None,
+        purpose: Purpose | None = None,
+        timeout: float | None = None,
+    ) -> HttpExchange:
+        limit = self.limits.http_timeout if timeout is None else timeout
+        wanted = body_limit if body_limit is not None else None if self._full_body else self.limits.body_routine
+        facts: Facts = {"url": url, "address": over.address, "port": over.port, "host": host or ""}
+
+        async def work() -> None:
+            page = Page()
+            parsed = _parse_url(url)
+            facts["host"] = host or parsed.netloc.decode("ascii")
+            with self._using(over) as stream:
+                before = stream.received
+                try:
+                    await exchange(
+                        stream,
+                        parsed,
+                        page,
+                        host=host,
+                        http2=isinstance(over, TlsHandshake) and over.alpn == "h2",
+                        limits=self.limits,
+                        wanted=wanted,
+                        timeout=limit,
+                    )
+                finally:
+                    facts.update(page.facts(), wire_bytes=stream.received - before)
+                    self._note_page_limits(page)
+
+        return await self._step(
+            HttpExchange, facts, work, cause=over, view=over.view, purpose=purpose or over.purpose, limit=None
+        )
+
+    def _note_page_limits(self, page: Page) -> None:
+        if page.headers_cut:
+            self._reach("headers")
+        if page.truncated in ("wire", "decoded", "time", "cpu"):
+            self._reach(f"body_{page.truncated}")
+
+    async def hop(
+        self,
+        address: str,
+        port: int,
+        *,
+        probe: str,
+        ttl: int,
+        name: str | None = None,
+        cause: AnyObservation | None = None,
+        purpose: Purpose | None = None,
+        timeout: float = 1.0,
+    ) -> Hop:
+        if probe not in ("syn", "hello", "request"):
+            raise ValueError(f"{probe!r} is no kind of hop; use syn, hello or request")
+        answer = Answer()
+        facts: Facts = {"address": address, "port": port, "probe": probe, "ttl": ttl, "name": name}
+
+        async def work() -> None:
+            peer = _endpoint(address, port)
+            try:
+                if probe == "syn":
+                    await send_syn(peer, ttl, answer, self._spent, timeout)
+                else:
+                    data = self._first_data(probe, name, address)
+                    await send_data(peer, ttl, data, answer, self._spent, timeout)
+            finally:
+                facts.update(answer.facts())
+
+        return await self._step(Hop, facts, work, cause=cause, view=View.FOLLOW_UP, purpose=purpose, limit=None)
+
+    def _first_data(self, probe: str, name: str | None, address: str) -> bytes:
+        if probe == "request":
+            return plain_request(name or Endpoint(address, 80).host)
+        return client_hello(self._wire.contexts.get(("h2", "http/1.1"), CLASSIC), sent_name(name))
+
+    async def ask_control(self, url: str, endpoints: Sequence[str], *, timeout: float | None = None) -> ControlQuery:
+        facts: Facts = {"url": "", "endpoints": tuple(endpoints)}
+        steps: list[AnyObservation] = []
+
+        async def work() -> None:
+            control = self._wire.control
+            if control is None:
+                raise StepFailed(Failure.INVALID_ARGUMENT, "no control is configured")
+            report = await control.ask(url, endpoints, limit)
+            facts.update(
+                url=report.url,
+                resolved=report.resolved,
+                dns_failure=report.dns_failure,
+                ip_asns=report.ip_asns,
+                detail=report.detail,
+            )
+            if report.client_address is not None:
+                self._own_addresses.add(report.client_address)
+            if report.failure is not None:
+                raise StepFailed(report.failure, report.detail)
+            steps.extend(report.steps)
+
+        limit = self.limits.control_timeout if timeout is None else timeout
+        query = await self._step(
+            ControlQuery, facts, work, cause=None, view=View.CONTROL, purpose=None, limit=limit + 1.0
+        )
+        for step in steps:
+            self._observations.append(msgspec.structs.replace(step, id=next(self._ids), cause=query.id))
+        return query
+
+    async def pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    # -- how every verb works
+
+    async def _step(
+        self,
+        kind: type[T],
+        facts: Facts,
+        work: Callable[[], Awaitable[None]],
+        *,
+        cause: AnyObservation | None,
+        view: View,
+        purpose: Purpose | None,
+        limit: float | None,
+    ) -> T:
+        """Do `work`, which fills `facts`, and record one observation whatever ends it."""
+        identity = next(self._ids)
+        began = time.perf_counter()
+        failure: Failure | None = None
+        detail = ""
+        try:
+            async with asyncio.timeout(limit):
+                await work()
+        except Exception as error:
+            failure, detail = failure_of(error)
+        except BaseException as error:
+            failure, detail = failure_of(error)
+            raise
+        finally:
+            noted = facts.pop("detail", "")
+            step = kind(
+                id=identity,
+                cause=None if cause is None else cause.id,
+                view=view,
+                purpose=purpose,
+                started=began - self._zero,
+                elapsed=time.perf_counter() - began,
+                failure=failure,
+                detail=detail or noted,
+                **facts,
+            )
+            self._observations.append(step)  # type: ignore[arg-type]
+        return step
+
+    @contextmanager
+    def _using(self, over: TcpConnect | TlsHandshake) -> Iterator[Stream]:
+        """Lend the stream of an earlier step, to one step at a time; raises StepFailed if it does not stand."""
+        stream = self._streams.get(over.id)
+        if stream is None or stream.closed:
+            raise StepFailed(Failure.INVALID_ARGUMENT, f"the connection of step {over.id} does not stand")
+        if stream.busy:
+            raise StepFailed(Failure.INVALID_ARGUMENT, f"the connection of step {over.id} is in use")
+        stream.busy = True
+        try:
+            yield stream
+        finally:
+            stream.busy = False
+
+    def _reach(self, limit: str) -> None:
+        if limit not in self._spent.limits:
+            self._spent.limits.append(limit)
+
+
+def _is_family(host: str, ipv6: bool) -> bool:
+    try:
+        return (Endpoint.of(host, 0).family == socket.AF_INET6) is ipv6
+    except ValueError:
+        return False
+
+
+def _endpoint(address: str, port: int) -> Endpoint:
+    try:
+        return Endpoint.of(address, port)
+    except ValueError as error:
+        raise StepFailed(Failure.INVALID_ARGUMENT, str(error)) from None
+
+
+def _parse_url(url: str) -> httpx.URL:
+    parsed = httpx.URL(url)
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise StepFailed(Failure.INVALID_ARGUMENT, f"{url!r} is not an http or https URL with a host")
+    return parsed

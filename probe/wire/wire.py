@@ -1,0 +1,138 @@
+"""What the agent owns and lends to every measurement.
+
+Some things are dear to make (the trust store, TLS contexts) or worth keeping (connections to resolvers
+over HTTPS, the control's client); a `Wire` makes them once. A measurement gets a `SocketNetwork` on it,
+which opens everything else itself and closes it at its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+from measurements.model import AnyObservation, Failure, Preconditions
+from probe.network import Limits, Peers, Spent
+from probe.wire.certificates import Authorities, TrustStore, is_address
+from probe.wire.dns import make_query
+from probe.wire.doh import Dialer, DohClient
+from probe.wire.failures import StepFailed
+from probe.wire.lag import LagSampler
+from probe.wire.resolve import Heard, ask
+from probe.wire.socket_network import SocketNetwork
+from probe.wire.sockets import Endpoint
+from probe.wire.tls import Contexts
+
+
+class PrivateAddresses(Protocol):
+    """What the wire asks of a bogon list."""
+
+    def why(self, address: str) -> str | None: ...
+
+
+class Report(Protocol):
+    """What the wire reads of a control's answer (`probe.control.client.ControlReport`)."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def failure(self) -> Failure | None: ...
+    @property
+    def detail(self) -> str: ...
+    @property
+    def resolved(self) -> tuple[str, ...]: ...
+    @property
+    def dns_failure(self) -> str | None: ...
+    @property
+    def ip_asns(self) -> tuple[tuple[str, int], ...]: ...
+    @property
+    def client_address(self) -> str | None: ...
+    @property
+    def steps(self) -> tuple[AnyObservation, ...]: ...
+
+
+class Control(Protocol):
+    """What the wire asks of a control's client (`probe.control.client.ControlClient`)."""
+
+    async def ask(self, url: str, endpoints: Sequence[str], timeout: float) -> Report: ...
+
+
+class Wire:
+    """The shared half of the wire: `async with Wire(...) as wire: net = wire.network()`."""
+
+    def __init__(
+        self,
+        *,
+        peers: Peers,
+        limits: Limits,
+        bogons: PrivateAddresses,
+        ca_file: Path | None = None,
+        ipv6: bool = True,
+        control: Control | None = None,
+    ) -> None:
+        authorities = Authorities.find(ca_file)
+        self.peers = peers
+        self.limits = limits
+        self.bogons = bogons
+        self.ipv6 = ipv6
+        self.control = control
+        self.contexts = Contexts()
+        self.trust = TrustStore(authorities)
+        self.lag = LagSampler()
+        self.own_addresses: set[str] = set()
+        self._client_context = authorities.client_context()
+        self._dialer = Dialer(self._find_addresses, Spent(), self.own_addresses.add)
+        self._doh: dict[str, DohClient] = {}
+
+    async def __aenter__(self) -> Wire:
+        self.lag.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            for client in self._doh.values():
+                await client.aclose()
+            self._doh.clear()
+        finally:
+            await self.lag.stop()
+
+    def network(self, *, preconditions: Preconditions | None = None, full_body: bool = False) -> SocketNetwork:
+        """Make the Network of one measurement."""
+        return SocketNetwork(self, preconditions=preconditions or Preconditions(), full_body=full_body)
+
+    def doh(self, url: str) -> DohClient:
+        """Return the shared client of a DoH resolver."""
+        client = self._doh.get(url)
+        if client is None:
+            client = self._doh[url] = DohClient(url, self._client_context, self._dialer)
+        return client
+
+    async def _find_addresses(self, host: str) -> list[str]:
+        """Find the addresses of a DoH resolver that is given by name, by asking the local resolver ourselves."""
+        if is_address(host):
+            return [host]
+        local = self.peers.local
+        if local is None or local.is_doh:
+            raise StepFailed(Failure.NO_DNS_ANSWER, f"no local resolver is known that could find {host}")
+        server = Endpoint.parse(local.address)
+        for rtype in ("A", "AAAA") if self.ipv6 else ("A",):
+            heard = Heard()
+            try:
+                await ask(
+                    make_query(host, rtype),
+                    server,
+                    heard,
+                    Spent(),
+                    timeout=self.limits.dns_timeout / 2,
+                    linger=0.0,
+                    ip_ttl=None,
+                )
+            except StepFailed as failed:
+                failure = failed
+                continue
+            assert heard.valid is not None
+            return [a.data for a in heard.valid.answers if a.rtype == rtype]
+        raise StepFailed(failure.failure, f"finding {host}: {failure.detail}")
