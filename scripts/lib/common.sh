@@ -26,11 +26,15 @@ apt_install() {
         die "this needs more of the system; please run:  sudo apt-get install --no-install-recommends $*"
     fi
     say "installing from Debian: $*"
+    local log
+    log=$(mktemp)
     # RUNLEVEL=1: a package that brings a service does not start it.
-    apt-get update -qq >&2 || say "apt-get update failed; trying with the package lists at hand"
-    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 "$@" </dev/null >&2 ||
-        die "apt-get could not install: $*"
+    { apt-get update -q; RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -q --no-install-recommends "$@"; } </dev/null >"$log" 2>&1 || {
+        tail -n 20 -- "$log" >&2
+        die "apt-get could not install: $* (its whole output: $log)"
+    }
+    rm -- "$log"
 }
 
 # need COMMAND:PACKAGE…: have every command, installing the packages of those that are missing.
