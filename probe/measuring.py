@@ -1,0 +1,210 @@
+"""One measurement, from the id to the verdict, the same for `wazi check` and `wazi run`.
+
+The id is chosen before anything is sent. A deadline, a stop or a mistake of ours ends the nettest, never
+the measurement: what was seen until then is kept, and the steps that were cut say so themselves. What
+leaves this module is redacted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from measurements.model import Measurement, Outcome, Preconditions, Target, Vantage, Verdict
+from measurements.redact import redact
+from probe.network import Network
+from probe.schedule import Instant
+
+FRESH = 60.0  # seconds for which a look at the network holds
+DOUBTED = 5.0  # the same once something failed
+STOOD_STILL = 5.0  # seconds of event-loop lag that no timeout survives
+SETTLED = frozenset({Outcome.ACCESSIBLE, Outcome.SERVER_SIDE, Outcome.INVALID})
+
+log = logging.getLogger(__name__)
+
+Clocks = Callable[[], Instant]
+Nettest = Callable[[Target, Network], Awaitable[None]]
+Judge = Callable[[Measurement], Verdict]
+
+
+class LentNetwork(Network, Protocol):
+    """A Network for one measurement, and what the one who lent it knows about it afterwards."""
+
+    @property
+    def loop_lag(self) -> float: ...
+
+    @property
+    def own_addresses(self) -> frozenset[str]: ...
+
+
+class Lender(Protocol):
+    """Whoever owns the wire and lends a Network for each measurement."""
+
+    def network(
+        self, *, preconditions: Preconditions = ..., full_body: bool = ...
+    ) -> AbstractAsyncContextManager[LentNetwork]: ...
+
+
+class Stop:
+    """A wish to end: `asked` begins nothing new, `cut` also ends what runs."""
+
+    def __init__(self, grace: float = 0.0) -> None:
+        self.asked = asyncio.Event()
+        self.cut = asyncio.Event()
+        self._grace = grace
+
+    def ask(self) -> None:
+        """Stop; what runs may end by itself for a while, unless this is said a second time."""
+        if self.asked.is_set() or not self._grace:
+            self.cut.set()
+        else:
+            asyncio.get_running_loop().call_later(self._grace, self.cut.set)
+        self.asked.set()
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to measure, for whom, and how much of a page to read."""
+
+    target: Target
+    nettest: str
+    vantage: Vantage
+    sequence: int = 0
+    full_body: bool = False
+
+
+@dataclass(slots=True)
+class Bench:
+    """Where measurements are made: a wire, the nettests, the clocks, the deadline, and a stop to obey."""
+
+    wire: Lender
+    nettests: Mapping[str, Nettest]
+    look: Callable[[Network], Awaitable[Preconditions]]
+    clocks: Clocks
+    deadline: float
+    stop: Stop
+    looked_at: float | None = None
+    looked: Preconditions = field(default_factory=Preconditions)
+    spent_looking: int = 0  # bytes; whoever counts them sets it back
+    looking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def preconditions(self, max_age: float = FRESH) -> Preconditions:
+        """Say whether this network can be judged, looking again when the last look is too old."""
+        async with self.looking:
+            now = self.clocks().boottime
+            if self.looked_at is not None and now - self.looked_at <= max_age:
+                return self.looked
+            found = Preconditions(reason="stopped", detail="Wazi was stopped before it had looked at the network.")
+            async with self.wire.network(preconditions=Preconditions(), full_body=False) as net:
+
+                async def look() -> None:
+                    nonlocal found
+                    found = await self.look(net)
+
+                await _until(self.stop.cut, look())
+                self.spent_looking += net.spent.sent + net.spent.received
+            if found.reason != "stopped":
+                self.looked, self.looked_at = found, self.clocks().boottime
+            return found
+
+    async def measure(self, order: Order, judge: Judge) -> tuple[Measurement, Verdict]:
+        """Measure and judge. When something failed, make sure that the network itself has not failed meanwhile."""
+        found = await self.preconditions()
+        measurement = await measure_once(order, self, found)
+        verdict = judge(measurement)
+        if verdict.outcome not in SETTLED and not self.stop.cut.is_set():
+            later = await self.preconditions(DOUBTED)
+            if later.reason not in (None, "stopped"):
+                measurement = replace(measurement, preconditions=later)
+                verdict = judge(measurement)
+        return measurement, verdict
+
+
+async def measure_once(order: Order, bench: Bench, preconditions: Preconditions) -> Measurement:
+    """Run one nettest under the deadline and return what it saw, even when it was cut."""
+    identifier = secrets.token_hex(16)
+    nettest = bench.nettests[order.nettest]
+    limits: list[str] = []
+    before = bench.clocks()
+    async with bench.wire.network(preconditions=preconditions, full_body=order.full_body) as net:
+        try:
+            async with asyncio.timeout(bench.deadline) as deadline:
+                if not await _until(bench.stop.cut, nettest(order.target, net)):
+                    limits.append("stopped")
+        except Exception as error:
+            if deadline.expired():
+                limits.append("measurement_timeout")
+            else:
+                log.exception("the nettest %s failed", order.nettest)
+                preconditions = _our_mistake(error)
+    after = bench.clocks()
+    measurement = Measurement(
+        id=identifier,
+        sequence=order.sequence,
+        nettest=order.nettest,
+        target=order.target,
+        vantage=order.vantage,
+        started=before.wall,
+        runtime=after.monotonic - before.monotonic,
+        preconditions=_stood_still(before, after, net.loop_lag) or preconditions,
+        loop_lag=net.loop_lag,
+        connections=net.spent.connections,
+        sent=net.spent.sent,
+        received=net.spent.received,
+        limits=tuple(dict.fromkeys((*net.spent.limits, *limits))),
+        software=software(),
+        observations=tuple(net.observations),
+    )
+    return redact(measurement, net.own_addresses)
+
+
+async def _until(cut: asyncio.Event, work: Awaitable[None]) -> bool:
+    """Run `work` until it ends or `cut` is set; say whether it ended by itself."""
+    task = asyncio.ensure_future(work)
+    waiter = asyncio.ensure_future(cut.wait())
+    try:
+        await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        return task.done() and task.result() is None
+    finally:
+        waiter.cancel()
+        task.cancel()
+        await asyncio.wait({task})
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.debug("a nettest that was cut ended with %r", error)
+
+
+@cache
+def software() -> str:
+    """Name this program and its version."""
+    try:
+        return f"wazi {version('wazi')}"
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "wazi"
+
+
+def _our_mistake(error: Exception) -> Preconditions:
+    return Preconditions(
+        reason="error",
+        detail=f"A mistake in Wazi itself ended this measurement early ({type(error).__name__}), so it says nothing.",
+    )
+
+
+def _stood_still(before: Instant, after: Instant, lag: float) -> Preconditions | None:
+    """Say that the computer slept or stopped during a measurement, whose timeouts then mean nothing."""
+    slept = (after.boottime - before.boottime) - (after.monotonic - before.monotonic)
+    longest = max(slept, lag)
+    if slept < 1.0 and lag < STOOD_STILL:
+        return None
+    return Preconditions(
+        reason="asleep",
+        detail=f"This computer slept or stood still for {longest:.0f} seconds during the measurement.",
+    )

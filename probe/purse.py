@@ -1,0 +1,78 @@
+"""The day's data: what was spent, what running measurements will take, and what is left.
+
+The sum is kept in the store, so that a restart does not give the volunteer's data away twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from measurements.model import Target
+from probe.schedule import ROUTINE_COST, Campaign, Plan, allowance, day_of, plan
+
+
+class Counters(Protocol):
+    """Where the sum of the day is kept."""
+
+    def add_spent(self, probe_id: str, spent: int) -> Awaitable[None]: ...
+
+    def spent_today(self, probe_id: str) -> int: ...
+
+
+class Purse:
+    """Counts bytes against the budget of each UTC day."""
+
+    def __init__(self, counters: Counters, probe_id: str, budget: int, now: Callable[[], float]) -> None:
+        self.budget = budget
+        self._counters = counters
+        self._probe_id = probe_id
+        self._now = now
+        self._day = ""
+        self._spent = 0
+        self._reserved = 0
+        self._costs: dict[str, int] = {}  # of routine measurements: one that reads a page in full is once a day
+        self._times: dict[str, float] = {}
+
+    def open(self) -> None:
+        """Read what was spent today already."""
+        self._day, self._spent = day_of(self._now()), self._counters.spent_today(self._probe_id)
+
+    @property
+    def spent(self) -> int:
+        """The bytes spent today."""
+        today = day_of(self._now())
+        if today != self._day:
+            self._day, self._spent = today, 0
+        return self._spent
+
+    @property
+    def left(self) -> int:
+        """The bytes that may still be spent today, with what runs already taken off."""
+        return self.budget - self.spent - self._reserved
+
+    def plan(self, campaign: Campaign, campaigns: Sequence[Campaign], order: Sequence[Target]) -> Plan:
+        """Choose what a run of `campaign` may measure."""
+        share = allowance(campaign, campaigns, left=self.left, costs=self._costs, now=self._now())
+        return plan(order, costs=self._costs, measured=self._times, allowance=share)
+
+    def reserve(self, target: Target) -> int:
+        """Put aside what a measurement will probably take; return it."""
+        cost = self._costs.get(target.url, ROUTINE_COST)
+        self._reserved += cost
+        return cost
+
+    def release(self, reserved: int) -> None:
+        """Give back what was put aside."""
+        self._reserved -= reserved
+
+    def spend(self, count: int) -> Awaitable[None]:
+        """Count bytes; awaiting it raises when the store could not."""
+        self._spent = self.spent + count
+        return self._counters.add_spent(self._probe_id, count)
+
+    def learn(self, target: Target, when: float, cost: int, *, routine: bool) -> None:
+        """Remember what a measurement took, for the next plans."""
+        self._times[target.url] = when
+        if routine:
+            self._costs[target.url] = cost
