@@ -14,7 +14,7 @@ import socket
 import ssl
 import struct
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TextIO
 
@@ -68,13 +68,18 @@ async def join(one: Stream, other: Stream) -> None:
     await asyncio.gather(pump(one[0], other[1]), pump(other[0], one[1]))
 
 
-async def accepted(connection: socket.socket, context: ssl.SSLContext | None) -> Stream:
-    """Make a stream of a connection that came in, under TLS when there is a context."""
+@contextlib.asynccontextmanager
+async def accepted(connection: socket.socket, context: ssl.SSLContext | None = None) -> AsyncIterator[Stream]:
+    """Make a stream of a connection that came in, under TLS when there is a context; close it in the end."""
     loop = asyncio.get_running_loop()
     opened: asyncio.Future[Stream] = loop.create_future()
     protocol = asyncio.StreamReaderProtocol(asyncio.StreamReader(), lambda *stream: opened.set_result(stream))
     await loop.connect_accepted_socket(lambda: protocol, connection, ssl=context)
-    return await opened
+    stream = await opened
+    try:
+        yield stream
+    finally:
+        stream[1].close()
 
 
 async def peek(connection: socket.socket) -> Read:
@@ -147,30 +152,31 @@ class Box:
     async def http(self, connection: socket.socket) -> None:
         """Pass a request on, or answer it."""
         target = original_target(connection)
-        client = await accepted(connection, None)
-        request = await client[0].readuntil(b"\r\n\r\n")
-        host = http_host(request).name
-        if self._plan.proxy and host and matches(host, self._plan.proxy.names):
-            self._record("proxy page", host)
-            via = ("Server: transparent", "Via: 1.1 proxy.isp.example")
-            client[1].write(http_response("403 Forbidden", self._plan.proxy.body, *via))
-            client[1].close()
-            return
-        server = await asyncio.open_connection(*target)
-        server[1].write(request.replace(b"\r\n\r\n", b"\r\nVia: 1.1 proxy.isp.example\r\n\r\n", 1))
-        await join(client, server)
+        async with accepted(connection) as client:
+            request = await client[0].readuntil(b"\r\n\r\n")
+            host = http_host(request).name
+            if self._plan.proxy and host and matches(host, self._plan.proxy.names):
+                self._record("proxy page", host)
+                via = ("Server: transparent", "Via: 1.1 proxy.isp.example")
+                client[1].write(http_response("403 Forbidden", self._plan.proxy.body, *via))
+                return
+            server = await asyncio.open_connection(*target)
+            server[1].write(request.replace(b"\r\n\r\n", b"\r\nVia: 1.1 proxy.isp.example\r\n\r\n", 1))
+            await join(client, server)
 
     async def tls(self, connection: socket.socket) -> None:
         """End TLS here for a name to be intercepted; let any other through."""
         target = original_target(connection)
         name = (await peek(connection)).name
         if self._plan.interception is None or not matches(name or "", self._plan.interception.names):
-            await join(await accepted(connection, None), await asyncio.open_connection(*target))
+            async with accepted(connection) as client:
+                await join(client, await asyncio.open_connection(*target))
             return
-        self._record("tls interception", name or target[0])
-        client = await accepted(connection, self._forger.context(name or target[0]))
-        own, hostname = self._upstream, name or target[0]
-        await join(client, await asyncio.open_connection(*target, ssl=own, server_hostname=hostname))
+        pretended = name or target[0]
+        self._record("tls interception", pretended)
+        async with accepted(connection, self._forger.context(pretended)) as client:
+            server = await asyncio.open_connection(*target, ssl=self._upstream, server_hostname=pretended)
+            await join(client, server)
 
 
 def listen(port: int, family: socket.AddressFamily) -> socket.socket:
@@ -186,7 +192,7 @@ async def serve(listener: socket.socket, handle: Callable[[socket.socket], Await
 
     async def one(connection: socket.socket) -> None:
         # clients reset connections that do not please them
-        with connection, contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             await handle(connection)
 
     async with asyncio.TaskGroup() as group:

@@ -156,6 +156,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     without_control: Expect | None = None
     seen: str
     abroad: str = "http 200 facebook.com"
+    idle: bool = False
 
     def expected(self, *, control: bool) -> Expect:
         return self.expect if control or self.without_control is None else self.without_control

@@ -320,14 +320,14 @@ TLS = (
         about="A box at the border ends every TLS connection under a CA that nobody trusts.",
         mechanisms=(TlsInterception(),),
         expect=blocked("tls.mitm", "any", "network"),
-        seen="tls untrusted unable to get local issuer certificate",
+        seen="tls untrusted self-signed certificate in certificate chain",
     ),
     Scenario(
         name="tls-intercepted-by-name",
         about="The same box, for the target's name only.",
         mechanisms=(TlsInterception(names=("facebook.com",)),),
         expect=blocked("tls.mitm", "name", "network"),
-        seen="tls untrusted unable to get local issuer certificate",
+        seen="tls untrusted self-signed certificate in certificate chain",
     ),
 )
 

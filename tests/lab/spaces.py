@@ -30,7 +30,8 @@ PACKAGES = {
     "nginx": "nginx-light",
     "unbound": "unbound",
     "unbound-control": "unbound",
-    "curl": "curl",
+    "ping": "iputils-ping",
+    "traceroute": "traceroute",
 }
 
 

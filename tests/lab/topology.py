@@ -120,6 +120,7 @@ def kernel_settings(*, router: bool) -> str:
         "ipv6/icmp/ratelimit": 0,
         "ipv6/conf/default/accept_dad": 0,
         "ipv6/conf/default/accept_ra": 0,
+        "ipv6/conf/default/keep_addr_on_down": 1,  # a cable comes back with its address
     }
     if router:
         settings |= {"ipv4/ip_forward": 1, "ipv6/conf/all/forwarding": 1}
