@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,6 +124,7 @@ async def exchange(
     page: Page,
     *,
     host: str | None,
+    headers: Mapping[str, str],
     http2: bool,
     limits: Limits,
     wanted: int | None,
@@ -130,14 +132,17 @@ async def exchange(
 ) -> None:
     """GET `url` and fill `page`; raises what the exchange failed with.
 
-    `wanted` is how many decoded bytes of the body a sample reads; None reads up to the caps.
+    `headers` replace the browser's of the same name. `wanted` is how many decoded bytes of the body a
+    sample reads; None reads up to the caps.
     """
     meter = CpuMeter()
     stream.allowance = Allowance(limits.body_wire, CPU_SECONDS, meter)
     ended = False
     try:
         async with asyncio.timeout(timeout) as deadline:
-            await meter.run(_exchange(stream, url, page, host=host, http2=http2, limits=limits, wanted=wanted))
+            await meter.run(
+                _exchange(stream, url, page, host=host, headers=headers, http2=http2, limits=limits, wanted=wanted)
+            )
         ended = page.truncated is None
     except LimitReached as limit:
         page.truncated = limit.name
@@ -167,6 +172,7 @@ async def _exchange(
     page: Page,
     *,
     host: str | None,
+    headers: Mapping[str, str],
     http2: bool,
     limits: Limits,
     wanted: int | None,
@@ -177,8 +183,12 @@ async def _exchange(
         if len(page.phases) < MOST_PHASES:
             page.phases.append((phase, time.perf_counter() - began))
 
-    headers = browser_headers(url.scheme, host or url.netloc.decode("ascii"), http2=http2)
-    request = httpx.Request("GET", url, headers=headers, extensions={"trace": trace})
+    replaced = {name.lower(): value for name, value in headers.items()}
+    sent = [
+        (name, replaced.get(name.lower(), value))
+        for name, value in browser_headers(url.scheme, host or url.netloc.decode("ascii"), http2=http2)
+    ]
+    request = httpx.Request("GET", url, headers=sent, extensions={"trace": trace})
     response = await HttpcoreTransport(_connection_on(stream, http2=http2)).handle_async_request(request)
     try:
         _take_head(response, page)

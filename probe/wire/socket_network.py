@@ -12,7 +12,7 @@ import asyncio
 import itertools
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -302,6 +302,7 @@ class SocketNetwork:
         url: str,
         *,
         host: str | None = None,
+        headers: Mapping[str, str] | None = None,
         body_limit: int | None = None,
         purpose: Purpose | None = None,
         timeout: float | None = None,
@@ -322,6 +323,7 @@ class SocketNetwork:
                         parsed,
                         page,
                         host=host,
+                        headers=headers or {},
                         http2=isinstance(over, TlsHandshake) and over.alpn == "h2",
                         limits=self.limits,
                         wanted=wanted,
