@@ -5,6 +5,7 @@
 ROOT is the image's mounted file system, IMAGE_JSON what `buildah inspect --type image` says of it. The
 image runs as its own user, without capabilities and without a way to gain any, over a read-only root with
 only /data and /tmp writable, in mount, process and network namespaces of its own: it can reach nobody.
+For a measurement it stands in the home of the lab (tests/lab), which has no way out either.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.lab.client import LabClient
+from tests.lab.scenarios import OPEN
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STOP_WITHIN = 10.0  # seconds from SIGTERM to the end
@@ -200,6 +204,37 @@ def wait_until_healthy(image: Image, outer: subprocess.Popen[bytes], init: int, 
         time.sleep(0.5)
 
 
+def check_measurement(image: Image, work: Path) -> str:
+    """Let the image measure a site of the lab that nothing is wrong with."""
+    folder = work / "lab"
+    folder.mkdir()
+    lab = LabClient(folder)
+    try:
+        lab.apply(OPEN)
+        command = [*image.entrypoint, "check", "--json", OPEN.target]
+        inside = image.contain(command, lab_data(image, lab, work), ["WAZI_CONFIG=/data/lab.toml"], network=True)
+        code, out, err = lab.run("cli", inside, timeout=90)
+    finally:
+        lab.close()
+    said = f"wazi check ended with {code}:\n{out[-2000:]}{err[-2000:]}"
+    expect(code == 0 and len(out.splitlines()) == 1, said)
+    expect(json.loads(out)["outcome"] == OPEN.expect.outcome, said)
+    return f"measured {OPEN.target} in the lab as {OPEN.expect.outcome}"
+
+
+def lab_data(image: Image, lab: LabClient, parent: Path) -> Path:
+    """Return a folder for /data with the lab's settings, and the files that they name."""
+    data = image.fresh_data(parent)
+    settings = lab.config(control=False).read_text()
+    for path in re.findall(rf'"({re.escape(str(lab.work))}/[^"]+)"', settings):
+        lent = data / Path(path).name
+        lent.write_bytes(Path(path).read_bytes())
+        lent.chmod(0o644)
+        settings = settings.replace(path, f"/data/{lent.name}")
+    (data / "lab.toml").write_text(settings.replace(str(lab.work), "/data"))
+    return data
+
+
 def tail(log: Path) -> str:
     return log.read_text(errors="replace")[-3000:]
 
@@ -216,6 +251,7 @@ def main(root: Path, description: Path) -> int:
                 check_writes(image, work),
                 check_version(image, work),
                 check_life(image, work),
+                check_measurement(image, work),
             ]
         except Wrong as wrong:
             print(f"the image is wrong: {wrong}", file=sys.stderr)
