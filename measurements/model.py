@@ -97,6 +97,7 @@ class Purpose(StrEnum):
     REPETITION = "repetition"  # the failed step once more, after a pause
     TRACE_TARGET = "trace_target"  # rising IP TTL towards the target with T
     TRACE_HARMLESS = "trace_harmless"  # rising IP TTL towards the target with H
+    TRACE_PATH = "trace_path"  # a SYN of the same IP TTL towards the target: it names the router there
     TRACE_NEIGHBOUR = "trace_neighbour"  # rising IP TTL towards an address beside the target's
     TRACE_WITNESS = "trace_witness"  # rising IP TTL towards a witness
 
@@ -325,7 +326,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
 
     `source` is wazi, or ooni for one that was read from OONI's format. `loop_lag` is the longest time
     the event loop was late during the measurement: it taints timings. `sent` and `received` are bytes
-    on the wire of TCP and UDP payloads, as far as the probe could count them.
+    on the wire of TCP and UDP payloads, as far as the probe could count them. `redacted` lists the
+    fields from which `redact` took something, as "observation id.field: kind".
     """
 
     id: str
@@ -341,6 +343,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     sent: int = 0
     received: int = 0
     limits: tuple[str, ...] = ()  # names of the limits that were reached
+    redacted: tuple[str, ...] = ()
     software: str = ""
     source: str = "wazi"
     schema: int = SCHEMA

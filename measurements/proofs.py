@@ -126,30 +126,33 @@ def place(story: Reading, beside: Purpose) -> Shown | None:
     ours = hops(story.follow_ups(Hop, Purpose.TRACE_TARGET))
     theirs = hops(story.follow_ups(Hop, beside))
     witness = hops(story.follow_ups(Hop, Purpose.TRACE_WITNESS))
+    path = hops(story.follow_ups(Hop, Purpose.TRACE_PATH))
+
+    def on_its_way(hop: Hop) -> bool:
+        """Whether a packet met a router at that distance that also carries traffic to an unrelated site."""
+        named = path.get(hop.ttl, hop) if hop.router is None else hop
+        same = witness.get(hop.ttl)
+        shared = same is not None and same.answer == "expired" and same.router is not None
+        return hop.answer == "expired" and (
+            hop.ttl == 1 or (shared and same is not None and named.answer == "expired" and named.router == same.router)
+        )
+
     answered = next((h for _, h in sorted(ours.items()) if h.answer in ANSWERED), None)
     if answered is not None:
         other = theirs.get(answered.ttl)
-        if other is None or not _on_its_way(other, witness):
+        if other is None or not on_its_way(other):
             return None
         where = Where.LOCAL if answered.ttl == 1 else Where.NETWORK
         return Shown(Proof.IMPOSSIBLE, where, _evidence(answered, other, witness), answered.ttl)
     dead = [h for _, h in sorted(ours.items()) if h.answer == "silence"]
     last = max((t for t, h in ours.items() if h.answer == "expired"), default=0)
     gone = [h for h in dead if h.ttl > last]
-    seen = [(h, theirs[h.ttl]) for h in gone if h.ttl in theirs and _on_its_way(theirs[h.ttl], witness)]
+    seen = [(h, theirs[h.ttl]) for h in gone if h.ttl in theirs and on_its_way(theirs[h.ttl])]
     if len(gone) < 2 or not seen:
         return None
     step, other = seen[0]
     where = Where.LOCAL if step.ttl == 1 else Where.NETWORK
     return Shown(Proof.SHORT, where, _evidence(step, other, witness), step.ttl)
-
-
-def _on_its_way(hop: Hop, witness: dict[int, Hop]) -> bool:
-    """Whether a packet met a router at that distance that also carries traffic to an unrelated site."""
-    if hop.answer != "expired":
-        return False
-    same = witness.get(hop.ttl)
-    return hop.ttl == 1 or (same is not None and same.answer == "expired" and same.router == hop.router)
 
 
 def _evidence(step: Hop, other: Hop, witness: dict[int, Hop]) -> tuple[int, ...]:

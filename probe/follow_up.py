@@ -368,6 +368,7 @@ class _FollowUp:
             theirs = await self._hop(address, port, probe, ttl, Purpose.TRACE_HARMLESS, self.harmless)
             if theirs is None:
                 return
+            await self._hop(address, port, "syn", ttl, Purpose.TRACE_PATH, None)
             await self._trace_witness(ttl)
             silences += ours.answer == "silence"
             if ours.answer != "silence" or theirs.answer not in ("expired", "silence") or silences == 3:

@@ -7,7 +7,7 @@ not know times out, as on a network where it is dropped. Steps end in no time.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -203,6 +203,7 @@ class ScriptedNetwork:
         url: str,
         *,
         host: str | None = None,
+        headers: Mapping[str, str] | None = None,
         body_limit: int | None = None,
         purpose: Purpose | None = None,
         timeout: float | None = None,

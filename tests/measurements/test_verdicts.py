@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from measurements.judge import Case, judge
-from measurements.model import Failure, Outcome, Preconditions, Verdict
+from measurements.model import Failure, Outcome, Preconditions, Target, Verdict
 from measurements.targets import normalise
 from probe.nettests import NETTESTS
 from probe.network import Network
@@ -323,7 +323,7 @@ def verdict(disruption: Disruption, *, control: bool = True) -> tuple[Verdict, S
     return judge(Case(measurement=net.measurement(target, disruption.nettest), bogons=BOGONS)), net
 
 
-async def _measure(nettest, target, net):  # type: ignore[no-untyped-def]
+async def _measure(nettest: str, target: Target, net: Network) -> None:
     await NETTESTS[nettest](target, net)
 
 
