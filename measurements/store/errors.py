@@ -37,8 +37,11 @@ def sqlite_code(error: BaseException) -> int | None:
 
 
 def is_damage(error: BaseException) -> bool:
-    """Tell whether SQLite says that the file itself is damaged, or is no database."""
-    return sqlite_code(error) in (_CORRUPT, _NOT_A_DATABASE)
+    """Tell whether SQLite says that the file itself is damaged, or is no database.
+
+    Where its message quotes the damage, the message cannot even be decoded.
+    """
+    return sqlite_code(error) in (_CORRUPT, _NOT_A_DATABASE) or isinstance(error, UnicodeDecodeError)
 
 
 def is_passing(error: BaseException) -> bool:

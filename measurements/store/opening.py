@@ -11,6 +11,8 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -23,20 +25,23 @@ from measurements.store.sql_store import Store
 
 _LOCK_KEY = 0x57415A49  # PostgreSQL's advisory lock for migrations
 
+Clock = Callable[[], float]
+
 log = logging.getLogger(__name__)
 
 
-def open_store(url: str, *, read_only: bool = False) -> Store:
+def open_store(url: str, *, read_only: bool = False, now: Callable[[], float] = time.time) -> Store:
     """Open the store at `url` for writing (one process a file) or for reading beside a writer.
 
     For writing, what is missing is made and old tables are upgraded; a damaged SQLite file is set aside,
-    and `Store.notices` says so. Raises StoreError with a sentence for people.
+    and `Store.notices` says so. `now` is the clock, in UTC seconds since the epoch, by which verdicts are
+    dated and data is counted per day. Raises StoreError with a sentence for people.
     """
     parsed = _parse(url)
     if parsed.get_backend_name() == "sqlite":
         path = _path(parsed)
-        return _read_sqlite(path) if read_only else _write_sqlite(path)
-    return _open_postgres(parsed, read_only=read_only)
+        return _read_sqlite(path, now) if read_only else _write_sqlite(path, now)
+    return _open_postgres(parsed, read_only, now)
 
 
 def upgrade(url: str) -> tuple[str | None, str]:
@@ -63,19 +68,19 @@ def _path(url: URL) -> Path:
     return Path(url.database).expanduser().resolve()
 
 
-def _write_sqlite(path: Path) -> Store:
+def _write_sqlite(path: Path, now: Clock) -> Store:
     lock = sqlite_file.prepare(path)
     engine: Engine | None = None
     try:
         notices = _quarantine(path)
         engine = _sqlite_engine(f"sqlite:///{path}", writing=True)
         before = _migrate(engine, str(path))
-        return Store(engine, str(path), path=path, lock=lock, notices=notices, upgraded_from=before)
+        return Store(engine, str(path), path=path, lock=lock, notices=notices, upgraded_from=before, now=now)
     except BaseException as error:
         if engine is not None:
             engine.dispose()
         lock.release()
-        if isinstance(error, SQLAlchemyError | sqlite3.Error | OSError):
+        if isinstance(error, SQLAlchemyError | sqlite3.Error | OSError | UnicodeDecodeError):
             raise explain(error, str(path)) from error
         raise
 
@@ -93,7 +98,7 @@ def _quarantine(path: Path) -> tuple[str, ...]:
     return (notice,)
 
 
-def _read_sqlite(path: Path) -> Store:
+def _read_sqlite(path: Path, now: Clock) -> Store:
     if not path.exists():
         raise StoreError(f"there is no store at {path} yet: `wazi run` makes one.")
     try:
@@ -101,7 +106,7 @@ def _read_sqlite(path: Path) -> Store:
     except OSError as error:
         raise StoreError(f"the store {path} cannot be read: {error.strerror}.") from error
     engine = _sqlite_engine(f"sqlite:///file:{quote(str(path))}?{_reading_mode(path)}&uri=true", writing=False)
-    return _reading(engine, str(path), path)
+    return _reading(engine, str(path), path, now)
 
 
 def _reading_mode(path: Path) -> str:
@@ -116,7 +121,7 @@ def _reading_mode(path: Path) -> str:
     return "mode=ro" if wal.exists() and wal.stat().st_size else "mode=ro&immutable=1"
 
 
-def _open_postgres(url: URL, *, read_only: bool) -> Store:
+def _open_postgres(url: URL, read_only: bool, now: Clock) -> Store:
     url = url.set(drivername="postgresql+psycopg")
     place = url.render_as_string(hide_password=True)
     options = ["-c synchronous_commit=on"]
@@ -128,9 +133,9 @@ def _open_postgres(url: URL, *, read_only: bool) -> Store:
     except (ImportError, NoSuchModuleError) as error:
         raise StoreError("a PostgreSQL store needs the psycopg package: pip install 'wazi[postgres]'") from error
     if read_only:
-        return _reading(engine, place, None)
+        return _reading(engine, place, None, now)
     try:
-        return Store(engine, place, upgraded_from=_migrate(engine, place))
+        return Store(engine, place, upgraded_from=_migrate(engine, place), now=now)
     except SQLAlchemyError as error:
         engine.dispose()
         raise explain(error, place) from error
@@ -139,15 +144,15 @@ def _open_postgres(url: URL, *, read_only: bool) -> Store:
         raise
 
 
-def _reading(engine: Engine, place: str, path: Path | None) -> Store:
+def _reading(engine: Engine, place: str, path: Path | None, now: Clock) -> Store:
     try:
         with engine.connect() as connection:
             version = _version(connection)
         if version != tables.HEAD:
             _refuse_newer(version, place)
             raise StoreError(f"the tables of the store {place} are not up to date: run `wazi store upgrade`.")
-        return Store(engine, place, path=path, read_only=True)
-    except SQLAlchemyError as error:
+        return Store(engine, place, path=path, read_only=True, now=now)
+    except (SQLAlchemyError, UnicodeDecodeError) as error:
         engine.dispose()
         raise explain(error, place) from error
     except BaseException:

@@ -170,19 +170,22 @@ def decompress(compressed: bytes, what: str) -> bytes:
 
 
 def unpack_verdict(row: RowMapping) -> Verdict:
-    """Read an opinion from the columns of the verdict table."""
-    return Verdict(
-        outcome=Outcome(row["outcome"]),
-        mechanism=row["mechanism"] and Mechanism(row["mechanism"]),
-        trigger=row["trigger"] and Trigger(row["trigger"]),
-        where=row["where"] and Where(row["where"]),
-        pattern=row["pattern"] and Pattern(row["pattern"]),
-        confidence=row["confidence"] and Confidence(row["confidence"]),
-        reason=row["reason"],
-        summary=row["summary"],
-        findings=_findings(row["findings"]),
-        rules_version=row["rules_version"],
-    )
+    """Read an opinion from the columns of the verdict table; raises StoreError when it cannot be read."""
+    try:
+        return Verdict(
+            outcome=Outcome(row["outcome"]),
+            mechanism=row["mechanism"] and Mechanism(row["mechanism"]),
+            trigger=row["trigger"] and Trigger(row["trigger"]),
+            where=row["where"] and Where(row["where"]),
+            pattern=row["pattern"] and Pattern(row["pattern"]),
+            confidence=row["confidence"] and Confidence(row["confidence"]),
+            reason=row["reason"],
+            summary=row["summary"],
+            findings=_findings(row["findings"]),
+            rules_version=row["rules_version"],
+        )
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"the verdict on measurement {row['measurement_id'].hex()} cannot be read: {error}") from error
 
 
 @lru_cache(maxsize=1024)  # most rows say one of a few things

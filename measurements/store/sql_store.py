@@ -339,20 +339,29 @@ class Store:
         try:
             with self._engine.connect() as connection:
                 yield connection
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, UnicodeDecodeError) as error:
             raise explain(error, self.place) from error
 
 
 def _entry(row: Read) -> Entry:
-    judged = row["outcome"] is not None
     return Entry(
         id=row["id"].hex(),
         judged_at=row["judged_at"],
-        verdict=unpack_verdict(row) if judged else None,
+        verdict=_verdict(row),
         **{column.name: row[column.name] for column in queries.LIST_COLUMNS if column.name != "id"},
     )
 
 
 def _kept(row: Read, measurement: Measurement) -> Kept:
-    judged = row["outcome"] is not None
-    return Kept(measurement=measurement, judged_at=row["judged_at"], verdict=unpack_verdict(row) if judged else None)
+    return Kept(measurement=measurement, judged_at=row["judged_at"], verdict=_verdict(row))
+
+
+def _verdict(row: Read) -> Verdict | None:
+    """Read the opinion beside a fact; one that cannot be read is logged, and must not hide the fact."""
+    if row["outcome"] is None:
+        return None
+    try:
+        return unpack_verdict(row)
+    except StoreError as error:
+        log.error("%s: left out", error)
+        return None

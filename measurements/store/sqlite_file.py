@@ -22,7 +22,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from measurements.store import tables
-from measurements.store.errors import StoreError, is_damage
+from measurements.store.errors import StoreError, is_damage, sqlite_code
 
 CHECK_TIME = 10.0  # seconds that the check at the start may take; it runs as fast as the disk reads
 BUSY_TIMEOUT = 5.0
@@ -114,7 +114,7 @@ def find_damage(path: Path) -> str | None:
         with closing(sqlite3.connect(name, uri=True, timeout=BUSY_TIMEOUT)) as connection:
             application = connection.execute("PRAGMA application_id").fetchone()[0]
             names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            if names and application != tables.APPLICATION_ID:
+            if application != tables.APPLICATION_ID and names and not names.issuperset(tables.metadata.tables):
                 raise StoreError(
                     f"{path} is an SQLite database of another program, so it was left alone. "
                     "Name another file in [store] url (WAZI_STORE__URL)."
@@ -123,10 +123,10 @@ def find_damage(path: Path) -> str | None:
                 answer: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             return None if answer == "ok" else answer.splitlines()[-1]
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+        if sqlite_code(error) == sqlite3.SQLITE_INTERRUPT:
             return None  # too large to look through at every start; its pages are still checked when read
         raise
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         if is_damage(error):
             return str(error)
         raise

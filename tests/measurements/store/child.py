@@ -1,0 +1,133 @@
+"""A process of its own for the tests of faults: `python -m tests.measurements.store.child WHAT …`.
+
+It prints what it is told has been stored, line by line, so that whoever kills it knows what to expect.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import resource
+import secrets
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from measurements.store import StoreBroken, StoreError, StoreFull, open_store
+from tests.measurements.store.samples import BLOCKED, measurement
+
+
+def say(line: str) -> None:
+    os.write(1, f"{line}\n".encode())
+
+
+def write(url: str) -> None:
+    """Write until killed; print the id of everything that was acknowledged."""
+    with open_store(url) as store:
+        for n in itertools.count(store.next_sequence("probe")):
+            group = [measurement(n, body=secrets.token_bytes(3000)) for _ in range(n % 7 + 1)]
+            for fact, receipt in [(fact, store.add(fact, BLOCKED)) for fact in group]:
+                receipt.result(30)
+                say(fact.id)
+
+
+def hold(url: str) -> None:
+    """Open, hold until standard input ends, and print what happened."""
+    try:
+        with open_store(url) as store:
+            say("open")
+            sys.stdin.read()
+            store.add(measurement()).result(10)
+    except StoreError as error:
+        say(str(error))
+
+
+def fill(folder: str) -> None:
+    """Fill the small disk under `folder`, make room, go on; then a disk that is full from the start."""
+    url = f"sqlite:///{folder}/data/wazi.db"
+    ballast = Path(folder, "ballast")
+    ballast.write_bytes(bytes(300_000))
+    stored: list[str] = []
+    with open_store(url) as store:
+        error: StoreError | None = None
+        while error is None:
+            fact = measurement(len(stored), body=secrets.token_bytes(6000))
+            error = store.add(fact).exception(10)
+            if error is None:
+                stored.append(fact.id)
+        assert isinstance(error, StoreFull), repr(error)
+        assert f"{folder}/data/wazi.db" in str(error)
+        assert "no space" in str(error)
+        assert store.health().trouble == str(error)
+        assert {kept.measurement.id for kept in store.evidence()} == set(stored)
+        ballast.unlink()
+        fact = measurement(len(stored), body=secrets.token_bytes(6000))
+        store.add(fact).result(10)
+        stored.append(fact.id)
+        assert store.health().trouble is None
+    with open_store(url) as store:
+        assert store.notices == ()
+        assert {kept.measurement.id for kept in store.evidence()} == set(stored)
+    fresh = f"sqlite:///{folder}/fresh/wazi.db"
+    try:
+        with ballast.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(512))
+    except OSError:
+        pass
+    with pytest.raises(StoreError, match="space"):
+        open_store(fresh)
+    ballast.unlink()
+    with open_store(fresh) as store:
+        store.add(measurement()).result(10)
+    say("ok")
+
+
+def read_only(folder: str) -> None:
+    """Open a store on a disk that was mounted for reading only."""
+    url = f"sqlite:///{folder}/data/wazi.db"
+    for bad in (url, f"sqlite:///{folder}/new/wazi.db", f"sqlite:///{folder}/new.db"):
+        with pytest.raises(StoreError, match=f"{folder}.* cannot be written.*WAZI_STORE__URL"):
+            open_store(bad)
+    with open_store(url, read_only=True) as store:
+        assert store.count() == 1
+        assert next(store.evidence()).verdict == BLOCKED
+    say("ok")
+
+
+def keep_one(url: str) -> None:
+    """Store one measurement."""
+    with open_store(url) as store:
+        store.add(measurement(), BLOCKED).result(10)
+
+
+def fail(url: str) -> None:
+    """Write until the disk fails: no file of this process may grow beyond some size."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))  # the kernel then answers EFBIG
+    with open_store(url) as store:
+        for n in itertools.count(1):
+            fact = measurement(n, body=secrets.token_bytes(6000))
+            error = store.add(fact).exception(10)
+            if error is not None:
+                break
+            say(fact.id)
+        assert isinstance(error, StoreBroken), repr(error)
+        assert "the disk failed" in str(error)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
+        again = store.add(measurement(1, body=b"small")).exception(10)
+        assert again is error  # refused without touching the disk
+
+
+COMMANDS: dict[str, Callable[[str], None]] = {
+    "write": write,
+    "hold": hold,
+    "fill": fill,
+    "read-only": read_only,
+    "keep-one": keep_one,
+    "fail": fail,
+}
+
+if __name__ == "__main__":
+    COMMANDS[sys.argv[1]](sys.argv[2])
