@@ -147,6 +147,7 @@ class Resolver:
   num-threads: 1
   outgoing-range: 64
   num-queries-per-thread: 32
+  rrset-roundrobin: no
   module-config: "iterator"
   access-control: 0.0.0.0/0 allow
 {"".join(known)}remote-control:

@@ -33,6 +33,9 @@ trusted_resolvers = {_list(_DOH)}
 witnesses = {_list(tuple(host.name for host in WITNESSES))}
 ca_file = "{pki.ca}"
 bogons = "{work}/bogons.csv"
+dns_timeout = "2s"
+tcp_timeout = "4s"
+tls_timeout = "4s"
 """
 
 
@@ -52,6 +55,7 @@ name = "lab"
 targets = {_list(targets)}
 nettest = "web"
 every = "1m"
+jitter = "5s"
 """
 
 

@@ -1,0 +1,75 @@
+"""The book of scenarios against the probe, run as its users run it: `wazi check --json URL`.
+
+Beside the verdict, whoever interferes must have been caught in the act by its own log or counter, so
+that a timeout cannot pass for a block; and the target must be open again when the scenario is over.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.client import LabClient
+from tests.lab.scenario import Scenario
+from tests.lab.scenarios import BOOK, OPEN
+
+pytestmark = pytest.mark.lab
+
+EXIT_CODES = {
+    "accessible": 0,
+    "down": 0,
+    "server_side": 0,
+    "blocked": 1,
+    "throttled": 1,
+    "unreachable": 1,
+    "invalid": 3,
+    "inconclusive": 3,
+}
+
+
+@pytest.mark.parametrize("control", [True, False], ids=["control", "no-control"])
+@pytest.mark.parametrize("scenario", BOOK.values(), ids=BOOK)
+def test_verdict(lab: LabClient, tmp_path: Path, scenario: Scenario, control: bool) -> None:
+    lab.apply(scenario, control=control)
+    line = lab.check(scenario.target, control=control)
+    deeds = lab.deeds()
+    (tmp_path / "line.json").write_text(json.dumps(line, indent=1))
+
+    assert not scenario.expected(control=control).disagreements(line), explain(line)
+    assert line["exit_code"] == EXIT_CODES[line["outcome"]]
+    if scenario.acts:
+        assert deeds, "nobody interfered, by their own account"
+    lab.apply(OPEN)
+    assert lab.look("cli", scenario.target) == scenario.abroad, "the scenario was not undone"
+
+
+def explain(line: dict[str, Any]) -> str:
+    """Return a verdict and the steps it rests on, briefly."""
+    wanted = ("outcome", "mechanism", "trigger", "where", "pattern", "confidence", "reason", "summary", "findings")
+    steps = [briefly(step) for step in line["measurement"]["observations"]]
+    return "\n".join([json.dumps({key: line.get(key) for key in wanted}, indent=1), *steps])
+
+
+def briefly(step: dict[str, Any]) -> str:
+    """Return one step in one line."""
+    shown = (
+        "view",
+        "purpose",
+        "resolver",
+        "protocol",
+        "address",
+        "port",
+        "name",
+        "rtype",
+        "url",
+        "host",
+        "ttl",
+        "status",
+    )
+    facts = " ".join(f"{key}={step[key]}" for key in shown if step.get(key) not in (None, ""))
+    times = f"{step.get('started', 0):.2f}+{step.get('elapsed', 0):.2f}"
+    ended = f"{step.get('failure') or 'ok'} {step.get('detail', '')}".strip()
+    return f"{step['id']:>3} <{step.get('cause')} {times} {step['type']} {facts}: {ended}"
