@@ -33,9 +33,9 @@ PATIENCE = 5.0
 class ControlReport:
     """What the controls said, or the failure for which there is no control, with words in `detail`.
 
-    `url` names the control that `steps` are from. They have id 0 and no cause: who records them gives
-    both. `dns_failure` is why the control's own lookup gave no address. `client_address` is where it saw
-    us come from, and serves redaction only.
+    `url` is what was asked about, and `control` the control that `steps` are from. They have id 0 and no
+    cause: who records them gives both. `dns_failure` is why the control's own lookup gave no address.
+    `client_address` is where it saw us come from, and serves redaction only.
     """
 
     url: str
@@ -46,6 +46,7 @@ class ControlReport:
     ip_asns: tuple[tuple[str, int], ...] = ()
     client_address: str | None = None
     steps: tuple[AnyObservation, ...] = ()
+    control: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,8 @@ class Trouble:
 class ControlClient:
     """Asks the controls at `urls` over an `http_client` that the caller owns and configures.
 
-    `headers` are those with which a control is to fetch the page (Accept, Accept-Language, User-Agent).
+    `headers` are those with which a control is to fetch the page (Accept, Accept-Language, User-Agent);
+    by default they are what our own exchanges send.
     """
 
     def __init__(
@@ -71,23 +73,24 @@ class ControlClient:
     ) -> None:
         self.urls = tuple(dict.fromkeys(urls))
         self._http = http_client
-        self._headers = {name: [value] for name, value in (headers or {}).items() if name.title() in HEADERS}
+        self._headers = _browser_headers() if headers is None else headers
 
     async def ask(self, url: str, endpoints: Sequence[str], timeout: float) -> ControlReport:
         """Ask about `url` and `endpoints` ("ip:port") within `timeout` seconds; raises nothing of the network's."""
-        question = msgspec.json.encode(Question(url, self._headers, list(endpoints)))
+        sent = {name: [value] for name, value in self._headers.items() if name.title() in HEADERS}
+        question = msgspec.json.encode(Question(url, sent, list(endpoints)))
         accounts, troubles = await self._collect(url, endpoints, question, timeout)
         if not accounts:
             words = "; ".join(map(str, troubles)) or "no control is configured"
-            return ControlReport(troubles[0].label if troubles else "", _first_failure(troubles), words)
+            return ControlReport(url, troubles[0].failure if troubles else Failure.UNKNOWN, words)
         first, second = accounts[0], accounts[1] if len(accounts) > 1 else None
         if second is None:
             others = "; ".join(map(str, troubles))
-            return _report(first, f"only {first.label} answered; {others}" if len(self.urls) > 1 else "")
+            return _report(url, first, f"only {first.label} answered; {others}" if len(self.urls) > 1 else "")
         if (about := differ(first, second)) is not None:
             words = f"controls disagree: {first.label} and {second.label} on {about}"
-            return ControlReport(first.label, Failure.UNKNOWN, words)
-        return _report(without_contradictions(first, second), f"{second.label} agrees")
+            return ControlReport(url, Failure.UNKNOWN, words)
+        return _report(url, without_contradictions(first, second), f"{second.label} agrees")
 
     async def _collect(
         self, url: str, endpoints: Sequence[str], question: bytes, timeout: float
@@ -177,9 +180,15 @@ async def _few_words(response: httpx.Response) -> str:
     return ""
 
 
+def _browser_headers() -> Mapping[str, str]:
+    from probe.wire.http import browser_headers  # here, for the wire is built with a client
+
+    return dict(browser_headers("https", "", http2=True))
+
+
 def _failure_of(error: BaseException) -> tuple[Failure, str]:
     """Translate an error at the wire's border; httpx wraps the one that tells, in two or three layers."""
-    from probe.wire.failures import failure_of  # here, for the wire is built with a client
+    from probe.wire.failures import failure_of
 
     failure, detail = failure_of(error)
     inner = error.__cause__ or error.__context__
@@ -194,9 +203,9 @@ def label(control: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
-def _report(said: Account, detail: str) -> ControlReport:
+def _report(url: str, said: Account, detail: str) -> ControlReport:
     return ControlReport(
-        url=said.label,
+        url=url,
         failure=None,
         detail=detail,
         resolved=said.resolved,
@@ -204,8 +213,5 @@ def _report(said: Account, detail: str) -> ControlReport:
         ip_asns=said.ip_asns,
         client_address=said.client_address,
         steps=said.steps,
+        control=said.label,
     )
-
-
-def _first_failure(troubles: Sequence[Trouble]) -> Failure:
-    return troubles[0].failure if troubles else Failure.UNKNOWN

@@ -27,6 +27,14 @@ BAD_PORTS = frozenset({
 # fmt: on
 """The ports that browsers refuse (Fetch standard, "port blocking"): mail, shells, name servers, printers."""
 
+Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
+Prefix = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+NEVER_PUBLIC: tuple[Prefix, ...] = tuple(
+    ipaddress.ip_network(prefix)
+    for prefix in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "::/127", "fe80::/10", "ff00::/8")
+)
+
 _VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,1022}[\x21-\x7e])?")
 
 
@@ -44,6 +52,7 @@ class Policy:
 
     At most `endpoints` are connected to, of the `offered` that a question may list; a connect and a
     handshake get `step_seconds` each, the request `page_seconds`, everything together `seconds`.
+    The prefixes in `never` are private whatever the operator's list of bogons says.
     """
 
     allow_private: bool = False
@@ -54,6 +63,12 @@ class Policy:
     seconds: float = 24.0
     hop_addresses: int = 3
     header_bytes: int = 16 * 1024
+    never: tuple[Prefix, ...] = NEVER_PUBLIC
+
+    def is_private(self, address: str, listed: Callable[[str], bool]) -> bool:
+        """Whether an address, or an IPv4 address inside it, is `listed` or can never be a public host."""
+        faces = _faces(ipaddress.ip_address(address))
+        return any(listed(str(ip)) or any(ip in prefix for prefix in self.never) for ip in faces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +112,7 @@ def _headers(question: Question) -> dict[str, str]:
     return headers
 
 
-def is_private(address: str, listed: Callable[[str], bool]) -> bool:
-    """Whether an address, or the IPv4 address inside it, is `listed` or can never be a public host."""
-    return any(
-        listed(str(ip)) or ip.is_loopback or ip.is_link_local or ip.is_unspecified or ip.is_multicast
-        for ip in _faces(ipaddress.ip_address(address))
-    )
-
-
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-
-Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def _faces(ip: Ip) -> list[Ip]:

@@ -16,10 +16,11 @@ import asyncio
 import re
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any, TypeVar
 
 from measurements.model import OURS, DnsLookup, Failure, HttpExchange, Observation, Target, TcpConnect, TlsHandshake
-from probe.control.policy import Errand, Policy, Refused, Unable, is_private, read_url
+from probe.control.policy import Errand, Policy, Refused, Unable, read_url
 from probe.control.protocol import (
     IS_BOGON,
     RESOLVED_BY_CONTROL,
@@ -108,16 +109,15 @@ class _Surveyor:
         return max(0.0, self.ends - asyncio.get_running_loop().time())
 
     def private(self, address: str) -> bool:
-        return not self.policy.allow_private and is_private(address, self.net.is_private)
+        return not self.policy.allow_private and self.is_bogon(address)
+
+    def is_bogon(self, address: str) -> bool:
+        return self.policy.is_private(address, self.net.is_private)
 
     def usable(self, addresses: Iterable[str]) -> list[str]:
         """The addresses that may be visited; raises `Unable` when they all lack nothing but a route."""
         allowed = [a for a in dict.fromkeys(addresses) if not self.private(a)]
-        routed = [
-            a
-            for a in allowed
-            if is_private(a, self.net.is_private) or self.net.has_route(ipv6=":" in a)  # loopback needs no route
-        ]
+        routed = [a for a in allowed if ip_address(a).is_loopback or self.net.has_route(ipv6=":" in a)]
         if allowed and not routed:
             raise Unable("this control has no route to any address of the site")
         return routed
@@ -229,7 +229,7 @@ class _Surveyor:
             if step.tls is not None and step.tls.failure is None and step.tcp.address in flags:
                 flags[step.tcp.address] |= VALID_FOR_DOMAIN
         return {
-            address: AddressInfo(asn_of(address), bits | (IS_BOGON if is_private(address, self.net.is_private) else 0))
+            address: AddressInfo(asn_of(address), bits | (IS_BOGON if self.is_bogon(address) else 0))
             for address, bits in flags.items()
         }
 

@@ -110,3 +110,11 @@ async def drip(writer: asyncio.StreamWriter) -> None:
 
 async def hang_up(writer: asyncio.StreamWriter) -> None:
     """Close without a word."""
+
+
+async def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Wait until something has happened; fails the test when it does not."""
+    ends = asyncio.get_running_loop().time() + seconds
+    while not true():
+        assert asyncio.get_running_loop().time() < ends, "it did not happen in time"
+        await asyncio.sleep(0.01)

@@ -24,6 +24,7 @@ from tests.probe.control.servers import (
     never,
     says,
     says_json,
+    until,
 )
 
 ENDPOINTS = (f"{ADDRESS}:443", f"{OTHER}:443")
@@ -62,7 +63,8 @@ def test_the_question_is_what_a_test_helper_expects() -> None:
 
 def test_one_control_that_answers_is_the_control() -> None:
     report, (server,) = asking(says_json(answer(x_client_address="198.51.100.7")))
-    assert (report.url, report.failure, report.detail) == (server.url, None, "")
+    assert (report.control, report.failure, report.detail) == (server.url, None, "")
+    assert report.url == URL
     assert report.client_address == "198.51.100.7"
     assert report.ip_asns == ((ADDRESS, 64500),)
     assert any(isinstance(s, HttpExchange) and s.status == 200 for s in report.steps)
@@ -97,7 +99,7 @@ BROKEN: list[tuple[Behaviour, Failure, str]] = [
 @pytest.mark.parametrize(("behaviour", "failure", "words"), BROKEN)
 def test_a_broken_control_is_no_control_and_says_why(behaviour: Behaviour, failure: Failure, words: str) -> None:
     report, (server,) = asking(behaviour)
-    assert report.failure is failure
+    assert (report.url, report.failure) == (URL, failure)
     assert server.url in report.detail
     assert words in report.detail
     assert len(report.detail) < 400
@@ -131,7 +133,7 @@ def test_without_a_control_there_is_none() -> None:
 @pytest.mark.parametrize(("behaviour", "failure", "words"), BROKEN)
 def test_the_next_is_asked_when_one_fails(behaviour: Behaviour, failure: Failure, words: str) -> None:
     report, (_, second) = asking(behaviour, says_json(answer()))
-    assert (report.failure, report.url) == (None, second.url)
+    assert (report.failure, report.control) == (None, second.url)
     assert report.detail.startswith(f"only {second.url} answered")
     assert words in report.detail
     assert report.steps
@@ -139,12 +141,12 @@ def test_the_next_is_asked_when_one_fails(behaviour: Behaviour, failure: Failure
 
 def test_the_next_is_asked_when_one_is_silent() -> None:
     report, (_, _, third) = asking(never, never, says_json(answer()), timeout=1.0)
-    assert (report.failure, report.url) == (None, third.url)
+    assert (report.failure, report.control) == (None, third.url)
 
 
 def test_two_that_agree_are_asked_and_a_third_is_not() -> None:
     report, (first, second, third) = asking(says_json(answer(), 0.2), says_json(answer()), says_json(answer()))
-    assert (report.failure, report.url, report.detail) == (None, first.url, f"{second.url} agrees")
+    assert (report.failure, report.control, report.detail) == (None, first.url, f"{second.url} agrees")
     assert third.bodies == []
 
 
@@ -166,7 +168,7 @@ def test_a_third_that_answers_does_not_decide_between_two() -> None:
 def test_a_second_that_is_much_slower_is_not_waited_for_long() -> None:
     began = time.monotonic()
     report, (first, _) = asking(says_json(answer()), never, timeout=60.0)
-    assert (report.failure, report.url) == (None, first.url)
+    assert (report.failure, report.control) == (None, first.url)
     assert "did not answer in time" in report.detail
     assert 4.0 < time.monotonic() - began < 12.0
 
@@ -175,13 +177,11 @@ def test_leaving_leaves_nothing_open() -> None:
     async def run() -> None:
         async with controls(never, drip) as servers:
             asking = asyncio.create_task(ask([s.url for s in servers]))
-            while not all(s.bodies for s in servers):
-                await asyncio.sleep(0.01)
+            await until(lambda: all(s.bodies for s in servers))
             asking.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asking
-            while any(s.open for s in servers):
-                await asyncio.sleep(0.01)
+            await until(lambda: not any(s.open for s in servers))
 
     asyncio.run(asyncio.wait_for(run(), 10))
 

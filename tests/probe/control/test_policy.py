@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from probe.control.policy import Policy, Refused, is_private, read, read_url
+from probe.control.policy import Policy, Refused, read, read_url
 from probe.control.protocol import Question
 
 
@@ -28,13 +28,13 @@ from probe.control.protocol import Question
     ],
 )
 def test_an_address_that_is_never_public_is_private_whatever_the_list_says(address: str) -> None:
-    assert is_private(address, lambda listed: False)
+    assert Policy().is_private(address, lambda listed: False)
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1", "::ffff:192.0.2.1", "64:ff9b::c000:201"])
 def test_the_list_decides_about_the_rest_also_inside_ipv6(address: str) -> None:
-    assert is_private(address, lambda listed: listed == "192.0.2.1")
-    assert not is_private(address, lambda listed: False)
+    assert Policy().is_private(address, lambda listed: listed == "192.0.2.1")
+    assert not Policy().is_private(address, lambda listed: False)
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_an_endpoint_is_read_and_written_alike(endpoint: str) -> None:
     ],
 )
 def test_what_is_no_endpoint_is_refused_in_words(text: str) -> None:
-    with pytest.raises(Malformed, match="endpoint|port between"):
+    with pytest.raises(Malformed, match=r"endpoint|port between"):
         split_endpoint(text)
 
 
