@@ -24,7 +24,7 @@ from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobExecutionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from measurements.model import Gap, Measurement, Outcome, Past, Target, Vantage, Verdict
+from measurements.model import Gap, Measurement, Outcome, Past, Target, Verdict
 from probe.heartbeat import INTERVAL, CampaignState, Heartbeat
 from probe.measuring import Bench, Order, software
 from probe.purse import Purse
@@ -81,9 +81,9 @@ class StoreFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Duties:
-    """What an agent is to do: for which vantage, which campaigns, and within which bounds."""
+    """What an agent is to do: for which probe, which campaigns, and within which bounds."""
 
-    vantage: Vantage
+    probe_id: str
     campaigns: Sequence[Campaign]
     budget: int  # bytes a UTC day
     concurrency: int
@@ -108,7 +108,7 @@ class Agent:
         self.heart = heart
         self.judge = judge
         self.report = report
-        self.probe_id = duties.vantage.probe_id
+        self.probe_id = duties.probe_id
         self.purse = Purse(store, self.probe_id, duties.budget, self._now)
         self.silence = Silence(store, self.probe_id, self._now)
         self.started = self._now()
@@ -232,7 +232,6 @@ class Agent:
         order = Order(
             target=target,
             nettest=campaign.nettest,
-            vantage=self.duties.vantage,
             sequence=self.store.next_sequence(self.probe_id),
             full_body=target.url in self.troubled or wants_full_body(target.url, last_full, now),
         )

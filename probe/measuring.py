@@ -73,27 +73,32 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to measure, for whom, and how much of a page to read."""
+    """What to measure, and whether to read its pages in full."""
 
     target: Target
     nettest: str
-    vantage: Vantage
     sequence: int = 0
     full_body: bool = False
 
 
 @dataclass(slots=True)
 class Bench:
-    """Where measurements are made: a wire, the nettests, the clocks, the deadline, and a stop to obey."""
+    """Where measurements are made: a wire, the nettests, the clocks, the deadline, and a stop to obey.
+
+    `stand` says where we stand, and `look` whether the network there can be judged; both are asked anew
+    before a batch, because laptops travel.
+    """
 
     wire: Lender
     nettests: Mapping[str, Nettest]
+    stand: Callable[[], Vantage]
     look: Callable[[Network], Awaitable[Preconditions]]
     clocks: Clocks
     deadline: float
     stop: Stop
     looked_at: float | None = None
     looked: Preconditions = field(default_factory=Preconditions)
+    vantage: Vantage = field(default_factory=lambda: Vantage(probe_id=""))
     spent_looking: int = 0  # bytes; whoever counts them sets it back
     looking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -103,6 +108,7 @@ class Bench:
             now = self.clocks().boottime
             if self.looked_at is not None and now - self.looked_at <= max_age:
                 return self.looked
+            self.vantage = self.stand()
             found = Preconditions(reason="stopped", detail="Wazi was stopped before it had looked at the network.")
             async with self.wire.network(preconditions=Preconditions(), full_body=False) as net:
 
@@ -152,7 +158,7 @@ async def measure_once(order: Order, bench: Bench, preconditions: Preconditions)
         sequence=order.sequence,
         nettest=order.nettest,
         target=order.target,
-        vantage=order.vantage,
+        vantage=bench.vantage,
         started=before.wall,
         runtime=after.monotonic - before.monotonic,
         preconditions=_stood_still(before, after, net.loop_lag) or preconditions,

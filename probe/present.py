@@ -57,13 +57,13 @@ def screen(measurement: Measurement, verdict: Verdict, *, colour: bool = False) 
     return "\n".join(lines[:HEIGHT])
 
 
-def short(measurement: Measurement, verdict: Verdict, *, colour: bool = False) -> str:
-    """Write one line about a verdict: time (UTC), outcome, mechanism, target."""
-    time = datetime.fromtimestamp(measurement.started, UTC).strftime("%H:%M:%S")
+def short(started: float, url: str, verdict: Verdict, *, colour: bool = False) -> str:
+    """Write one line about a verdict: UTC time, outcome, mechanism or reason, confidence, target."""
+    time = datetime.fromtimestamp(started, UTC).strftime("%m-%d %H:%M:%S")
     what = verdict.mechanism or clean(verdict.reason or "", 16)
     line = f"{time}  {verdict.outcome:12} {what:16} {verdict.confidence or '':9} "
-    url = clip(clean(measurement.target.url), max(20, WIDTH - columns(line)))
-    return line.replace(verdict.outcome, _paint(verdict.outcome, verdict.outcome, colour), 1) + url
+    painted = line.replace(verdict.outcome, _paint(verdict.outcome, verdict.outcome, colour), 1)
+    return painted + clip(clean(url), max(20, WIDTH - columns(line)))
 
 
 def timeline(measurement: Measurement, verdict: Verdict, *, colour: bool = False) -> str:

@@ -139,7 +139,7 @@ def test_colour_is_only_there_when_asked_for() -> None:
     assert "\x1b" not in plain
     assert coloured.replace("\x1b[1;31m", "").replace("\x1b[0m", "") == plain
     assert coloured != plain
-    assert "\x1b[1;31mblocked\x1b[0m" in short(MEASUREMENT, VERDICT, colour=True)
+    assert "\x1b[1;31mblocked\x1b[0m" in short(0.0, URL, VERDICT, colour=True)
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
@@ -209,7 +209,7 @@ def test_hostile_text_never_acts_on_a_terminal(title: str, error: str) -> None:
         observations=(page, cut, odd, tls, text, hop, query),
     )
     assert fits(screen(measurement, verdict))
-    for shown in (screen(measurement, verdict), timeline(measurement, verdict), short(measurement, verdict)):
+    for shown in (screen(measurement, verdict), timeline(measurement, verdict), short(0.0, error, verdict)):
         assert all(unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") for c in shown.replace("\n", ""))
 
 
