@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from tests.lab.servers import Servers, wait_for
 from tests.lab.spaces import LabError, Process, Spaces, check, privatise, require_packages
 from tests.lab.topology import CONTROL, ISP_RESOLVER, PUBLIC_RESOLVERS
 
-WAZI = (sys.executable, "-m", "probe.cli")
+# The command that is put to the test; LAB_WAZI may name another, such as one that is installed.
+WAZI = shlex.split(os.environ.get("LAB_WAZI", "")) or [sys.executable, "-m", "probe.cli"]
 
 
 @dataclass(frozen=True, slots=True)

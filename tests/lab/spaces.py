@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-INSIDE = "WAZI_LAB_INSIDE"
+INSIDE = "LAB_INSIDE"
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 # The command that must be there -> the Debian package that brings it.
@@ -60,8 +60,12 @@ def unshare_command(argv: Sequence[str], *, rootless: bool) -> list[str]:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return this process's environment, able to import the repository and to find every command."""
-    return {**os.environ, "PATH": system_path(), "PYTHONPATH": python_path(), "PYTHONUNBUFFERED": "1", **more}
+    """Return this process's environment, able to import the repository and to find every command.
+
+    Settings of a Wazi outside are left out.
+    """
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("WAZI_")}
+    return {**inherited, "PATH": system_path(), "PYTHONPATH": python_path(), "PYTHONUNBUFFERED": "1", **more}
 
 
 def python_path() -> str:
