@@ -26,10 +26,11 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from measurements.model import Gap, Measurement, Outcome, Past, Target, Verdict
 from probe.heartbeat import INTERVAL, CampaignState, Heartbeat
-from probe.measuring import Bench, Order, software
+from probe.measuring import Bench, Order
 from probe.purse import Purse
 from probe.schedule import Campaign, Instant, first_run, shuffled, stall, wants_full_body
 from probe.silence import Silence
+from probe.version import software
 
 SPACING = 0.05  # seconds between two starts, so that no burst leaves this machine
 LOOK_AGAIN = 300.0  # seconds after which a network that could not be judged is looked at again

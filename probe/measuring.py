@@ -13,8 +13,6 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -23,6 +21,7 @@ from measurements.model import Measurement, Outcome, Preconditions, Target, Vant
 from measurements.redact import redact
 from probe.network import Network
 from probe.schedule import Instant
+from probe.version import software
 
 FRESH = 60.0  # seconds for which a look at the network holds
 DOUBTED = 5.0  # the same once something failed
@@ -186,15 +185,6 @@ async def _until(cut: asyncio.Event, work: Awaitable[None]) -> bool:
         await asyncio.wait({task})
         if not task.cancelled() and (error := task.exception()) is not None:
             log.debug("a nettest that was cut ended with %r", error)
-
-
-@cache
-def software() -> str:
-    """Name this program and its version."""
-    try:
-        return f"wazi {version('wazi')}"
-    except PackageNotFoundError:  # run from a source tree that is not installed
-        return "wazi"
 
 
 def _our_mistake(error: Exception) -> Preconditions:

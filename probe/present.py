@@ -59,11 +59,16 @@ def screen(measurement: Measurement, verdict: Verdict, *, colour: bool = False) 
 
 def short(started: float, url: str, verdict: Verdict, *, colour: bool = False) -> str:
     """Write one line about a verdict: UTC time, outcome, mechanism or reason, confidence, target."""
-    time = datetime.fromtimestamp(started, UTC).strftime("%m-%d %H:%M:%S")
+    time = _utc(started, "%m-%d %H:%M:%S")
     what = verdict.mechanism or clean(verdict.reason or "", 16)
     line = f"{time}  {verdict.outcome:12} {what:16} {verdict.confidence or '':9} "
     painted = line.replace(verdict.outcome, _paint(verdict.outcome, verdict.outcome, colour), 1)
     return painted + clip(clean(url), max(20, WIDTH - columns(line)))
+
+
+def moment(seconds: float) -> str:
+    """Write a time: UTC, to the minute."""
+    return _utc(seconds, "%Y-%m-%d %H:%M UTC")
 
 
 def timeline(measurement: Measurement, verdict: Verdict, *, colour: bool = False) -> str:
@@ -75,7 +80,7 @@ def timeline(measurement: Measurement, verdict: Verdict, *, colour: bool = False
         f"  {clean(verdict.summary, 1000)}",
         "",
         f"measurement {measurement.id}",
-        f"nettest     {clean(measurement.nettest)}, {_when(measurement.started)}, {measurement.runtime:.2f} s,"
+        f"nettest     {clean(measurement.nettest)}, {moment(measurement.started)}, {measurement.runtime:.2f} s,"
         f" {plural(measurement.connections, 'connection')}, {size(measurement.sent)} sent,"
         f" {size(measurement.received)} received",
         f"vantage     probe {clean(vantage.probe_id)}, {_place(measurement)}",
@@ -117,7 +122,7 @@ def _section(label: str, items: Iterable[str], height: int) -> list[str]:
 
 
 def _asked(measurement: Measurement) -> list[str]:
-    return [f"{clean(measurement.nettest)} test, {_when(measurement.started)}", f"from {_place(measurement)}"]
+    return [f"{clean(measurement.nettest)} test, {moment(measurement.started)}", f"from {_place(measurement)}"]
 
 
 def _place(measurement: Measurement) -> str:
@@ -224,8 +229,11 @@ def _order(step: AnyObservation) -> tuple[float, int]:
     return (step.started, step.id)
 
 
-def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+def _utc(seconds: float, form: str) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime(form)
+    except (ValueError, OverflowError, OSError):  # a foreign record may name a time no calendar holds
+        return "at no known time"
 
 
 def _paint(text: str, outcome: Outcome, colour: bool) -> str:

@@ -1,0 +1,277 @@
+"""The `wazi` command: names, flags and exit codes.
+
+What a command does is in `probe.commands`, imported when it is called, so that `wazi --help` answers at
+once. However a command ends, it ends with a code and at most a sentence, never with a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from probe.commands.console import INTERRUPTED, Common, Refusal
+from probe.version import software
+
+OUR_MISTAKE = 70  # EX_SOFTWARE of sysexits.h
+BROKEN_PIPE = 141  # 128 + SIGPIPE, as a shell has it
+
+app = typer.Typer(
+    name="wazi",
+    help="A witness for the open internet: measures whether sites can be reached, and proves it when something "
+    "blocks them.",
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+control_app = typer.Typer(help="The second opinion.", no_args_is_help=True, rich_markup_mode=None)
+config_app = typer.Typer(help="The settings.", no_args_is_help=True, rich_markup_mode=None)
+store_app = typer.Typer(help="The store.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(control_app, name="control")
+app.add_typer(config_app, name="config")
+app.add_typer(store_app, name="store")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
+Bodies = Annotated[bool, typer.Option("--bodies", help="Include the pages themselves.")]
+Target = Annotated[str | None, typer.Option("--target", help="Only this URL or host.", metavar="URL")]
+OutcomeName = Annotated[str | None, typer.Option("--outcome", help="Only this outcome, such as blocked.")]
+Since = Annotated[str | None, typer.Option("--since", help="From then on: a date, a time, or 24h ago.", metavar="WHEN")]
+Until = Annotated[str | None, typer.Option("--until", help="Before then: a date, a time, or 1h ago.", metavar="WHEN")]
+SkipBadLines = Annotated[
+    bool | None, typer.Option("--skip-bad-lines", help="Leave out the bad lines of a target list.", show_default=False)
+]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(software())
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    context: typer.Context,
+    config: Annotated[Path | None, typer.Option("--config", help="The settings file.", metavar="FILE")] = None,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more, and what went wrong inside.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    context.obj = Common(config, verbose)
+
+
+@app.command()
+def check(
+    context: typer.Context,
+    urls: Annotated[list[str] | None, typer.Argument(help="What to ask about; - reads URLs from stdin.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="A list of URLs.", metavar="LIST")] = None,
+    as_json: Json = False,
+    bodies: Bodies = False,
+    nettest: Annotated[str, typer.Option("--nettest", help="What to measure: dns, tcp or web.")] = "web",
+    resolver: Annotated[
+        str | None, typer.Option("--resolver", help="The resolver to test: system or ADDRESS:PORT.")
+    ] = None,
+    trusted_resolver: Annotated[
+        list[str] | None, typer.Option("--trusted-resolver", help="A DoH URL to compare with; may be repeated.")
+    ] = None,
+    witness: Annotated[
+        list[str] | None, typer.Option("--witness", help="A harmless site to compare with; may be repeated.")
+    ] = None,
+    control: Annotated[
+        list[str] | None, typer.Option("--control", help="The URL of a second opinion; may be repeated.")
+    ] = None,
+    ca_file: Annotated[Path | None, typer.Option("--ca-file", help="The authorities to trust (PEM).")] = None,
+    bogons: Annotated[Path | None, typer.Option("--bogons", help="The list of private addresses (CSV).")] = None,
+    ipv6: Annotated[bool | None, typer.Option("--ipv6/--no-ipv6", help="Whether to use IPv6.")] = None,
+    timeout: Annotated[str | None, typer.Option("--timeout", help="The longest a measurement may take.")] = None,
+    concurrency: Annotated[str | None, typer.Option("--concurrency", help="How many at once.")] = None,
+    skip_bad_lines: SkipBadLines = None,
+) -> int:
+    """Measure now and say what is found, without keeping it.
+
+    Ends with 0 when all is accessible (or down, or refused by the site itself), 1 when something is blocked,
+    throttled or unreachable, 3 when something could not be judged, 2 when the command was wrong.
+    """
+    from probe.commands.checking import CheckOptions, check
+
+    network = {
+        "resolver": resolver,
+        "trusted_resolvers": trusted_resolver or None,
+        "witnesses": witness or None,
+        "ca_file": None if ca_file is None else str(ca_file),
+        "bogons": None if bogons is None else str(bogons),
+        "ipv6": ipv6,
+        "measurement_timeout": timeout,
+        "concurrency": concurrency,
+        "skip_bad_lines": skip_bad_lines,
+    }
+    return check(context.obj, CheckOptions(urls or (), file, nettest, as_json, bodies, network, control or ()))
+
+
+@app.command()
+def run(context: typer.Context, skip_bad_lines: SkipBadLines = None) -> int:
+    """Measure on a schedule and keep it, until stopped."""
+    from probe.commands.running import run
+
+    return run(context.obj, skip_bad_lines=skip_bad_lines)
+
+
+@app.command()
+def status(
+    context: typer.Context,
+    as_json: Json = False,
+    health: Annotated[bool, typer.Option("--health", help="Only end with 0 when the probe is alive, else 1.")] = False,
+) -> int:
+    """Tell what runs and what was measured lately."""
+    from probe.commands.looking import status
+
+    return status(context.obj, as_json=as_json, health=health)
+
+
+@app.command("list")
+def list_(
+    context: typer.Context,
+    target: Target = None,
+    outcome: OutcomeName = None,
+    since: Since = None,
+    limit: Annotated[int, typer.Option("--limit", help="At most so many, the newest.", min=1)] = 50,
+    as_json: Json = False,
+) -> int:
+    """List what was measured, the newest first."""
+    from probe.commands.looking import Which, list_measurements
+
+    return list_measurements(context.obj, Which(target, outcome, since), limit=limit, as_json=as_json)
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    id: Annotated[str, typer.Argument(help="The id of a measurement, or how it begins.")],
+    as_json: Json = False,
+    bodies: Bodies = False,
+) -> int:
+    """Show one measurement with all its evidence."""
+    from probe.commands.looking import show
+
+    return show(context.obj, id, as_json=as_json, bodies=bodies)
+
+
+@app.command()
+def judge(
+    context: typer.Context,
+    files: Annotated[list[str], typer.Argument(help="Wazi's JSON lines or OONI's; plain, .gz or .zst; - is stdin.")],
+    as_json: Json = False,
+    bodies: Bodies = False,
+    bogons: Annotated[Path | None, typer.Option("--bogons", help="The list of private addresses (CSV).")] = None,
+) -> int:
+    """Judge measurements from files by this version's rules.
+
+    Ends as check does; a line that cannot be read is named on stderr and counts as 3.
+    """
+    from probe.commands.judging import judge_files
+
+    return judge_files(context.obj, files, as_json=as_json, bodies=bodies, bogons=bogons)
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    form: Annotated[str, typer.Option("--format", help="csv or jsonl.")],
+    output: Annotated[Path | None, typer.Option("--output", help="A file instead of stdout.", metavar="FILE")] = None,
+    since: Since = None,
+    until: Until = None,
+    target: Target = None,
+    outcome: OutcomeName = None,
+) -> int:
+    """Write what was measured as CSV or JSON lines, the oldest first."""
+    from probe.commands.looking import Which, export
+
+    return export(context.obj, Which(target, outcome, since, until), form=form, output=output)
+
+
+@control_app.command("serve")
+def control_serve(
+    context: typer.Context,
+    listen: Annotated[str, typer.Option("--listen", help="Where to listen.", metavar="HOST:PORT")],
+    allow_private: Annotated[bool, typer.Option("--allow-private", help="Also ask private addresses.")] = False,
+) -> int:
+    """Be the second opinion for probes elsewhere, until stopped."""
+    from probe.commands.running import serve_control
+
+    return serve_control(context.obj, listen, allow_private=allow_private)
+
+
+@config_app.command("check")
+def config_check(context: typer.Context) -> int:
+    """Check the settings and everything they name."""
+    from probe.commands.looking import check_config
+
+    return check_config(context.obj)
+
+
+@config_app.command("show")
+def config_show(context: typer.Context, as_json: Json = False) -> int:
+    """Show every setting and where it was written."""
+    from probe.commands.looking import show_config
+
+    return show_config(context.obj, as_json=as_json)
+
+
+@store_app.command("upgrade")
+def store_upgrade(context: typer.Context) -> int:
+    """Bring the store's tables up to date."""
+    from probe.commands.looking import upgrade_store
+
+    return upgrade_store(context.obj)
+
+
+def main() -> None:
+    """Run the command and end the process with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a poor locale must not end a run
+    code = _run()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _leave_pipe()
+    sys.exit(code)
+
+
+def _run() -> int:
+    try:
+        return int(app(standalone_mode=False, prog_name="wazi") or 0)
+    except Refusal as refusal:
+        return _complain(str(refusal), refusal.code)
+    except typer.TyperException as error:
+        return _complain(error.format_message())
+    except (typer.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        return _leave_pipe()
+    except Exception as error:
+        if not {"-v", "--verbose"} & set(sys.argv):
+            words = f"an error that should not be: {type(error).__name__}: {error} (wazi -v says more)"
+            return _complain(words, OUR_MISTAKE)
+        traceback.print_exc()
+        return OUR_MISTAKE
+
+
+def _complain(text: str, code: int = 2) -> int:
+    for line in text.splitlines() or [""]:
+        sys.stderr.write(f"wazi: {line}\n")
+    return code
+
+
+def _leave_pipe() -> int:
+    """Give up stdout quietly: whoever read it has enough."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return BROKEN_PIPE
+
+
+if __name__ == "__main__":
+    main()

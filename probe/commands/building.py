@@ -1,0 +1,112 @@
+"""Building what commands need from the settings: only here do the rooms meet."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from measurements.bogons import Bogons
+from measurements.judge import Case, judge
+from measurements.model import Measurement, Past, Vantage, Verdict
+from probe.commands.console import Common, Refusal
+
+if TYPE_CHECKING:
+    from measurements.store import Store
+    from probe.measuring import Bench, Stop
+    from probe.settings import Settings
+
+
+def load_settings(common: Common, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Read all settings, or refuse in words."""
+    from probe.layers import SettingsError
+    from probe.settings import load
+
+    try:
+        return load(common.config, overrides)
+    except SettingsError as error:
+        raise Refusal(str(error)) from None
+
+
+def data_folder(settings: Settings) -> Path:
+    """Return the folder of what belongs to this probe alone: beside a SQLite store, else the user's."""
+    import platformdirs
+    from sqlalchemy import make_url
+
+    url = make_url(settings.store.url)
+    if url.get_backend_name() == "sqlite" and url.database:
+        return Path(url.database).expanduser().resolve().parent
+    return platformdirs.user_data_path("wazi", appauthor=False)
+
+
+def judge_with(bogons: Bogons) -> Callable[[Measurement, tuple[Past, ...]], Verdict]:
+    """Return the rules, bound to a bogon list."""
+    return lambda measurement, past: judge(Case(measurement, bogons, past))
+
+
+def read_store(settings: Settings) -> Store:
+    """Open the store for reading, or refuse in words."""
+    from measurements.store import StoreError, open_store
+
+    try:
+        return open_store(settings.store.url, read_only=True)
+    except StoreError as error:
+        raise Refusal(str(error)) from None
+
+
+def passing_id() -> str:
+    """Return a probe id for a measurement that is not kept."""
+    return secrets.token_hex(16)
+
+
+@asynccontextmanager
+async def open_bench(settings: Settings, probe_id: str, stop: Stop) -> AsyncIterator[Bench]:
+    """Lay out everything that measuring needs, and put it away again."""
+    import httpx
+
+    from probe.clocks import read_clocks
+    from probe.control.client import ControlClient
+    from probe.measuring import Bench
+    from probe.nettests import NETTESTS
+    from probe.vantage import look
+    from probe.wire import Wire
+    from probe.wire.certificates import Authorities
+
+    limits = settings.limits()
+    async with AsyncExitStack() as stack:
+        control = None
+        if settings.control.urls:
+            verify = Authorities.find(settings.network.ca_file).client_context()
+            client = httpx.AsyncClient(verify=verify, trust_env=False, timeout=limits.control_timeout)
+            control = ControlClient(settings.control.urls, await stack.enter_async_context(client))
+        wire = await stack.enter_async_context(
+            Wire(
+                peers=settings.peers(),
+                limits=limits,
+                bogons=settings.bogons(),
+                ca_file=settings.network.ca_file,
+                ipv6=settings.network.ipv6,
+                control=control,
+            )
+        )
+
+        def stand() -> Vantage:
+            wire.peers = settings.peers()  # the system's resolver changes when a laptop travels
+            return Vantage(
+                probe_id=probe_id,
+                country=settings.vantage.country,
+                asn=settings.vantage.asn,
+                resolver=wire.peers.local.address if wire.peers.local else None,
+            )
+
+        yield Bench(
+            wire=wire,
+            nettests=NETTESTS,
+            stand=stand,
+            look=look,
+            clocks=read_clocks,
+            deadline=limits.measurement_timeout,
+            stop=stop,
+        )

@@ -1,0 +1,114 @@
+"""How a command speaks: results on stdout, all else on stderr, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from measurements.model import Outcome
+
+FINE, FOUND, USAGE, UNSETTLED = 0, 1, 2, 3
+INTERRUPTED, TERMINATED = 130, 143  # 128 + the signal, as a shell has it
+
+_FOUND = frozenset({Outcome.BLOCKED, Outcome.THROTTLED, Outcome.UNREACHABLE})
+_UNSETTLED = frozenset({Outcome.INVALID, Outcome.INCONCLUSIVE})
+
+
+class Refusal(Exception):
+    """A command cannot do what was asked: the text goes to stderr, the code ends the program."""
+
+    def __init__(self, text: str, code: int = USAGE) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """The flags that stand before every command."""
+
+    config: Path | None = None
+    verbose: bool = False
+
+
+def exit_code(outcomes: Iterable[Outcome], *, bad: bool = False) -> int:
+    """Return the exit code of `check` and `judge`; `bad` is whether something could not be judged at all."""
+    seen = set(outcomes)
+    if seen & _FOUND:
+        return FOUND
+    return UNSETTLED if bad or seen & _UNSETTLED else FINE
+
+
+def say(text: str) -> None:
+    """Tell a person something that is no result."""
+    sys.stderr.write(f"wazi: {text}\n")
+    sys.stderr.flush()
+
+
+def write(text: str) -> None:
+    """Write a result for people, at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def write_line(line: bytes) -> None:
+    """Write a result for programs, at once."""
+    sys.stdout.buffer.write(line)
+    sys.stdout.buffer.flush()
+
+
+def wants_colour(stream: TextIO) -> bool:
+    """Whether a stream is a terminal whose owner has nothing against colour."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+class Progress:
+    """A count of what is done, on a terminal only; `hidden` makes room for a result."""
+
+    def __init__(self, total: int) -> None:
+        self._done = 0
+        self._total = total
+        self._shown = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+    def __enter__(self) -> Progress:
+        if self._shown:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import Progress as Bar
+
+            columns = (SpinnerColumn(), TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            console = Console(stderr=True)
+            self._bar = Bar(
+                *columns,
+                console=console,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+                refresh_per_second=4,
+            )
+            self._task = self._bar.add_task("measuring", total=self._total)
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            self._bar.stop()
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Count one more as done, and stay out of the way while its result is written."""
+        self._done += 1
+        if not self._shown:
+            yield
+            return
+        self._bar.stop()
+        try:
+            yield
+        finally:
+            self._bar.update(self._task, completed=self._done)
+            if self._done < self._total:
+                self._bar.start()

@@ -1,0 +1,69 @@
+"""The log, on stderr: for people on a terminal, else one JSON object a line.
+
+Libraries that log what they connect to are silenced, and the probe's own addresses are struck from
+every line: a log is read by others.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Collection
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from measurements.redact import redact_text
+
+_NOISY = ("httpx", "httpcore", "hpack", "h2", "uvicorn", "uvicorn.access", "uvicorn.error", "asyncio", "alembic")
+_own_addresses: Callable[[], Collection[str]] = tuple
+
+
+def configure(verbose: bool, *, for_people: bool) -> None:
+    """Set up logging: warnings for people, what happens for machines, everything when `verbose`."""
+    renderer: Processor = (
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+        if for_people
+        else structlog.processors.JSONRenderer()
+    )
+    shared: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info if verbose else _shorten_errors,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.PositionalArgumentsFormatter(), *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer, _strike],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.DEBUG if verbose else logging.WARNING if for_people else logging.INFO)
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("apscheduler").setLevel(logging.CRITICAL)  # the agent says itself what became of a run
+
+
+def strike(own_addresses: Callable[[], Collection[str]]) -> None:
+    """From now on, take these addresses out of every line."""
+    global _own_addresses
+    _own_addresses = own_addresses
+
+
+def _shorten_errors(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Put an error in one word instead of a traceback, which `-v` shows."""
+    if event.pop("exc_info", None):
+        event["error"] = type(sys.exc_info()[1]).__name__
+    return event
+
+
+def _strike(_logger: WrappedLogger, _name: str, text: object) -> str:
+    return redact_text(str(text), _own_addresses())
