@@ -51,7 +51,8 @@ class Policy:
     """The bounds of one survey: counts, seconds and bytes.
 
     At most `endpoints` are connected to, of the `offered` that a question may list; a connect and a
-    handshake get `step_seconds` each, the request `page_seconds`, everything together `seconds`.
+    handshake get `step_seconds` each, a request `page_seconds`, or what the Network's limits say when that
+    is less, and everything together `seconds`.
     The prefixes in `never` are private whatever the operator's list of bogons says.
     """
 

@@ -156,11 +156,12 @@ class _Surveyor:
         }
 
     async def reach(self, address: str, port: int, target: Target, *, secure: bool) -> Standing:
-        timeout = self.policy.step_seconds
-        tcp = _sound(await self.net.connect(address, port, timeout=timeout))
+        limits, most = self.net.limits, self.policy.step_seconds
+        tcp = _sound(await self.net.connect(address, port, timeout=min(most, limits.tcp_timeout)))
         if tcp.failure is not None or not secure:
             return Standing(tcp)
         name = None if canonical(target.host) else target.host
+        timeout = min(most, limits.tls_timeout)
         return Standing(tcp, _sound(await self.net.handshake(tcp, name=name, verify=target.host, timeout=timeout)))
 
     async def settle(self, reaching: Reaching) -> dict[str, Standing]:
@@ -217,7 +218,7 @@ class _Surveyor:
                 url,
                 headers=self.errand.headers,
                 body_limit=self.net.limits.body_wire,
-                timeout=self.policy.page_seconds,
+                timeout=min(self.policy.page_seconds, self.net.limits.http_timeout),
             )
         )
 

@@ -13,7 +13,7 @@ from probe.control.server import serve
 from probe.network import Limits, Peers, Resolver
 
 BOGONS = Bogons.parse("127.0.0.0/8,loopback\n::1/128,loopback\n10.0.0.0/8,private\n", "test")
-LIMITS = Limits(dns_timeout=0.5, tcp_timeout=2.0, tls_timeout=2.0, http_timeout=2.0)
+LIMITS = Limits(dns_timeout=0.5, tcp_timeout=3.0, tls_timeout=3.0, http_timeout=3.0)
 
 
 def peers(resolver: str) -> Peers:
