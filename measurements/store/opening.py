@@ -168,7 +168,13 @@ def _sqlite_engine(url: str, *, writing: bool) -> Engine:
         connection.isolation_level = None  # transactions are begun below, so that DDL is inside them too
         connection.execute("PRAGMA foreign_keys = ON")
         if writing:
-            connection.execute("PRAGMA journal_mode = WAL")
+            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            if mode != "wal":  # SQLite does not raise: it goes on in a mode that shuts out readers
+                raise StoreError(
+                    f"the disk of the store {url.removeprefix('sqlite:///')} failed, or cannot share a file between "
+                    "processes (write-ahead logging). Keep the store on a local, sound disk: [store] url "
+                    "(WAZI_STORE__URL)."
+                )
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA journal_size_limit = {64 * 1024 * 1024}")
         else:
