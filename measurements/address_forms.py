@@ -1,0 +1,328 @@
+"""The forms of one address: needles to look for quickly, and exact patterns.
+
+A needle is what is left of a form when everything but digits (or hex digits) and zeros is deleted from
+a text, which folds all paddings, separators and compressions into one; `disguises` prepares the text.
+
+An address that is distinctive is found wherever it stands. One that millions of homes share (10.0.0.2)
+or that is nearly all zeros is found only as a whole token and in fewer disguises: it tells little, and
+`v10.0.0.2.1` may be innocent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from itertools import product
+
+Address = IPv4Address | IPv6Address
+
+HOMES = tuple(
+    map(
+        ip_network,
+        "10.0.0.0/8 100.64.0.0/10 169.254.0.0/16 172.16.0.0/12 192.168.0.0/16 fc00::/7 fe80::/10".split(),  # noqa: SIM905
+    )
+)
+"""Space that no network announces: the addresses of homes, offices and carriers' insides."""
+
+DIGITS, HEX = b"123456789", b"123456789abcdef"
+_SHORT = 6  # a needle shorter than this would be in every text
+
+_LONG = 12  # letters of base64 that no text holds by chance
+
+_ENDPOINT = re.compile(r"(?:\[([^\[\]]*)\]|([0-9.]+))(?::\d+)?")
+
+
+def parse(text: str) -> Address | None:
+    """Read an address, or one with a zone, brackets or a port; None when it is none."""
+    endpoint = _ENDPOINT.fullmatch(text.strip())
+    bare = (endpoint[1] or endpoint[2] or "") if endpoint else text.strip()
+    try:
+        return ip_address(bare.partition("%")[0])
+    except ValueError:
+        return None
+
+
+def at_home(address: Address) -> bool:
+    """Whether an address belongs to the space of homes and other private networks."""
+    return any(address in network for network in HOMES if network.version == address.version)
+
+
+def faces(address: Address) -> Iterator[Address]:
+    """Yield the addresses to look for: the IPv4 address inside an IPv6 one tells as much.
+
+    One that names no machine (loopback, unspecified, multicast) gives none.
+    """
+    if address.is_loopback or address.is_unspecified or address.is_multicast:
+        return
+    if isinstance(address, IPv4Address):
+        yield address
+    elif address.ipv4_mapped is not None:
+        yield from faces(address.ipv4_mapped)
+    else:
+        yield address
+        if address.sixtofour is not None:
+            yield from faces(address.sixtofour)
+        if address.teredo is not None:
+            yield from faces(address.teredo[1])
+
+
+def distinctive(address: Address) -> bool:
+    """Whether its digits in a text can hardly be part of something else."""
+    if isinstance(address, IPv4Address):
+        return not at_home(address) and len(set(address.packed)) >= 3 and address.packed.count(0) <= 1
+    return _digits_that_count(address) >= 9
+
+
+def unmistakable(address: Address) -> bool:
+    """Whether its bits can hardly be there by chance."""
+    if isinstance(address, IPv4Address):
+        return distinctive(address)
+    return _digits_that_count(address) >= (9 if at_home(address) else 5)
+
+
+def _digits_that_count(address: IPv6Address) -> int:
+    return len(address.packed.hex().replace("0", ""))
+
+
+# Needles
+
+
+def needles(address: Address) -> Iterator[tuple[str, bytes]]:
+    """Yield (stream of `disguises`, needle) so that the forms that `patterns` finds hold one of them."""
+    for stream, forms, kept in (
+        ("digits", _decimal_forms(address), DIGITS + b"0"),
+        ("hex", _hex_forms(address), HEX + b"0"),
+    ):
+        for form in forms:
+            full = bytes(c for c in form.lower() if c in kept)
+            bare = full.replace(b"0", b"")
+            if len(bare) >= _SHORT:
+                yield stream, bare
+            elif len(full) > _SHORT or distinctive(address):
+                yield f"{stream} and zeros", full
+            else:
+                yield from (("raw", written) for written in _ways_to_write(form))
+    for base in (_BASE64, _BASE32):
+        for run, _ in _in_letters(address, base):
+            yield base.name, run[:_LONG]
+    for raw in _raw_forms(address):
+        yield "raw", raw
+
+
+def _ways_to_write(form: bytes) -> Iterator[bytes]:
+    yield from (form, form.upper())
+    yield from (form.replace(b".", separator) for separator in (b"-", b"_", b"[.]"))
+
+
+def _decimal_forms(address: Address) -> Iterator[bytes]:
+    """Yield forms of which the decimal digits alone, in order, are looked for."""
+    yield b"%d" % int(address)
+    for text in _spellings(address):
+        yield b" ".join(b"%d" % c for c in text)
+    if isinstance(address, IPv4Address):
+        a, b, c, d = address.packed
+        backwards = int.from_bytes(address.packed, "little")
+        yield from (b"%d" % backwards, b"%o" % int(address), b"%o" % backwards)
+        if distinctive(address):
+            yield from (b"%d.%d.%d" % (a, b, c << 8 | d), b"%d.%d" % (a, b << 16 | c << 8 | d))
+        for octets in ((a, b, c, d), (d, c, b, a)):
+            for form in (b"%d", b"%03d", b"%o", b"0%o", b"%04o"):
+                yield b".".join(form % octet for octet in octets)
+            yield b"=2E".join(b"%d" % octet for octet in octets)
+
+
+def _hex_forms(address: Address) -> Iterator[bytes]:
+    """Yield forms of which the hex digits alone, in order, are looked for."""
+    digits = address.packed.hex().encode()
+    yield digits
+    yield address.packed[::-1].hex().encode()
+    yield from _digests(address)
+    for text in _spellings(address):
+        yield text.hex().encode()
+    if isinstance(address, IPv4Address):
+        for octets in (address.packed, address.packed[::-1]):
+            yield b".".join(b"%x" % octet for octet in octets)
+            yield b".".join(b"0x%x" % octet for octet in octets)
+        yield b"%x:%x" % _halves(address)
+        return
+    yield digits[::-1]
+    full = address.exploded.encode().split(b":")
+    for groups in (full, [group.lstrip(b"0") or b"0" for group in full], str(address).encode().split(b":")):
+        yield b":".join(groups)
+        yield b"=3A".join(groups)
+    yield b":".join(full[:6]) + b":%d.%d.%d.%d" % tuple(address.packed[12:])
+    if address.is_global:
+        yield b":".join(full[:4])
+        yield digits[:16][::-1]
+
+
+def _raw_forms(address: Address) -> Iterator[bytes]:
+    raw = address.packed
+    if not unmistakable(address):
+        yield bytes((0x87, len(raw))) + raw  # iPAddress of a certificate's subjectAltName (RFC 5280, 4.2.1.6)
+        return
+    yield raw
+    if not raw.isascii():
+        yield raw.decode("latin-1").encode()
+
+
+def _spellings(address: Address) -> tuple[bytes, ...]:
+    """The ways to write an address that are themselves encoded."""
+    plain = str(address).encode()
+    if isinstance(address, IPv4Address):
+        return plain, plain.replace(b".", b"-")
+    return tuple(dict.fromkeys((plain, plain.upper(), address.exploded.encode())))
+
+
+def _digests(address: Address) -> Iterator[bytes]:
+    """Yield unsalted hashes, of an address that is worth it: anyone can try 2^32 until one fits."""
+    if not at_home(address):
+        for algorithm in ("md5", "sha1", "sha256"):
+            yield hashlib.new(algorithm, str(address).encode(), usedforsecurity=False).hexdigest().encode()
+
+
+def _halves(address: IPv4Address) -> tuple[int, int]:
+    return int(address) >> 16, int(address) & 0xFFFF
+
+
+# Letters that stand for a few bits each (RFC 4648)
+
+
+@dataclass(frozen=True)
+class _Base:
+    name: str
+    bits: int
+    leads: tuple[int, ...]  # how many bits of the first letter may belong to what stands before
+    letters: tuple[bytes, ...]  # the characters that stand for each value, the needle's one first
+
+
+_UPPER = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_BASE64 = _Base("base64", 6, (0, 2, 4), (*(bytes((c,)) for c in _UPPER + _UPPER.lower() + b"0123456789"), b"+-", b"/_"))
+_BASE32 = _Base("base32", 5, (0,), tuple(bytes(dict.fromkeys((c, *bytes((c,)).lower()))) for c in _UPPER + b"234567"))
+
+
+def _in_letters(address: Address, base: _Base) -> Iterator[tuple[bytes, bytes]]:
+    """Yield (run, pattern) for every text in `base` that an address may be in.
+
+    `run` are the letters that the address alone decides; `pattern` adds the letters at both ends of
+    which it decides some bits.
+    """
+    if at_home(address):
+        return  # only machines of the home know it, and they do not go to such lengths
+    for text in _spellings(address):
+        for lead in base.leads:
+            yield _based(text, base, lead)
+    if unmistakable(address):
+        for lead in base.leads:
+            yield _based(address.packed, base, lead)
+        return
+    run, pattern = _based(address.packed, base, 0)
+    yield run, _between(rb"(?<![A-Za-z0-9+/_-])", rb"(?![A-Za-z0-9+/_-])", pattern)
+
+
+def _based(raw: bytes, base: _Base, lead: int) -> tuple[bytes, bytes]:
+    bits = "." * lead + "".join(f"{byte:08b}" for byte in raw)
+    bits += "." * (-len(bits) % base.bits)
+    symbols = [bits[i : i + base.bits] for i in range(0, len(bits), base.bits)]
+    run = b"".join(base.letters[int(symbol, 2)][:1] for symbol in symbols if "." not in symbol)
+    return run, rb"\\?[\r\n]*".join(b"[" + re.escape(_fitting(symbol, base)) + b"]" for symbol in symbols)
+
+
+def _fitting(symbol: str, base: _Base) -> bytes:
+    values = product(*("01" if bit == "." else bit for bit in symbol))
+    return b"".join(base.letters[int("".join(value), 2)] for value in values)
+
+
+# Patterns
+
+_TAGS = rb"(?:<[^<>0-9]{0,40}>)*"
+_DOT = rb"(?:" + _TAGS + rb"(?:[.\-_:,/ ]|, |=2e|\[\.\]|\(\.\)|[\[(]dot[\])])" + _TAGS + rb")"
+_COLON = rb"(?:[:\-_.]|=3a|\[:\])"
+_GAP = rb"[\\%&#=:;.,\-_ |+]{0,3}(?:0x|u00|x)?"  # between two bytes in hex
+_NOT_IN_NUMBER = rb"(?<![0-9])", rb"(?![0-9])"
+_NOT_IN_HEX = rb"(?<![0-9a-f])", rb"(?![0-9a-f])"
+_ANYWHERE = rb"", rb""
+
+
+def patterns(address: Address) -> Iterator[bytes]:
+    """Yield regular expressions for every form of an address."""
+    for pattern in _any_case_patterns(address):
+        yield rb"(?i:" + pattern + rb")"
+    yield from (re.escape(raw) for raw in _raw_forms(address))
+    yield from (pattern for base in (_BASE64, _BASE32) for _, pattern in _in_letters(address, base))
+
+
+def _any_case_patterns(address: Address) -> Iterator[bytes]:
+    yield from _digests(address)
+    for text in _spellings(address):
+        yield _GAP.join(b"%02x" % c for c in text)
+        if unmistakable(address):
+            yield _between(*_NOT_IN_NUMBER, rb"[^0-9]{1,6}".join(b"%d" % c for c in text))
+    yield _between(rb"(?<![0-9.])", rb"(?![0-9])", rb"0*%d" % int(address))
+    for raw in (address.packed, address.packed[::-1]):
+        edges = _ANYWHERE if unmistakable(address) else _NOT_IN_HEX
+        yield _between(*edges, rb"(?:0x)?" + _GAP.join(b"%02x" % byte for byte in raw))
+    yield from _dotted(address) if isinstance(address, IPv4Address) else _grouped(address)
+
+
+def _between(before: bytes, after: bytes, pattern: bytes) -> bytes:
+    return before + rb"(?:" + pattern + rb")" + after
+
+
+def _dotted(address: IPv4Address) -> Iterator[bytes]:
+    """Yield patterns of four numbers in a row, forwards and backwards, and of what they add up to."""
+    numbers = [rb"(?:0*%d|0x0*%x|0+%o)" % (octet, octet, octet) for octet in address.packed]
+    backwards = int.from_bytes(address.packed, "little")
+    yield _between(*_NOT_IN_NUMBER, rb"0+%o|0+%o" % (int(address), backwards))
+    yield _between(b"", rb"(?![0-9a-f])", rb"(?:ffff:|ff9b::|ff9b:1::|2002:)0*%x:0*%x" % _halves(address))
+    for row in (numbers, numbers[::-1]):
+        if distinctive(address):
+            yield _between(*_NOT_IN_NUMBER, _DOT.join(row))
+            continue
+        yield _between(rb"(?<![0-9a-z])(?<![0-9]\.)", rb"(?!\.?[0-9]|[a-z])", rb"(?:\.|\[\.\]|=2e)".join(row))
+        for separator in (b"-", b"_"):
+            yield _between(rb"(?<![0-9])(?<![0-9]%s)" % separator, rb"(?!%s?[0-9])" % separator, separator.join(row))
+    if distinctive(address):
+        a, b, c, d = address.packed
+        yield _between(*_NOT_IN_NUMBER, b"%d" % backwards)
+        yield _between(*_NOT_IN_NUMBER, rb"%d\.%d\.%d" % (a, b, c << 8 | d))
+        yield _between(*_NOT_IN_NUMBER, rb"%d\.%d" % (a, b << 16 | c << 8 | d))
+        yield _between(*_NOT_IN_HEX, rb"[.:\-]".join(b"0?%x" % octet for octet in (a, b, c, d)))
+
+
+def _grouped(address: IPv6Address) -> Iterator[bytes]:
+    """Yield patterns of eight groups however zeros are written, of nibbles, and of the /64 around it."""
+    groups = [int(group, 16) for group in address.exploded.split(":")]
+    edges = _NOT_IN_HEX if distinctive(address) else (rb"(?<![0-9a-f:])", rb"(?![0-9a-f:])")
+    tail = rb"\.".join(b"%d" % byte for byte in address.packed[12:])
+    zone = rb"(?:%[^\]\s]{1,20}(?=\]))?"
+    yield _between(*edges, rb"\[?" + _joined(groups) + zone + rb"\]?")
+    yield _between(*edges, rb"\[?" + _joined(groups[:6]) + _COLON + tail + rb"\]?")
+    nibbles = [bytes((c,)) for c in address.packed.hex().encode()]
+    for row in (nibbles, nibbles[::-1]):
+        yield _between(*_NOT_IN_HEX, rb"[.\-:_ ]?".join(row))
+    if address.is_global:
+        prefix = _COLON.join(rb"0{0,3}%x" % group for group in groups[:4])
+        yield _between(*_NOT_IN_HEX, rb"\[?" + prefix + _COLON + rb"(?:[0-9a-f:.\-_]*[0-9a-f:]\]?)?")
+        yield b"".join(nibbles[:16]) + rb"[0-9a-f]{0,16}"
+        yield rb"(?:[0-9a-f][.\-])*" + rb"[.\-]".join(nibbles[:16][::-1])
+
+
+def _joined(groups: Sequence[int]) -> bytes:
+    """Write a pattern of groups in which a run of zeros may be written out, cut short or left out."""
+    pattern, zeros = b"", 0
+    for place, group in enumerate(groups):
+        if group == 0:
+            zeros += 1
+            continue
+        if zeros:
+            before, more = (b"", 1) if zeros == place else (_COLON, 0)
+            pattern += before + rb"(?:0{0,4}" + _COLON + rb"){1,%d}" % (zeros + more)
+        elif place:
+            pattern += _COLON
+        pattern += rb"0{0,3}%x" % group
+        zeros = 0
+    return pattern + (_COLON + rb"(?:0{0,4}" + _COLON + rb"){0,%d}0{0,4}" % zeros if zeros else b"")

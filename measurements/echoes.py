@@ -1,0 +1,60 @@
+"""Headers that tell who or where the client is, whatever they say: cookies, and echoes of the request.
+
+Proxies and content networks add the client's address and place to a request under many names, and some
+servers send them back. Names are judged by their words, for there are too many to list.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+COOKIE = "[redacted:cookie]"
+CLIENT = "[redacted:client]"
+MAX_COOKIE_NAME = 64
+
+_FLAGS = re.compile(r"\s*(secure|httponly|partitioned|samesite=[a-z]+|domain=[a-z0-9.-]{1,253})\s*", re.IGNORECASE)
+
+_ALONE = {
+    *("forwarded", "x-forwarded", "x-forwarded-for", "forwarded-for", "x-original-forwarded-for"),
+    *("x-ip", "x-proxyuser-ip", "x-akamai-edgescape", "x-client-geo-location", "x-user-geo", "cf-pseudo-ipv4"),
+}
+_ONE_WORD = {"clientip", "clientaddr", "userip"}
+_WHO = {
+    *("client", "real", "remote", "connecting", "originating", "user", "visitor", "true", "external", "viewer"),
+    *("your", "my", "peer"),
+}
+_ADDRESS = {"ip", "ipv4", "ipv6", "ipaddr", "addr", "address", "host", "hostname"}
+_WHERE = {"cf", "geo", "geoip", "ip", "appengine", "viewer", "client", "user", "visitor"}
+_PLACE = {
+    *("city", "citylatlong", "latlong", "latitude", "longitude", "postal", "zip", "region", "metro", "dma"),
+    *("timezone", "ipcity", "iplatitude", "iplongitude"),
+}
+
+
+def quiet(name: str, value: str) -> str:
+    """Return a header's value without what it tells about the client."""
+    name = name.lower()
+    if name in ("set-cookie", "set-cookie2"):
+        return _cookie(value)
+    if name == "cookie":
+        return COOKIE
+    return CLIENT if value and _tells(name) else value
+
+
+@lru_cache(maxsize=4096)
+def _tells(name: str) -> bool:
+    words = set(re.split(r"[-_]", name))
+    who = bool(words & _WHO and words & _ADDRESS)
+    where = bool(words & _WHERE and words & _PLACE)
+    return who or where or name in _ALONE or bool(words & _ONE_WORD)
+
+
+def _cookie(value: str) -> str:
+    """Keep what a cookie is called and where it may go; drop what it says and how long."""
+    pair, *attributes = value.split(";")
+    name = pair.partition("=")[0].strip()
+    if len(name) > MAX_COOKIE_NAME or "=" not in pair:
+        name = ""
+    kept = [match[1] for attribute in attributes if (match := _FLAGS.fullmatch(attribute))]
+    return "; ".join((f"{name}={COOKIE}" if name else COOKIE, *kept))

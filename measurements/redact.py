@@ -1,0 +1,270 @@
+"""Takes the volunteer out of a measurement, before it is kept, printed or sent.
+
+Redaction is typed: it walks the observations and knows what each field is for. It takes out
+
+- the probe's own addresses, in every form that `disguises` finds, wherever a text or bytes hold one:
+  `[redacted:address]` in prose, `redacted.invalid` in a field that is a name, an address or a URL;
+- a certificate that holds one, as a whole: its signature would tell when the address is guessed right;
+- the values of cookies, and of headers that echo the client's address or place, whatever they are;
+- the routers and resolvers of the home: they become `private-1`, `private-2` …, the same token for the
+  same address within one measurement, so that rules can still tell them apart.
+
+What was taken out is listed in `Measurement.redacted`. All else stays as it was, and a measurement that
+holds nothing of this comes back untouched, the very same object. A second run changes nothing more.
+
+The digest of a body that was changed is made anew, or dropped when the rest of the body is not here: a
+digest of the original could be inverted by trying all addresses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Iterator, Mapping
+from enum import Enum
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import msgspec
+
+from measurements.address_forms import at_home, parse
+from measurements.disguises import Disguises, disguises
+from measurements.echoes import quiet
+from measurements.model import AnyObservation, DnsLookup, Hop, HttpExchange, Measurement
+
+ADDRESS = "[redacted:address]"
+NO_HOST = "redacted.invalid"  # RFC 2606: may stand in a URL, and cannot exist
+CERTIFICATE = b"[redacted:certificate]"
+
+MAX_BODY = 64 * 1024
+
+_PROSE = frozenset({"body", "title", "detail", "headers", "certificate_error", "issuer", "ede", "software"})
+"""Fields for people; every other text is a name, an address or a URL."""
+
+_NAMES_AN_ADDRESS = frozenset({"location", "content-location", "refresh", "link"})  # headers with a URL
+
+S = TypeVar("S", bound=msgspec.Struct)
+T = TypeVar("T")
+Headers = tuple[tuple[str, str], ...]
+
+
+def redact(measurement: Measurement, own_addresses: Collection[str]) -> Measurement:
+    """Return the measurement without the volunteer; the same object when there was nothing to take out.
+
+    `own_addresses` are this machine's as its sockets and the control saw them. Loopback is not looked
+    for, nor what is no address.
+    """
+    redaction = _Redaction(disguises(frozenset(own_addresses)), _home_routers(measurement))
+    changed = redaction.measurement(measurement)
+    if not redaction.done:
+        return measurement
+    return msgspec.structs.replace(changed, redacted=tuple(sorted({*measurement.redacted, *redaction.done})))
+
+
+def redact_text(text: str, own_addresses: Collection[str]) -> str:
+    """Return a line for the log or the screen without the probe's own addresses."""
+    return _struck(text, disguises(frozenset(own_addresses)), ADDRESS)
+
+
+class _Redaction:
+    """One measurement's redaction; `done` lists the fields that were changed and what for."""
+
+    def __init__(self, own: Disguises, routers: Mapping[str, str]) -> None:
+        self.own = own
+        self.routers = routers
+        self.done: set[str] = set()
+
+    def measurement(self, whole: Measurement) -> Measurement:
+        suspected = bool(self.own.addresses) and self.own.suspects(_everything(whole))
+        steps = tuple(self._step(step, suspected) for step in whole.observations)
+        frame = msgspec.structs.replace(whole, observations=())
+        if self.routers:
+            frame = self._replaced(
+                frame,
+                "",
+                "router",
+                vantage=self._replaced(whole.vantage, "", "router", resolver=self._router(whole.vantage.resolver)),
+            )
+        if suspected:
+            frame = self._struct(frame, "")
+        return msgspec.structs.replace(frame, observations=steps)
+
+    def _step(self, step: AnyObservation, suspected: bool) -> AnyObservation:
+        place = f"{step.id}."
+        if isinstance(step, HttpExchange):
+            step = self._exchange(step, place)
+        if self.routers:
+            step = self._without_routers(step, place)
+        return self._struct(step, place) if suspected else step
+
+    # The home's routers
+
+    def _without_routers(self, step: AnyObservation, place: str) -> AnyObservation:
+        if isinstance(step, DnsLookup):
+            replies = tuple(
+                self._replaced(reply, f"{place}replies.", "router", source=self._router(reply.source))
+                for reply in step.replies
+            )
+            errors = tuple(
+                self._replaced(error, f"{place}icmp.", "router", source=self._router(error.source))
+                for error in step.icmp
+            )
+            resolver = self._router(step.resolver)
+            return self._replaced(step, place, "router", resolver=resolver, replies=replies, icmp=errors)
+        if isinstance(step, Hop):
+            return self._replaced(step, place, "router", router=self._router(step.router))
+        return step
+
+    def _router(self, endpoint: str | None) -> str | None:
+        """Write the token of a home's router in the place of its address, keeping the port."""
+        address = _home_address(endpoint) if endpoint else None
+        if endpoint is None or address is None or address not in self.routers:
+            return endpoint
+        port = re.search(r"(?:^[0-9.]+|\]):([0-9]+)$", endpoint)
+        return self.routers[address] + (f":{port[1]}" if port else "")
+
+    # Headers and bodies
+
+    def _exchange(self, page: HttpExchange, place: str) -> HttpExchange:
+        headers = tuple((name, quiet(name, value)) for name, value in page.headers)
+        page = self._replaced(page, place, "client", headers=headers)
+        if page.body and (page.truncated or page.body_length > len(page.body)):
+            page = self._with_body(page, place, _without_cut_address(page.body, self.own))
+        return page
+
+    def _with_body(self, page: HttpExchange, place: str, body: bytes) -> HttpExchange:
+        if body == page.body:
+            return page
+        complete = page.body_length <= len(page.body) and len(body) <= MAX_BODY
+        changed = msgspec.structs.replace(
+            page,
+            body=body[:MAX_BODY],
+            body_length=max(0, page.body_length + len(body) - len(page.body)),
+            body_sha256=hashlib.sha256(body).hexdigest() if complete and page.body_sha256 else None,
+        )
+        return self._noted(changed, f"{place}body", "address")
+
+    # Any field of any type
+
+    def _struct(self, value: S, place: str) -> S:
+        changes: dict[str, Any] = {}
+        for name in value.__struct_fields__:
+            old = getattr(value, name)
+            if isinstance(value, HttpExchange) and name == "body":
+                continue
+            new = self._any(old, name, f"{place}{name}")
+            if new is not old:
+                changes[name] = new
+        value = msgspec.structs.replace(value, **changes) if changes else value
+        if isinstance(value, HttpExchange):
+            body = self.own.strike(value.body, ADDRESS.encode())
+            return self._with_body(value, place, body)  # type: ignore[return-value]  # S is HttpExchange here
+        return value
+
+    def _any(self, value: Any, name: str, place: str) -> Any:
+        if isinstance(value, str) and not isinstance(value, Enum):
+            new = _struck(value, self.own, ADDRESS if name in _PROSE else NO_HOST)
+            return value if new == value else self._noted(new, place, "address")
+        if isinstance(value, bytes):
+            return self._noted(CERTIFICATE, place, "address") if self.own.in_binary(value) else value
+        if isinstance(value, msgspec.Struct):
+            return self._struct(value, f"{place}.")
+        if isinstance(value, tuple):
+            if name == "headers":
+                new_items = tuple(self._header(item, place) for item in value)
+            else:
+                new_items = tuple(self._any(item, name, place) for item in value)
+            return value if all(new is old for new, old in zip(new_items, value, strict=True)) else new_items
+        return value
+
+    def _header(self, header: tuple[str, str], place: str) -> tuple[str, str]:
+        key, value = header
+        new_key = self._any(key, "headers", place)
+        new_value = self._any(value, "location" if key.lower() in _NAMES_AN_ADDRESS else "headers", place)
+        return header if new_key is key and new_value is value else (new_key, new_value)
+
+    def _replaced(self, value: S, place: str, kind: str, **fields: Any) -> S:
+        changes = {name: new for name, new in fields.items() if new != getattr(value, name)}
+        if not changes:
+            return value
+        for name in changes:
+            self._noted(None, place + name, kind)
+        return msgspec.structs.replace(value, **changes)
+
+    def _noted(self, value: T, place: str, kind: str) -> T:
+        self.done.add(f"{place}: {kind}")
+        return value
+
+
+def _struck(text: str, own: Disguises, marker: str) -> str:
+    raw = text.encode("utf-8", "surrogatepass")
+    struck = own.strike(raw, marker.encode())
+    return text if struck is raw else struck.decode("utf-8", "replace")
+
+
+def _without_cut_address(body: bytes, own: Disguises) -> bytes:
+    """Drop the beginning of an own address at the end of a body that was cut there."""
+    for address in own.addresses:
+        text = str(address).encode()
+        for length in range(len(text) - 1, len(text) // 2, -1):
+            if body.endswith(text[:length]):
+                return body[:-length]
+    return body
+
+
+def _everything(measurement: Measurement) -> bytes:
+    """Gather all text and bytes of a measurement, to look through them at once."""
+    texts: list[str] = []
+    raw: list[bytes] = []
+    _gather(measurement, texts, raw)
+    return b"\n".join(("\n".join(texts).encode("utf-8", "surrogatepass"), *raw))
+
+
+def _gather(value: Any, texts: list[str], raw: list[bytes]) -> None:
+    kind = type(value)
+    if kind is str:
+        texts.append(value)
+    elif kind is tuple:
+        for item in value:
+            _gather(item, texts, raw)
+    elif kind is bytes:
+        raw.append(value)
+    elif issubclass(kind, msgspec.Struct):
+        for name in value.__struct_fields__:
+            _gather(getattr(value, name), texts, raw)
+
+
+# The home's routers
+
+
+@lru_cache(maxsize=4096)
+def _home_address(endpoint: str) -> str | None:
+    """Read an address, or address and port, of private space; None when it is none."""
+    address = parse(endpoint)
+    return str(address) if address is not None and at_home(address) else None
+
+
+def _home_routers(measurement: Measurement) -> dict[str, str]:
+    """Name every private address that resolvers, replies and the first hops have, in order of appearance.
+
+    A private router beyond the first public one belongs to a network, not to the home, and is evidence.
+    """
+    hops = [step for step in measurement.observations if isinstance(step, Hop) and step.router]
+    public = min((hop.ttl for hop in hops if hop.router and not _home_address(hop.router)), default=256)
+    tokens: dict[str, str] = {}
+    for endpoint in _heard(measurement, public):
+        address = _home_address(endpoint) if endpoint else None
+        if address is not None:
+            tokens.setdefault(address, f"private-{len(tokens) + 1}")
+    return tokens
+
+
+def _heard(measurement: Measurement, public: int) -> Iterator[str | None]:
+    yield measurement.vantage.resolver
+    for step in measurement.observations:
+        if isinstance(step, DnsLookup):
+            yield step.resolver
+            yield from (reply.source for reply in step.replies)
+            yield from (error.source for error in step.icmp)
+        elif isinstance(step, Hop) and step.ttl < public:
+            yield step.router
