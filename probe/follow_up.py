@@ -22,12 +22,13 @@ from measurements.model import (
     DnsLookup,
     Failure,
     Hop,
+    HttpExchange,
     Purpose,
     TcpConnect,
     TlsHandshake,
     View,
 )
-from measurements.reading import Flow, Leg, Reading, failed_like, is_address
+from measurements.reading import Flow, Leg, Reading, failed_like, identical, is_address
 from probe.network import LARGE, Network, Resolver
 from probe.steps import find_address, harmless_name
 
@@ -38,17 +39,20 @@ Attempt = Callable[[str, str, Purpose], Awaitable[bool]]
 
 async def follow_up(net: Network, story: Reading, leg: Leg) -> None:
     """Gather the proofs that `leg` lacks."""
+    if net.preconditions.reason is not None:
+        return  # where nothing works, nothing more can be learnt
     asking = _FollowUp(net, story, leg)
-    if not is_address(leg.host) and not any(f.tcp.failure is None and _useful(leg, f) for f in leg.local_flows):
-        await asking.ask_dns()
     failing = next((f for f in leg.local_flows if f.failed is not None), None)
     flow = failing or (leg.local_flows[0] if leg.local_flows else None)
-    if flow is not None:
-        await asking.ask_path(flow)
-    await asking.ask_control_again()
+    async with asyncio.TaskGroup() as group:
+        if not is_address(leg.host) and not any(_given_by_others(leg, f) for f in leg.local_flows):
+            group.create_task(asking.ask_dns())
+        if flow is not None:
+            group.create_task(asking.ask_path(flow))
+        group.create_task(asking.ask_control_again())
 
 
-def _useful(leg: Leg, flow: Flow) -> bool:
+def _given_by_others(leg: Leg, flow: Flow) -> bool:
     """Whether a flow's address is beyond the suspicion that the lookup lied about it."""
     return flow.secure or flow.tcp.address in leg.trusted_addresses
 
@@ -108,7 +112,7 @@ class _FollowUp:
             group.create_task(self._sibling())
             group.create_task(self._where_it_leads())
             group.create_task(self._true_addresses())
-        await self._repeat_lookup()
+            group.create_task(self._repeat_lookup())
 
     @property
     def _rtype(self) -> str:
@@ -228,9 +232,9 @@ class _FollowUp:
                     await self.net.exchange(flow.tcp, self.leg.url, timeout=TIMEOUT)
 
     async def _repeat_lookup(self) -> None:
-        if self.net.peers.local is not None:
-            await self.net.pause(self.net.limits.repetition_pause)
-            await self._lookup(self.name, self.net.peers.local, Purpose.REPETITION)
+        local = self.net.peers.local
+        if local is not None:
+            await self._again(lambda: self._lookup(self.name, local, Purpose.REPETITION))
 
     # The path
 
@@ -251,28 +255,46 @@ class _FollowUp:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.connect(tcp.address, 80 if tcp.port == 443 else 443, Purpose.OTHER_PORT))
             group.create_task(self._trace_syn(tcp))
-        await self.net.pause(self.net.limits.repetition_pause)
-        await self.connect(tcp.address, tcp.port, Purpose.REPETITION)
+            group.create_task(self._again(lambda: self.connect(tcp.address, tcp.port, Purpose.REPETITION)))
 
     async def _ask_about_name(self, flow: Flow, probe: str, attempt: Attempt) -> None:
-        """Harmless first; the pairs and the traces; once more after a pause; harmless last."""
+        """Harmless first; then the pairs, the traces and a repetition; harmless last.
+
+        A page in clear that nothing speaks against but the want of a control gets the pairs alone, unless the
+        same page comes from a witness too.
+        """
         address = flow.tcp.address
         named = not is_address(self.name)
+        in_clear = not self.leg.encrypted and flow.page is not None and flow.page.failure is None
+        doubted = in_clear and self.story.control is None
+        if named and doubted:
+            await self._pairs(attempt)
+            theirs = self.story_now().follow_ups(HttpExchange, Purpose.TARGET_AT_WITNESS)
+            if flow.page is None or not any(identical(flow.page, page) for page in theirs):
+                return
         if named:
             await attempt(address, self.harmless, Purpose.HARMLESS_AT_TARGET)
         async with asyncio.TaskGroup() as group:
-            if named:
+            if named and not doubted:
                 group.create_task(self._pairs(attempt))
             if flow.tls is not None and flow.tls.issuer is not None:
                 group.create_task(self._trace_syn(flow.tcp))  # who is it that shook hands with us?
             else:
                 group.create_task(self._trace_name(address, probe))
-        if probe == "hello" and flow.tls is not None and not flow.tls.ended:
-            await self._other_hello(address)
-        await self.net.pause(self.net.limits.repetition_pause)
-        await attempt(address, self.name, Purpose.REPETITION)
+            if probe == "hello" and flow.tls is not None and not flow.tls.ended:
+                group.create_task(self._handshake(address, self.name, Purpose.OTHER_HELLO, hello=LARGE))
+            group.create_task(self._again(lambda: attempt(address, self.name, Purpose.REPETITION)))
         if named:
             await attempt(address, self.harmless, Purpose.HARMLESS_AT_TARGET)
+
+    async def _again(self, step: Callable[[], Awaitable[object]]) -> None:
+        """Take a step after a pause."""
+        await self.net.pause(self.net.limits.repetition_pause)
+        await step()
+
+    def story_now(self) -> Reading:
+        """Read what has been observed up to now."""
+        return Reading(self.story.target, self.net.observations, self.net.is_private)
 
     async def _handshake(self, address: str, name: str, purpose: Purpose, hello: str = "classic") -> bool:
         """Shake hands under `name`; True when it ended, under whatever certificate."""
@@ -311,9 +333,6 @@ class _FollowUp:
             body_limit=self.net.limits.body_routine // 4,
         )
         return page.failure is None
-
-    async def _other_hello(self, address: str) -> None:
-        await self._handshake(address, self.name, Purpose.OTHER_HELLO, hello=LARGE)
 
     async def _pairs(self, attempt: Attempt) -> None:
         """Try the name beside a harmless one at unrelated servers: three pairs, on three servers if there are.
@@ -365,11 +384,13 @@ class _FollowUp:
             if ours.answer == "expired":
                 silences = 0
                 continue
-            theirs = await self._hop(address, port, probe, ttl, Purpose.TRACE_HARMLESS, self.harmless)
+            theirs, *_ = await asyncio.gather(
+                self._hop(address, port, probe, ttl, Purpose.TRACE_HARMLESS, self.harmless),
+                self._hop(address, port, "syn", ttl, Purpose.TRACE_PATH, None),
+                self._trace_witness(ttl),
+            )
             if theirs is None:
                 return
-            await self._hop(address, port, "syn", ttl, Purpose.TRACE_PATH, None)
-            await self._trace_witness(ttl)
             silences += ours.answer == "silence"
             if ours.answer != "silence" or theirs.answer not in ("expired", "silence") or silences == 3:
                 return
@@ -385,10 +406,11 @@ class _FollowUp:
             if ours.answer == "expired":
                 silences = 0
                 continue
-            theirs = await self._hop(neighbour, tcp.port, "syn", ttl, Purpose.TRACE_NEIGHBOUR, None)
+            theirs, _ = await asyncio.gather(
+                self._hop(neighbour, tcp.port, "syn", ttl, Purpose.TRACE_NEIGHBOUR, None), self._trace_witness(ttl)
+            )
             if theirs is None:
                 return
-            await self._trace_witness(ttl)
             silences += ours.answer == "silence"
             if ours.answer != "silence" or theirs.answer not in ("expired", "silence") or silences == 3:
                 return
