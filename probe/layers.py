@@ -40,11 +40,11 @@ class Layer:
     origin: str = ""
 
     def place(self, location: Location) -> str:
-        """Name where a setting was written: its own place or that of what holds it."""
+        """Name where a setting was written: its own place, or that of what holds it or lies in it."""
         for length in range(len(location), 0, -1):
             if location[:length] in self.places:
                 return self.places[location[:length]]
-        return self.origin
+        return next((place for at, place in self.places.items() if at[: len(location)] == location), self.origin)
 
     def holds(self, location: Location) -> bool:
         """Tell whether this layer sets what is at `location`."""

@@ -69,7 +69,7 @@ def show_duration(seconds: float) -> str:
     for unit, scale in (("h", 3600), ("m", 60), ("s", 1)):
         if seconds >= scale and seconds % scale == 0:
             return f"{seconds / scale:.0f}{unit}"
-    return f"{seconds * 1000:g}ms" if seconds else "0s"
+    return f"{seconds * 1000:.12g}ms" if seconds else "0s"
 
 
 def show_size(count: int) -> str:

@@ -126,7 +126,7 @@ class CampaignSettings(Section):
     targets: Annotated[Path | tuple[str, ...] | None, PlainValidator(values.targets)] = None
     nettest: Annotated[str, PlainValidator(values.nettest)] = "web"
     every: _Every = 3600.0
-    jitter: _Jitter = 300.0
+    jitter: _Jitter | None = None  # a twelfth of `every`
     window: Annotated[Window | None, PlainValidator(time_window)] = None
 
 

@@ -49,6 +49,8 @@ from probe.sections import (
 )
 from probe.shipped import shipped
 
+__all__ = ["Campaign", "Settings", "SettingsError", "Shown", "config_folders", "load", "system_resolver"]
+
 RESOLV_CONF = Path("/etc/resolv.conf")
 
 
@@ -190,7 +192,7 @@ def _contradictions(settings: Settings) -> Iterator[tuple[Location, object, str]
         if campaign.name in names:
             yield ("campaign", index, "name"), campaign.name, "is another campaign's name; write a name of its own"
         names.add(campaign.name)
-        if campaign.jitter >= campaign.every:
+        if campaign.jitter is not None and campaign.jitter >= campaign.every:
             jitter = show_duration(campaign.jitter)
             yield ("campaign", index, "jitter"), jitter, f"must be less than every ({show_duration(campaign.every)})"
 
@@ -208,17 +210,25 @@ def _read_campaign(campaign: CampaignSettings, skip_bad_lines: bool) -> tuple[Ca
             targets=tuple(targets),
             nettest=campaign.nettest,
             every=campaign.every,
-            jitter=campaign.jitter,
+            jitter=campaign.every / 12 if campaign.jitter is None else campaign.jitter,
             window=campaign.window,
         ),
         remarks,
     )
 
 
+_UNSET = {
+    "ca_file": "the system's",
+    "bogons": "as shipped",
+    "targets": "as shipped",
+    "jitter": "a twelfth of every",
+}
+
+
 def _written(key: str, value: object) -> str:
     """Write a value for people."""
     if value is None:
-        return {"ca_file": "the system's", "bogons": "as shipped", "targets": "as shipped"}.get(key, "not set")
+        return _UNSET.get(key, "not set")
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):

@@ -1,0 +1,488 @@
+"""Settings: four layers, every mistake in a sentence, and documents that cannot lie."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from hypothesis import given
+from hypothesis import strategies as st
+
+from measurements.model import View
+from probe import values
+from probe.layers import from_environment, from_file, lay
+from probe.nettests import NETTESTS
+from probe.network import Limits, Resolver, Witness
+from probe.quantities import duration, show_duration, show_size, size, time_window
+from probe.schedule import Window
+from probe.sections import SECTIONS
+from probe.settings import Settings, SettingsError, load, system_resolver
+from probe.shipped import shipped
+
+ROOT = Path(__file__).parents[2]
+
+
+def load_toml(folder: Path, text: str, environ: Mapping[str, str] | None = None, **sections: Any) -> Settings:
+    file = folder / "wazi.toml"
+    file.write_text(text, "utf-8")
+    return load(file, sections, environ=environ or {})
+
+
+def told(settings: Settings) -> dict[str, Any]:
+    """Return what settings say, wherever it was written."""
+    return {section: getattr(settings, section) for section in SECTIONS}
+
+
+def complaints(folder: Path, text: str, environ: Mapping[str, str] | None = None, **sections: Any) -> list[str]:
+    """Load settings that are wrong; returns the sentences, with the file's folder left out."""
+    with pytest.raises(SettingsError) as refused:
+        load_toml(folder, text, environ, **sections)
+    return str(refused.value).replace(f"{folder}/", "").splitlines()
+
+
+# Layers
+
+
+def test_nothing_is_needed() -> None:
+    settings = load(None, environ={}, folders=())
+    assert told(settings) == told(Settings())
+    assert settings.limits() == Limits()
+    assert [campaign.name for campaign in settings.campaigns] == ["global"]
+    assert {row.origin for row in settings.shown()} == {"default"}
+
+
+def test_a_flag_outdoes_a_variable_outdoes_the_file(tmp_path: Path) -> None:
+    text = '[network]\nredirects = 1\naddresses = 1\nmax_hops = 1\nipv6 = false\n[vantage]\ncountry = "ke"\n'
+    environ = {"WAZI_NETWORK__ADDRESSES": "2", "WAZI_NETWORK__MAX_HOPS": "2", "WAZI_VANTAGE__ASN": "AS64496"}
+    settings = load_toml(tmp_path, text, environ, network={"max_hops": 3, "ipv6": None})
+    network = settings.network
+    assert (network.redirects, network.addresses, network.max_hops, network.ipv6) == (1, 2, 3, False)
+    assert (settings.vantage.country, settings.vantage.asn) == ("KE", 64496)
+    origins = {(row.section, row.key): row.origin for row in settings.shown()}
+    assert origins["network", "redirects"] == f"{tmp_path}/wazi.toml line 2"
+    assert origins["network", "addresses"] == "WAZI_NETWORK__ADDRESSES"
+    assert origins["network", "max_hops"] == "the command line"
+    assert origins["network", "tcp_timeout"] == "default"
+
+
+@pytest.mark.parametrize(
+    "text", ["a.example,b.example", " a.example , b.example,", '["a.example", {"name": "b.example"}]']
+)
+def test_a_list_in_a_variable_has_commas_or_is_json(text: str) -> None:
+    settings = load(None, environ={"WAZI_NETWORK__WITNESSES": text}, folders=())
+    assert settings.network.witnesses == (Witness("a.example"), Witness("b.example"))
+
+
+def test_an_empty_variable_counts_as_not_set() -> None:
+    settings = load(None, environ={"WAZI_NETWORK__CA_FILE": "", "WAZI_CONTROL__URLS": " "}, folders=())
+    assert told(settings) == told(Settings())
+
+
+def test_campaigns_in_the_environment_are_one_json_list() -> None:
+    text = '[{"name": "mine", "targets": ["https://example.org"], "every": "2h"}]'
+    (campaign,) = load(None, environ={"WAZI_CAMPAIGN": text}, folders=()).campaigns
+    assert (campaign.name, campaign.every, [t.url for t in campaign.targets]) == (
+        "mine",
+        7200,
+        ["https://example.org/"],
+    )
+
+
+def test_the_file_is_the_named_one_then_the_variables_then_the_first_folders(tmp_path: Path) -> None:
+    for name in ("named", "variable", "user", "system"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "wazi.toml").write_text(f'[vantage]\nprobe_id = "{name}"\n')
+    folders = [tmp_path / "nowhere", tmp_path / "user", tmp_path / "system"]
+    environ = {"WAZI_CONFIG": str(tmp_path / "variable/wazi.toml")}
+
+    def chosen(path: Path | None, environ: Mapping[str, str]) -> str | None:
+        return load(path, environ=environ, folders=folders).vantage.probe_id
+
+    assert chosen(tmp_path / "named/wazi.toml", environ) == "named"
+    assert chosen(None, environ) == "variable"
+    assert chosen(None, {}) == "user"
+    (tmp_path / "user/wazi.toml").unlink()
+    assert chosen(None, {}) == "system"
+
+
+def test_a_process_finds_the_file_in_the_users_folder(tmp_path: Path) -> None:
+    (tmp_path / "wazi").mkdir()
+    (tmp_path / "wazi/wazi.toml").write_text('[vantage]\ncountry = "TZ"\n')
+    code = "from probe.settings import load; s = load(); print(s.vantage.country, s.network.redirects, s.store.url)"
+    environ = {"XDG_CONFIG_HOME": str(tmp_path), "XDG_DATA_HOME": "/data", "WAZI_NETWORK__REDIRECTS": "3"}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=environ, cwd=ROOT, check=True, capture_output=True, text=True, timeout=60
+    )
+    assert ran.stdout == "TZ 3 sqlite:////data/wazi/wazi.db\n"
+
+
+def test_relative_paths_are_taken_from_the_files_folder(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("url\nhttps://example.org/\n")
+    (tmp_path / "bogons.csv").write_text("prefix,why\n192.0.2.0/24,ours\n")
+    text = '[network]\nbogons = "bogons.csv"\n[store]\nurl = "sqlite:///db/wazi.db"\n'
+    text += '[[campaign]]\nname = "a"\ntargets = "mine.csv"\n'
+    settings = load_toml(tmp_path, text)
+    assert settings.bogons().why("192.0.2.1") == "ours"
+    assert settings.bogons().why("10.0.0.1") is None
+    assert settings.store.url == f"sqlite:///{tmp_path}/db/wazi.db"
+    assert settings.campaigns[0].targets[0].host == "example.org"
+
+
+# What settings become
+
+
+def test_every_limit_is_a_setting_with_the_limits_own_default() -> None:
+    changed = {limit.name: getattr(Limits(), limit.name) * 2 or 1 for limit in fields(Limits)}
+    changed["measurement_timeout"] = 100.0
+    settings = load(None, {"network": changed}, environ={}, folders=())
+    assert settings.limits() == Limits(**changed)
+
+
+def test_peers_are_whom_the_settings_name(tmp_path: Path) -> None:
+    settings = load_toml(
+        tmp_path,
+        """
+        [network]
+        resolver = "192.0.2.53"
+        trusted_resolvers = ["https://198.51.100.1/dns-query"]
+        witnesses = ["One.example.", { name = "two.example", domestic = true }]
+        [control]
+        urls = ["https://control.example", "http://192.0.2.9:8080/x"]
+        """,
+    )
+    peers = settings.peers()
+    assert peers.local == Resolver("192.0.2.53:53", View.LOCAL)
+    assert peers.trusted == (Resolver("https://198.51.100.1/dns-query", View.TRUSTED),)
+    assert peers.witnesses == (Witness("one.example"), Witness("two.example", domestic=True))
+    assert peers.controls == ("https://control.example/", "http://192.0.2.9:8080/x")
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("search home\n# nameserver 192.0.2.1\nnameserver 192.0.2.2\nnameserver 192.0.2.3\n", "192.0.2.2:53"),
+        ("nameserver fe80::1%eth0\nnameserver 2001:db8::53 # v6\n", "[2001:db8::53]:53"),
+        ("nameserver nonsense\nnameserver\n\nnameserver 127.0.0.11", "127.0.0.11:53"),
+        ("search home\n", None),
+        ("", None),
+    ],
+)
+def test_the_systems_resolver_is_the_first_that_can_be_asked(tmp_path: Path, text: str, address: str | None) -> None:
+    (tmp_path / "resolv.conf").write_text(text)
+    assert system_resolver(tmp_path / "resolv.conf") == address
+    expected = Resolver(address, View.LOCAL) if address else None
+    assert Settings().peers(tmp_path / "resolv.conf").local == expected
+
+
+def test_without_resolv_conf_there_is_no_system_resolver(tmp_path: Path) -> None:
+    assert system_resolver(tmp_path / "nothing") is None
+    (tmp_path / "endless").write_bytes(b"#" * 70_000)
+    assert system_resolver(tmp_path / "endless") is None
+
+
+def test_a_campaign_says_all_that_the_schedule_needs(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("url,category_code\nhttps://a.example,NEWS\nhttps://a.example/\nnonsense\n")
+    text = """
+        [network]
+        skip_bad_lines = true
+        [[campaign]]
+        name = "news"
+        targets = "list.csv"
+        nettest = "dns"
+        every = "15m"
+        jitter = 30
+        window = "22:00-06:30"
+        [[campaign]]
+        name = "shipped"
+        """
+    settings = load_toml(tmp_path, text)
+    news, from_us = settings.campaigns
+    assert (news.name, news.nettest, news.every, news.jitter) == ("news", "dns", 900.0, 30.0)
+    assert news.window == Window(22 * 3600, 6.5 * 3600)
+    assert [(t.url, t.category) for t in news.targets] == [("https://a.example/", "NEWS")]
+    assert from_us.targets == Settings().campaigns[0].targets
+    assert [remark.removeprefix(f"{tmp_path}/") for remark in settings.remarks] == [
+        "list.csv line 4: nonsense has no scheme; write https:// before it",
+        "list.csv line 3: https://a.example/ is on line 2 already",
+    ]
+
+
+def test_settings_do_not_change() -> None:
+    settings = Settings()
+    with pytest.raises(ValueError, match="frozen"):
+        settings.network.redirects = 3
+    with pytest.raises(ValueError, match="frozen"):
+        settings.network = settings.network
+
+
+def test_a_ca_file_may_be_named(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_bytes("# Autorité\n".encode() + trustme.CA().cert_pem.bytes())
+    assert load_toml(tmp_path, '[network]\nca_file = "ca.pem"').network.ca_file == file
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("resolver = 'dns.example'", '[network] resolver = "dns.example": write "system", or an address'),
+        ("resolver = '192.0.2.1:0'", 'resolver = "192.0.2.1:0": write "system"'),
+        ("resolver = 53", "resolver = 53: write"),
+        ("trusted_resolvers = ['http://192.0.2.1/']", 'trusted_resolvers, entry 1 = "http://192.0.2.1/": must begin'),
+        ("trusted_resolvers = ['https://dns.example/{?dns}']", "is a template"),
+        ("trusted_resolvers = 7", "trusted_resolvers = 7: must be a list"),
+        ("witnesses = ['a.example', 'A.EXAMPLE']", "names a.example twice; leave one out"),
+        ("witnesses = ['192.0.2.1']", "is no public host name"),
+        ("witnesses = ['localhost']", "is no public host name"),
+        ("witnesses = [{ host = 'a.example' }]", "write a host name, or { name ="),
+        ("witnesses = [{ name = 'a.example', domestic = 'perhaps' }]", "write true or false"),
+        ("witnesses = ['a b.example']", "has the host label a b; a name is letters"),
+        ("ca_file = 'missing.pem'", "cannot be read (No such file or directory); correct the path"),
+        ("ca_file = 'wazi.toml'", "holds no certificate in PEM form"),
+        ("ca_file = ''", "write the path of a file"),
+        ("bogons = 'wazi.toml'", "wazi.toml line 1: 1 columns; write prefix,why"),
+        ("bogons = 'missing.csv'", "missing.csv: cannot be read (No such file or directory)"),
+        ("ipv6 = 2", "ipv6 = 2: write true or false"),
+        ("concurrency = 0", "concurrency = 0: must be from 1 to 500"),
+        ("concurrency = 1.5", "concurrency = 1.5: write a whole number"),
+        ("data_per_day = '50 parsecs'", 'data_per_day = "50 parsecs": write a size such as "50 MB"'),
+        ("data_per_day = '1 kB'", "must be from 1 MB to 1000 GB"),
+        ("dns_timeout = 'soon'", 'dns_timeout = "soon": write a duration such as "30s"'),
+        ("dns_timeout = -1", "dns_timeout = -1: must be from 100ms to 10m"),
+        ("body_routine = '1 MB'", "body_routine = 1000000: must not be more than body_wire"),
+        ("reslover = 'system'", "[network] reslover is no setting; did you mean resolver?"),
+        ("zzz = 1", "[network] zzz is no setting; there are resolver, trusted_resolvers"),
+    ],
+)
+def test_a_wrong_network_setting_is_told_by_line(tmp_path: Path, line: str, complaint: str) -> None:
+    (sentence,) = complaints(tmp_path, f"[network]\n\n{line} # ours\n")
+    assert sentence.startswith("wazi.toml line 3: [network] ")
+    assert complaint in sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[vantage]\ncountry = 'Kenya'", 'line 2: [vantage] country = "Kenya": write the two letters of a country'),
+        ("[vantage]\nasn = 'MyISP'", 'line 2: [vantage] asn = "MyISP": write the number of your network'),
+        ("[vantage]\nasn = 0", "line 2: [vantage] asn = 0: write the number"),
+        ("[vantage]\nprobe_id = '../x'", 'line 2: [vantage] probe_id = "../x": write 1 to 64 letters'),
+        ("[control]\nurls = ['ftp://a.example/']", 'line 2: [control] urls, entry 1 = "ftp://a.example/": ftp://a.ex'),
+        ("[control]\nurls = ['https://home.cern/x']", "home.cern is a witness too, and must be one or the other"),
+        ("[store]\nurl = 'sqlite://'", 'line 2: [store] url = "sqlite://": write "sqlite:////folder/wazi.db" or'),
+        ("[store]\nurl = 'sqlite:///:memory:'", 'write "sqlite:////folder/wazi.db" or'),
+        ("[store]\nurl = 'postgres://a/b'", "must begin with postgresql+psycopg://"),
+        ("[store]\nurl = 'mysql://a/b'", 'write "sqlite:////folder/wazi.db" or'),
+        ("[netwrok]\nipv6 = true", "line 1: [netwrok] is no setting; did you mean network?"),
+        ("[web]\nlisten = 1", "line 1: [web] is no setting; there are network, control, vantage, store, campaign"),
+        ("network = 5", "line 1: [network] = 5: must be a table of settings"),
+        ("[campaign]\nname = 'a'", "must be a table; write [[campaign]], with two brackets"),
+        ("[[campaign]]\nevery = '1h'", "line 1: [[campaign]] 1 name is missing; write it"),
+        ("[[campaign]]\nname = 'a'\nevery = '1s'", 'line 3: [[campaign]] 1 every = "1s": must be from 1m to 744h'),
+        (
+            "[[campaign]]\nname = 'a'\njitter = '1h'",
+            'line 3: [[campaign]] 1 jitter = "1h": must be less than every (1h)',
+        ),
+        (
+            "[[campaign]]\nname = 'a'\n[[campaign]]\nname = 'a'",
+            'line 4: [[campaign]] 2 name = "a": is another campaign\'s',
+        ),
+        ("[[campaign]]\nname = 'a'\nnettest = 'ping'", f"must be one of {', '.join(sorted(NETTESTS))}"),
+        ("[[campaign]]\nname = 'a'\nwindow = '8-22'", 'write two times of day in UTC such as "08:00-22:00"'),
+        ("[[campaign]]\nname = 'a'\nwindow = '08:00-08:00'", "write two different times of day"),
+        ("[[campaign]]\nname = 'a'\ntargets = []", "write the path of a list, or URLs"),
+        ("[[campaign]]\nname = 'a'\ntargets = ['nonsense']", "[[campaign]] a, targets: line 1: nonsense has no scheme"),
+        ("[[campaign]]\nname = 'a'\ntargets = 'gone.csv'", "gone.csv: cannot be read (No such file or directory)"),
+        ("[[campaign]]\nname = 'a'\ntargets = 'wazi.toml'", "wazi.toml line 1: [[campaign]] has no scheme"),
+    ],
+)
+def test_a_wrong_setting_elsewhere_is_told(tmp_path: Path, text: str, sentence: str) -> None:
+    sentences = complaints(tmp_path, text)
+    assert any(sentence in line for line in sentences), sentences
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("url\nftp://a.example/\nhttps://user@b.example/\n")
+    text = '[control]\nurls = ["https://home.cern/"]\n[[campaign]]\nname = "a"\ntargets = "list.csv"\n'
+    assert len(complaints(tmp_path, text)) == 3
+    assert len(complaints(tmp_path, "[network]\nipv6 = 3\nredirects = -1\n[vantage]\nasn = 'x'\n")) == 3
+
+
+def test_a_wrong_variable_is_told_by_its_name(tmp_path: Path) -> None:
+    environ = {"WAZI_NETWORK__REDIRECTS": "many", "WAZI_NETWROK__IPV6": "1", "WAZI_NETWORK__X": "1", "WAZI_DEBUG": "1"}
+    assert sorted(complaints(tmp_path, "", environ)) == [
+        "WAZI_DEBUG: [debug] is no setting; there are network, control, vantage, store, campaign",
+        'WAZI_NETWORK__REDIRECTS: [network] redirects = "many": write a whole number',
+        f"WAZI_NETWORK__X: [network] x is no setting; there are {', '.join(SECTIONS['network'].model_fields)}",
+        "WAZI_NETWROK__IPV6: [netwrok] is no setting; did you mean network?",
+    ]
+    sentences = complaints(tmp_path, "", {"WAZI_CONTROL__URLS": '["https://a.example'})
+    assert sentences[0].startswith("WAZI_CONTROL__URLS: [control] urls = ")
+    assert "is no JSON list" in sentences[0]
+
+
+def test_a_wrong_flag_is_told(tmp_path: Path) -> None:
+    sentences = complaints(tmp_path, "[network]\nresolver = 'system'", network={"resolver": "nonsense"})
+    assert sentences[0].startswith('the command line: [network] resolver = "nonsense": write')
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    cases = {
+        "gone.toml": (None, "gone.toml: cannot be read (No such file or directory)"),
+        "bad.toml": (b"[network]\nipv6 yes\n", "bad.toml line 2: no TOML: Expected '=' after a key"),
+        "latin.toml": (b"# ok\n# \xe9\n", "latin.toml line 2: is not UTF-8"),
+        "large.toml": (b"#" * 1_100_000, "large.toml: is larger than 1048576 bytes"),
+    }
+    for name, (data, sentence) in cases.items():
+        if data is not None:
+            (tmp_path / name).write_bytes(data)
+        with pytest.raises(SettingsError, match=re.escape(sentence)):
+            load(tmp_path / name, environ={})
+    with pytest.raises(SettingsError, match=r"cannot be read \(Is a directory\)"):
+        load(tmp_path, environ={})
+    with pytest.raises(SettingsError, match="WAZI_CONFIG = /nowhere: there is no such file"):
+        load(None, environ={"WAZI_CONFIG": "/nowhere"}, folders=())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://wazi:canary@db/wazi",
+        "postgresql+psycopg://wazi:can@ary/canary@db/wazi",
+        "postgresql+psycopg://wazi@db/wazi?password=canary",
+        "postgres://wazi:canary@db/wazi",
+        "mysql://wazi:canary@db/wazi",
+    ],
+)
+def test_a_password_is_never_shown(tmp_path: Path, url: str) -> None:
+    try:
+        settings = load_toml(tmp_path, f'[store]\nurl = "{url}"\n')
+        said = f"{settings!r} {settings} {settings.shown()}"
+    except SettingsError as refused:
+        said = str(refused)
+    assert "canary" not in said
+
+
+def test_terminals_are_not_written_to(tmp_path: Path) -> None:
+    (sentence,) = complaints(tmp_path, '[vantage]\ncountry = "\\u001b[31m"\n')
+    assert sentence.isprintable()
+
+
+# Values
+
+
+@given(st.integers(0, 10**7).map(lambda n: n / 1000))
+def test_a_duration_is_read_as_it_is_shown(seconds: float) -> None:
+    assert duration(show_duration(seconds)) == pytest.approx(seconds)
+
+
+@given(st.integers(0, 10**12))
+def test_a_size_is_read_as_it_is_shown(count: int) -> None:
+    assert size(show_size(count)) == count
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("1h30m", 5400), ("500ms", 0.5), (" 2 min ", 120), ("7", 7), (0.5, 0.5)])
+def test_durations(text: object, seconds: float) -> None:
+    assert duration(text) == seconds
+
+
+@pytest.mark.parametrize("value", ["", "1h 5", "5 1h", "1e3", "-1s", "1y", True, None, float("nan"), [], "1" * 50])
+def test_what_is_no_duration(value: object) -> None:
+    with pytest.raises(ValueError, match="write a duration"):
+        duration(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("50MB", 50_000_000), ("16 kib", 16_384), ("1.5 GB", 1_500_000_000), (7, 7)]
+)
+def test_sizes(text: object, count: int) -> None:
+    assert size(text) == count
+
+
+@pytest.mark.parametrize("value", ["", "MB", "1 MBit", "-1", 1.5, True, None, "1 MB 2 MB"])
+def test_what_is_no_size(value: object) -> None:
+    with pytest.raises(ValueError, match="write a size"):
+        size(value)
+
+
+@pytest.mark.parametrize("value", ["08:00", "08:00-24:01", "08:60-09:00", "a-b", "08:00-09:00-10:00", 8, ""])
+def test_what_is_no_window(value: object) -> None:
+    with pytest.raises(ValueError, match="write two times of day"):
+        time_window(value)
+
+
+def test_a_window_may_end_at_midnight() -> None:
+    assert time_window(" 8:30 - 24:00 ") == Window(8.5 * 3600, 86_400)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("System", "system"),
+        ("192.0.2.53:5353", "192.0.2.53:5353"),
+        ("2001:db8::53", "[2001:db8::53]:53"),
+        ("[2001:DB8::53]", "[2001:db8::53]:53"),
+        ("[2001:db8::53]:54", "[2001:db8::53]:54"),
+    ],
+)
+def test_resolvers(text: str, address: str) -> None:
+    assert values.resolver(text) == address
+
+
+@pytest.mark.parametrize("value", ["", "192.0.2.1:", "192.0.2.1:65536", "[::1", "fe80::1%eth0", "[192.0.2.1:53", None])
+def test_what_is_no_resolver(value: object) -> None:
+    with pytest.raises(ValueError, match='write "system", or an address'):
+        values.resolver(value)
+
+
+# Data and documents
+
+
+def test_the_data_are_found_in_a_source_tree_and_told_when_missing() -> None:
+    assert shipped("wazi.toml") == ROOT / "config/wazi.toml"
+    with pytest.raises(FileNotFoundError, match=r"nothing\.csv is missing from this installation"):
+        shipped("nothing.csv")
+
+
+def test_the_shipped_file_changes_nothing_and_with_its_marks_off_still_nothing(tmp_path: Path) -> None:
+    text = shipped("wazi.toml").read_text("utf-8")
+    assert told(load_toml(tmp_path, text)) == told(Settings())
+    bare = re.sub(r"(?m)^#(?=[a-z\[])", "", text)
+    assert told(load_toml(tmp_path, bare)) == told(Settings())
+    written = lay([from_file(tmp_path / "wazi.toml"), from_environment({})])
+    defaults = {(section, key) for section, table in SECTIONS.items() for key in table.model_fields}
+    named = {(s, k) for s, t in written.items() for k in (t[0] if isinstance(t, list) else t)}
+    named |= {
+        ("network", "ca_file"),
+        ("network", "bogons"),
+        ("campaign", "targets"),
+        ("campaign", "jitter"),
+        ("campaign", "window"),
+    }
+    named |= {("vantage", "country"), ("vantage", "asn"), ("vantage", "probe_id"), ("store", "url")}
+    assert named == defaults
+    assert all(re.search(rf"(?m)^# ?{key} = ", text) for _, key in defaults)
+
+
+def test_the_manual_tells_every_setting_with_its_default_and_variable() -> None:
+    manual = (ROOT / "docs/settings.md").read_text("utf-8")
+    rows = [
+        [cell.strip(" `") for cell in line.split("|")[1:-1]] for line in manual.splitlines() if line.startswith("| `")
+    ]
+    shown = {row.key: row for row in Settings().shown()}
+    assert [row[0] for row in rows] == [row.key for row in Settings().shown()]
+    for name, default, *rest in rows:
+        row = shown[name]
+        if row.section != "campaign":
+            assert rest[0] == f"WAZI_{row.section.upper()}__{name.upper()}"
+        if name not in ("url", "urls"):
+            assert default == row.value
