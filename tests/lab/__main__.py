@@ -69,7 +69,7 @@ def check(scenarios: list[Scenario], lab: Lab) -> int:
             for disagreement in found:
                 print(f"      {disagreement}")
             if found:
-                print(f"      {line['summary']}", flush=True)
+                print(f"      {line['summary']}\n{line['stderr']}", flush=True)
     return int(bool(wrong))
 
 

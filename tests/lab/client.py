@@ -77,7 +77,7 @@ class LabClient:
         return seen
 
     def check(self, url: str, *, control: bool) -> dict[str, Any]:
-        """Return the line of `wazi check --json` about `url`, and its exit code as `exit_code`."""
+        """Return the line of `wazi check --json` about `url`, and its `exit_code` and `stderr` besides."""
         line: dict[str, Any] = self._ask(check=url, control=control)
         return line
 

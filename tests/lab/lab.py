@@ -113,7 +113,7 @@ class Lab:
         return self.run("cli", [*WAZI, "--config", str(config), *arguments], timeout=timeout)
 
     def check(self, url: str, *, control: bool) -> dict[str, object]:
-        """Return the line that `wazi check --json` prints about `url`."""
+        """Return the line that `wazi check --json` prints about `url`, and its exit code and stderr besides."""
         ran = self.wazi("check", "--json", url, control=control)
         lines = ran.out.splitlines()
         if len(lines) != 1:
@@ -121,4 +121,4 @@ class Lab:
                 f"wazi check ended with {ran.code}, printed {len(lines)} lines, and said:\n{ran.err[-4000:]}"
             )
         line: dict[str, object] = json.loads(lines[0])
-        return line | {"exit_code": ran.code}
+        return line | {"exit_code": ran.code, "stderr": ran.err[-4000:]}

@@ -50,7 +50,7 @@ def explain(line: dict[str, Any]) -> str:
     """Return a verdict and the steps it rests on, briefly."""
     wanted = ("outcome", "mechanism", "trigger", "where", "pattern", "confidence", "reason", "summary", "findings")
     steps = [briefly(step) for step in line["measurement"]["observations"]]
-    return "\n".join([json.dumps({key: line.get(key) for key in wanted}, indent=1), *steps])
+    return "\n".join([json.dumps({key: line.get(key) for key in wanted}, indent=1), *steps, line["stderr"]])
 
 
 def briefly(step: dict[str, Any]) -> str:
