@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from measurements.model import (
+    ControlQuery,
     DnsLookup,
     Failure,
     Hop,
@@ -30,7 +31,7 @@ from measurements.model import (
 )
 from measurements.reading import Flow, Leg, Reading, failed_like, identical, is_address
 from probe.network import LARGE, Network, Resolver
-from probe.steps import find_address, harmless_name
+from probe.steps import endpoint, find_address, harmless_name
 
 TIMEOUT = 4.0  # of a follow-up step: the harmless twin beside it shows whether that is enough here
 PAIRS = 3
@@ -217,11 +218,10 @@ class _FollowUp:
         proven = [f for f in flows if f.secure or (f.page is not None and f.page.failure is None)]
         if proven:
             return
-        if not flows and self.leg.control is not None:
-            for address in self.leg.public(self.leg.control.query.resolved)[:2]:
-                tcp = await self.net.connect(
-                    address, self.leg.port, cause=self.leg.control.query, view=View.TRUSTED, timeout=TIMEOUT
-                )
+        control = next((o for o in self.net.observations if isinstance(o, ControlQuery) and o.resolved), None)
+        if not flows and control is not None and control.url == self.leg.url:
+            for address in self.leg.public(control.resolved)[:2]:
+                tcp = await self.net.connect(address, self.leg.port, cause=control, view=View.TRUSTED, timeout=TIMEOUT)
                 if tcp.failure is None and self.leg.encrypted:
                     await self.net.handshake(tcp, name=self.name, timeout=TIMEOUT)
                 elif tcp.failure is None:
@@ -425,7 +425,7 @@ class _FollowUp:
     async def ask_control_again(self) -> None:
         """Ask the control about the leg itself when the chain had moved on from what it was asked before."""
         if self.net.peers.controls and self.leg.url != self.story.target.url:
-            endpoints = [f"{f.tcp.address}:{f.tcp.port}" for f in self.leg.flows if ":" not in f.tcp.address]
+            endpoints = [endpoint(f.tcp.address, f.tcp.port) for f in self.leg.flows]
             await self.net.ask_control(self.leg.url, endpoints)
 
 

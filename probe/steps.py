@@ -53,18 +53,25 @@ def candidates(net: Network, host: str, lookups: Iterable[DnsLookup]) -> list[Ca
         return [Candidate(host, None, View.LOCAL)]
     by_view: dict[View, list[Candidate]] = {View.LOCAL: [], View.TRUSTED: []}
     known: set[str] = set()
+    private = False
     for view, chosen in by_view.items():
         families = [
             [(a, q) for q in lookups if q.view is view and q.rtype == rtype for a in q.addresses] for rtype in RECORDS
         ]
         for address, lookup in _in_turn(families):
             usable = ":" not in address or net.preconditions.ipv6_route is not False
-            if usable and address not in known and not net.is_private(address):
-                known.add(address)
+            if not usable or address in known:
+                continue
+            known.add(address)
+            if net.is_private(address):
+                private = True
+            else:
                 chosen.append(Candidate(address, lookup, view))
     local, trusted = by_view[View.LOCAL], by_view[View.TRUSTED]
     if len(local) + len(trusted) > net.limits.addresses:
         net.spent.limits.append("addresses")
+    if private:
+        net.spent.limits.append("private_address")
     half = net.limits.addresses // 2
     first = local[:half] + trusted[:half]
     return (first + local[half:] + trusted[half:])[: net.limits.addresses]

@@ -18,26 +18,58 @@ from probe.steps import Candidate, candidates, endpoint, look_up
 
 Handle = TcpConnect | TlsHandshake
 
+CONTROL_GRACE = 1.0  # seconds for a control's answer that nothing depends on
+CONTROL_PATIENCE = 10.0  # seconds for one that a page in clear is compared with
+
 
 async def measure(target: Target, net: Network) -> None:
     """Open a URL as a browser would, follow its redirects, and follow up on what fails."""
+    async with asyncio.TaskGroup() as meanwhile:
+        asking = await _chain(target, net, meanwhile)
+        story = Reading(target, net.observations, net.is_private)
+        if asking is not None and not _failed(story):
+            # A verified page is beyond doubt, and a control that is slow or gone must not hold it up;
+            # one in clear is only as good as what the control says of it.
+            await asyncio.wait({asking}, timeout=CONTROL_GRACE if story.troubled is None else CONTROL_PATIENCE)
+            asking.cancel()
+            story = Reading(target, net.observations, net.is_private)
+        if story.troubled is not None:
+            await follow_up(net, story, story.troubled)
+
+
+def _failed(story: Reading) -> bool:
+    """Whether the chain stopped at a failure, which the control cannot mend."""
+    leg = story.troubled
+    return leg is not None and (leg.served is None or leg.encrypted)
+
+
+async def _chain(target: Target, net: Network, meanwhile: asyncio.TaskGroup) -> asyncio.Task[object] | None:
+    """Go from redirect to redirect until a page comes or nothing does; returns the question to the control."""
     url, cause = target.url, None
     lookups: list[DnsLookup] = []
     visited: set[str] = set()
-    async with asyncio.TaskGroup() as meanwhile:
-        for leg in range(net.limits.redirects + 1):
-            visited.add(urldefrag(url).url)
-            page, lookups = await _leg(net, url, cause, lookups, meanwhile if leg == 0 else None)
-            if page is None or page.redirect is None:
-                break
-            refusal = _refusal(net, page.redirect, visited, leg)
-            if refusal:
-                net.spent.limits.append(refusal)
-                break
-            url, cause = page.redirect, page
-    story = Reading(target, net.observations, net.is_private)
-    if story.troubled is not None:
-        await follow_up(net, story, story.troubled)
+    asking: asyncio.Task[object] | None = None
+    for leg in range(net.limits.redirects + 1):
+        visited.add(urldefrag(url).url)
+        host = urlsplit(url).hostname or ""
+        again = [q for q in lookups if q.name == host]
+        lookups = again or await look_up(net, host, cause)
+        chosen = candidates(net, host, lookups)
+        if leg == 0 and net.peers.controls:
+            endpoints = [endpoint(c.address, target.port) for c in chosen]
+            asking = meanwhile.create_task(_ask_control(net, url, endpoints))
+        page = await _leg(net, url, cause, chosen, inherited=bool(again))
+        if page is None or page.redirect is None:
+            break
+        if refusal := _refusal(net, page.redirect, visited, leg):
+            net.spent.limits.append(refusal)
+            break
+        url, cause = page.redirect, page
+    return asking
+
+
+async def _ask_control(net: Network, url: str, endpoints: list[str]) -> object:
+    return await net.ask_control(url, endpoints)
 
 
 def _refusal(net: Network, url: str, visited: set[str], leg: int) -> str | None:
@@ -53,29 +85,18 @@ def _refusal(net: Network, url: str, visited: set[str], leg: int) -> str | None:
 
 
 async def _leg(
-    net: Network,
-    url: str,
-    cause: AnyObservation | None,
-    earlier: list[DnsLookup],
-    control: asyncio.TaskGroup | None,
-) -> tuple[HttpExchange | None, list[DnsLookup]]:
-    """Ask for one URL; returns the page a browser would follow, if one came, and the lookups to use again."""
+    net: Network, url: str, cause: AnyObservation | None, chosen: list[Candidate], *, inherited: bool
+) -> HttpExchange | None:
+    """Ask for one URL at the chosen addresses; returns the page that a browser would show or follow."""
     parts = urlsplit(url)
     host, encrypted = parts.hostname or "", parts.scheme == "https"
     port = parts.port or (443 if encrypted else 80)
-    lookups = [q for q in earlier if q.name == host]
-    again = bool(lookups)
-    if not again:
-        lookups = await look_up(net, host, cause)
-    chosen = candidates(net, host, lookups)
-    if control is not None and net.peers.controls:
-        control.create_task(net.ask_control(url, [endpoint(c.address, port) for c in chosen]))
     race = _PageFetch(net, url)
     async with asyncio.TaskGroup() as group:
         for candidate in chosen:
-            via = cause if again or candidate.lookup is None else candidate.lookup
+            via = cause if inherited or candidate.lookup is None else candidate.lookup
             group.create_task(_approach(net, candidate, host, port, encrypted, via, race))
-    return await race.settle(), lookups
+    return await race.settle()
 
 
 async def _approach(

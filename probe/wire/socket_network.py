@@ -34,7 +34,7 @@ from measurements.model import (
     TlsHandshake,
     View,
 )
-from probe.network import CLASSIC, LARGE, Limits, Peers, Resolver, Spent
+from probe.network import CLASSIC, LARGE, Limits, Network, Peers, Resolver, Spent
 from probe.wire.dns import MOST_ALIASES, MOST_ANSWERS, make_query, read_reply
 from probe.wire.failures import StepFailed, failure_of
 from probe.wire.hops import Answer, send_data, send_syn
@@ -53,7 +53,7 @@ T = TypeVar("T", bound=Observation)
 Facts = dict[str, Any]
 
 
-class SocketNetwork:
+class SocketNetwork(Network):
     """One measurement's sockets and what they saw (`probe.network.Network`)."""
 
     def __init__(self, wire: Wire, *, preconditions: Preconditions, full_body: bool) -> None:
@@ -379,7 +379,7 @@ class SocketNetwork:
         return client_hello(self._wire.contexts.get(("h2", "http/1.1"), CLASSIC), sent_name(name))
 
     async def ask_control(self, url: str, endpoints: Sequence[str], *, timeout: float | None = None) -> ControlQuery:
-        facts: Facts = {"url": "", "endpoints": tuple(endpoints)}
+        facts: Facts = {"url": url, "endpoints": tuple(endpoints)}
         steps: list[AnyObservation] = []
 
         async def work() -> None:
