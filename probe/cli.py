@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from probe.commands.console import INTERRUPTED, Common, Refusal
+from probe.commands.console import INTERRUPTED, Common, ReaderLeft, Refusal
 from probe.version import software
 
 OUR_MISTAKE = 70  # EX_SOFTWARE of sysexits.h
@@ -234,12 +234,7 @@ def main() -> None:
     """Run the command and end the process with its exit code."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a poor locale must not end a run
-    code = _run()
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        code = _leave_pipe()
-    sys.exit(code)
+    sys.exit(_run())
 
 
 def _run() -> int:
@@ -251,8 +246,9 @@ def _run() -> int:
         return _complain(error.format_message())
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except BrokenPipeError:
-        return _leave_pipe()
+    except ReaderLeft:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its end
+        return BROKEN_PIPE
     except Exception as error:
         if not {"-v", "--verbose"} & set(sys.argv):
             words = f"an error that should not be: {type(error).__name__}: {error} (wazi -v says more)"
@@ -265,12 +261,6 @@ def _complain(text: str, code: int = 2) -> int:
     for line in text.splitlines() or [""]:
         sys.stderr.write(f"wazi: {line}\n")
     return code
-
-
-def _leave_pipe() -> int:
-    """Give up stdout quietly: whoever read it has enough."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return BROKEN_PIPE
 
 
 if __name__ == "__main__":

@@ -138,10 +138,17 @@ def _happened(steps: Sequence[AnyObservation]) -> list[str]:
     own = [s for s in steps if s.view is View.LOCAL and s.purpose is None and not _says_little(s)]
     own = sorted(own, key=_order)
     keep = sorted(own, key=lambda s: (not isinstance(s, HttpExchange) and s.failure is None, own.index(s)))[:6]
-    lines = [clip(": ".join(describe(s)), WIDTH - LABEL) for s in own if s in keep]
+    lines = [_step(s) for s in own if s in keep]
     if len(own) > len(keep):
         lines.append(f"and {plural(len(own) - len(keep), 'more step')} that went alike or worked")
     return lines or ["nothing was measured"]
+
+
+def _step(step: AnyObservation) -> str:
+    """Write a step in one line, at the cost of what was done rather than of what came of it."""
+    what, result = describe(step)
+    result = clip(result, WIDTH - LABEL - 28)
+    return f"{clip(what, WIDTH - LABEL - 2 - columns(result))}: {result}"
 
 
 def _says_little(step: AnyObservation) -> bool:

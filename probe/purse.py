@@ -9,7 +9,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from measurements.model import Target
-from probe.schedule import ROUTINE_COST, Campaign, Plan, allowance, day_of, plan
+from probe.schedule import Campaign, Plan, allowance, day_of, plan
+
+UNKNOWN_COST = 20_000  # bytes put aside for a measurement of which nothing is known yet
 
 
 class Counters(Protocol):
@@ -58,7 +60,7 @@ class Purse:
 
     def reserve(self, target: Target) -> int:
         """Put aside what a measurement will probably take; return it."""
-        cost = self._costs.get(target.url, ROUTINE_COST)
+        cost = self._costs.get(target.url, UNKNOWN_COST)
         self._reserved += cost
         return cost
 

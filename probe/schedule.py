@@ -21,7 +21,6 @@ from datetime import UTC, datetime
 from measurements.model import Target
 
 DAY = 86_400.0
-ROUTINE_COST = 60_000  # bytes of a measurement of which nothing is known yet
 SLEPT = 30.0  # seconds by which clocks must disagree before it means something
 
 
@@ -110,14 +109,15 @@ def shuffled(targets: Iterable[Target], seed: object) -> tuple[Target, ...]:
 def plan(order: Sequence[Target], *, costs: Mapping[str, int], measured: Mapping[str, float], allowance: float) -> Plan:
     """Choose what `allowance` bytes suffice for: all of it, or those measured longest ago.
 
-    `costs` and `measured` map a URL to the bytes its last measurement took and to when that was.
+    `costs` and `measured` map a URL to the bytes its last measurement took and to when that was. A target
+    of which nothing is known costs nothing here: no guess keeps a site from being measured for the first time.
     """
     if expected_cost(order, costs) <= allowance:
         return Plan(tuple(order))
     left = allowance
     chosen = set()
     for target in sorted(order, key=lambda target: measured.get(target.url, 0.0)):
-        cost = costs.get(target.url, ROUTINE_COST)
+        cost = costs.get(target.url, 0)
         if cost <= left:
             chosen.add(target.url)
             left -= cost
@@ -128,8 +128,8 @@ def plan(order: Sequence[Target], *, costs: Mapping[str, int], measured: Mapping
 
 
 def expected_cost(targets: Iterable[Target], costs: Mapping[str, int]) -> int:
-    """Say how many bytes a run over `targets` will take, going by their last measurements."""
-    return sum(costs.get(target.url, ROUTINE_COST) for target in targets)
+    """Say how many bytes a run over `targets` will take, as far as is known."""
+    return sum(costs.get(target.url, 0) for target in targets)
 
 
 def allowance(
@@ -141,7 +141,7 @@ def allowance(
     """
     own = expected_cost(campaign.targets, costs)
     day = own + sum(runs_left(other, now) * expected_cost(other.targets, costs) for other in campaigns)
-    if day <= left:
+    if not own or day <= left:
         return max(0, left)
     return max(0, left) * own / day
 

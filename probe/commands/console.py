@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO, cast
 
 from measurements.model import Outcome
 
@@ -25,6 +25,10 @@ class Refusal(Exception):
     def __init__(self, text: str, code: int = USAGE) -> None:
         super().__init__(text)
         self.code = code
+
+
+class ReaderLeft(Exception):
+    """Whoever read stdout has enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +55,25 @@ def say(text: str) -> None:
 
 def write(text: str) -> None:
     """Write a result for people, at once."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    with to_reader():
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
 
 
 def write_line(line: bytes) -> None:
     """Write a result for programs, at once."""
-    sys.stdout.buffer.write(line)
-    sys.stdout.buffer.flush()
+    with to_reader() as stream:
+        stream.write(line)
+
+
+@contextmanager
+def to_reader() -> Iterator[BinaryIO]:
+    """Lend stdout for bytes, and raise `ReaderLeft` when nobody reads them."""
+    try:
+        yield cast(BinaryIO, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise ReaderLeft from None
 
 
 def wants_colour(stream: TextIO) -> bool:

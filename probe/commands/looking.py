@@ -15,7 +15,7 @@ from measurements.exports.jsonl import line
 from measurements.exports.judged import Judged
 from measurements.model import Gap, Outcome, encode
 from probe.commands.building import data_folder, judge_with, load_settings, read_store
-from probe.commands.console import FINE, FOUND, Common, Refusal, say, wants_colour, write, write_line
+from probe.commands.console import FINE, FOUND, Common, Refusal, say, to_reader, wants_colour, write, write_line
 from probe.heartbeat import Heartbeat, HeartbeatFile
 from probe.present import moment, short, timeline
 from probe.wording import clean, plural, size
@@ -109,8 +109,8 @@ def export(common: Common, which: Which, *, form: str, output: Path | None) -> i
     with read_store(settings) as store:
         rows = _rows(settings, store, which)
         if output is None:
-            write_rows(rows, sys.stdout.buffer)
-            sys.stdout.buffer.flush()
+            with to_reader() as stdout:
+                write_rows(rows, stdout)
             return FINE
         draft = output.with_name(output.name + ".part")
         try:

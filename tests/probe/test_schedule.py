@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from measurements.model import Target
 from probe.schedule import (
     DAY,
-    ROUTINE_COST,
     Campaign,
     Instant,
     Plan,
@@ -28,6 +27,7 @@ from probe.schedule import (
 
 HOUR = 3600.0
 MIDNIGHT = 20_000 * DAY
+COST = 20_000
 
 
 def target(name: str) -> Target:
@@ -36,6 +36,9 @@ def target(name: str) -> Target:
 
 def targets(count: int) -> tuple[Target, ...]:
     return tuple(target(f"t{number}") for number in range(count))
+
+
+COSTS = dict.fromkeys((t.url for t in targets(20)), COST)
 
 
 def campaign(count: int = 3, every: float = HOUR, window: Window | None = None) -> Campaign:
@@ -69,18 +72,25 @@ def test_shuffling_loses_nobody_and_depends_on_the_seed() -> None:
 
 def test_a_run_that_the_budget_allows_is_left_as_it_is() -> None:
     order = targets(5)
-    assert plan(order, costs={}, measured={}, allowance=5 * ROUTINE_COST) == Plan(order)
+    assert plan(order, costs=COSTS, measured={}, allowance=5 * COST) == Plan(order)
 
 
 def test_when_data_are_short_those_measured_longest_ago_go_first() -> None:
     order = targets(3)
     measured = {order[0].url: 30.0, order[1].url: 10.0, order[2].url: 20.0}
-    chosen = plan(order, costs={}, measured=measured, allowance=2 * ROUTINE_COST)
+    chosen = plan(order, costs=COSTS, measured=measured, allowance=2 * COST)
     assert chosen == Plan((order[1], order[2]), (order[0],))
 
 
 def test_nothing_is_chosen_without_data() -> None:
-    assert plan(targets(2), costs={}, measured={}, allowance=0) == Plan((), targets(2))
+    assert plan(targets(2), costs=COSTS, measured={}, allowance=0) == Plan((), targets(2))
+
+
+def test_what_is_not_known_yet_is_measured_first() -> None:
+    order = targets(3)
+    costs = {order[1].url: COST}
+    assert plan(order, costs=costs, measured={}, allowance=0) == Plan((order[0], order[2]), (order[1],))
+    assert allowance(campaign(3), [campaign(3)], left=5, costs={}, now=MIDNIGHT) == 5
 
 
 costs = st.lists(st.integers(1, 500_000), min_size=1, max_size=12)
@@ -103,7 +113,7 @@ def test_deferring_is_fair_over_time() -> None:
     counts = dict.fromkeys((t.url for t in order), 0)
     for run in range(100):
         mixed = shuffled(order, run)
-        for one in plan(mixed, costs={}, measured=measured, allowance=3 * ROUTINE_COST).chosen:
+        for one in plan(mixed, costs=COSTS, measured=measured, allowance=3 * COST).chosen:
             measured[one.url] = run
             counts[one.url] += 1
     assert max(counts.values()) - min(counts.values()) <= 2
@@ -111,19 +121,19 @@ def test_deferring_is_fair_over_time() -> None:
 
 def test_a_run_may_take_all_that_is_left_while_it_suffices_for_the_day() -> None:
     hourly = campaign(1)
-    day = 24 * ROUTINE_COST
-    assert allowance(hourly, [hourly], left=day, costs={}, now=MIDNIGHT) == day
-    assert allowance(hourly, [hourly], left=day // 2, costs={}, now=MIDNIGHT) == ROUTINE_COST / 2
-    assert allowance(hourly, [hourly], left=-5, costs={}, now=MIDNIGHT) == 0
+    day = 24 * COST
+    assert allowance(hourly, [hourly], left=day, costs=COSTS, now=MIDNIGHT) == day
+    assert allowance(hourly, [hourly], left=day // 2, costs=COSTS, now=MIDNIGHT) == COST / 2
+    assert allowance(hourly, [hourly], left=-5, costs=COSTS, now=MIDNIGHT) == 0
 
 
 def test_campaigns_share_what_is_left() -> None:
     big, small = campaign(9), campaign(1)
     noon = MIDNIGHT + 23.5 * HOUR
-    left = 5 * ROUTINE_COST
-    assert allowance(big, [big, small], left=left, costs={}, now=noon) == left
+    left = 5 * COST
+    assert allowance(big, [big, small], left=left, costs=COSTS, now=noon) == left
     now = MIDNIGHT + 22.5 * HOUR
-    assert allowance(small, [big, small], left=left, costs={}, now=now) == pytest.approx(left / 11)
+    assert allowance(small, [big, small], left=left, costs=COSTS, now=now) == pytest.approx(left / 11)
 
 
 def test_a_day_of_paced_runs_keeps_the_budget_and_is_never_blind() -> None:
@@ -133,12 +143,12 @@ def test_a_day_of_paced_runs_keeps_the_budget_and_is_never_blind() -> None:
     sizes = []
     for run in range(24):
         now = MIDNIGHT + run * HOUR
-        share = allowance(hourly, [hourly], left=10_000_000 - spent, costs={}, now=now)
-        made = plan(shuffled(hourly.targets, run), costs={}, measured=measured, allowance=share)
-        spent += len(made.chosen) * ROUTINE_COST
+        share = allowance(hourly, [hourly], left=3_300_000 - spent, costs=COSTS, now=now)
+        made = plan(shuffled(hourly.targets, run), costs=COSTS, measured=measured, allowance=share)
+        spent += len(made.chosen) * COST
         sizes.append(len(made.chosen))
         measured |= dict.fromkeys((t.url for t in made.chosen), now)
-    assert 9_000_000 < spent <= 10_000_000
+    assert 3_200_000 < spent <= 3_300_000
     assert min(sizes) >= 5
     assert len(measured) == 20
 

@@ -1,0 +1,314 @@
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.probe.world import SITE, World
+
+COMMANDS = ("check", "run", "status", "list", "show", "judge", "export", "control", "config", "store")
+FIELDS = [
+    "schema", "target", "outcome", "mechanism", "trigger", "where", "pattern", "confidence", "reason", "summary",
+    "findings", "rules_version", "vantage", "measurement",
+]  # fmt: skip
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with World(tmp_path) as made:
+        yield made
+
+
+def wait_for(what: object, seconds: float = 30.0) -> None:
+    """Wait until `what()` is true."""
+    assert callable(what)
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.1)
+
+
+def lines(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def stored(world: World) -> list[dict[str, object]]:
+    listed = world.wazi("list", "--json")
+    return lines(listed.stdout) if listed.returncode == 0 else []
+
+
+def end(process: subprocess.Popen[str], *signals: int) -> tuple[int, str, str, float]:
+    """Send signals, half a second apart, and wait; returns code, stdout, stderr and the seconds it took."""
+    began = time.monotonic()
+    for number, kind in enumerate(signals):
+        time.sleep(0.5 * bool(number))
+        process.send_signal(kind)
+    out, err = process.communicate(timeout=30)
+    return process.returncode, out, err, time.monotonic() - began
+
+
+def test_help_lists_each_command(world: World) -> None:
+    text = world.wazi("--help").stdout
+    for command in COMMANDS:
+        assert f"\n  {command} " in text
+
+
+def test_an_open_site_is_shown_on_one_screen_and_nothing_is_kept(world: World) -> None:
+    before = sorted(world.folder.iterdir())
+    ran = world.wazi("check", world.url())
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith(f"ACCESSIBLE  {world.url()}\n")
+    assert "200, 71 B “Open”" in ran.stdout
+    assert "\x1b" not in ran.stdout
+    assert ran.stderr == ""
+    assert sorted(world.folder.iterdir()) == before
+
+
+def test_json_has_the_agreed_fields_and_bodies_only_when_asked_for(world: World) -> None:
+    for flags, body in (((), False), (("--bodies",), True)):
+        ran = world.wazi("check", "--json", *flags, world.url())
+        assert ran.returncode == 0
+        (record,) = lines(ran.stdout)
+        assert list(record) == FIELDS
+        assert record["outcome"] == "accessible"
+        (page,) = [step for step in record["measurement"]["observations"] if step["type"] == "http_exchange"]
+        assert bool(page["body"]) is body
+        assert page["status"] == 200
+
+
+def test_urls_come_from_arguments_a_list_and_stdin_each_once(world: World) -> None:
+    (world.folder / "list.csv").write_text(f"url\n{world.url()}\n{world.url('other.test')}\n")
+    ran = world.wazi("check", "--json", "-", world.url(), "--file", "list.csv", stdin=world.url(path="/x") + "\n")
+    wanted = {world.url(), world.url("other.test"), world.url(path="/x")}
+    assert {record["target"] for record in lines(ran.stdout)} == wanted
+    assert len(lines(ran.stdout)) == 3
+
+
+def test_a_bad_line_of_a_list_is_refused_by_number_unless_it_may_be_skipped(world: World) -> None:
+    (world.folder / "list.csv").write_text(f"url\n{world.url()}\nhttp://user@open.test/\n")
+    refused = world.wazi("check", "--file", "list.csv")
+    assert refused.returncode == 2
+    assert refused.stdout == ""
+    assert "list.csv line 3" in refused.stderr
+    assert world.wazi("check", "--file", "list.csv", "--skip-bad-lines").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["check"], "nothing to check"),
+        (["check", "ftp://open.test/"], "only http and https"),
+        (["check", "https://open.test/", "--nettest", "smell"], "must be one of dns, tcp, web"),
+        (["check", "https://open.test/", "--resolver", "here"], "resolver"),
+        (["check", "https://open.test/", "--timeout", "soon"], "duration"),
+        (["check", "https://open.test/", "--ca-file", "nothing.pem"], "nothing.pem"),
+        (["check", "--file", "nothing.csv"], "nothing.csv"),
+        (["--config", "nothing.toml", "config", "check"], "nothing.toml"),
+        (["smell"], "No such command"),
+        (["judge", "nothing.jsonl"], "there is no such file"),
+        (["show", "abc"], "no store"),
+        (["list"], "no store"),
+        (["export", "--format", "smoke"], "must be one of csv, jsonl"),
+        (["control", "serve", "--listen", "nowhere"], "nowhere"),
+    ],
+)
+def test_a_wrong_command_ends_with_two_and_a_sentence(world: World, arguments: list[str], words: str) -> None:
+    ran = world.wazi(*arguments)
+    assert ran.returncode == 2
+    assert ran.stdout == ""
+    assert words in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert all(line.startswith("wazi: ") for line in ran.stderr.splitlines())
+
+
+def test_a_site_that_cannot_be_judged_ends_with_three(world: World) -> None:
+    ran = world.wazi("check", "https://gone.test/", world.url())
+    assert ran.returncode == 3
+    assert "INCONCLUSIVE  https://gone.test/" in ran.stdout
+    assert f"ACCESSIBLE  {world.url()}" in ran.stdout
+
+
+def test_without_a_resolver_the_network_is_invalid(world: World) -> None:
+    ran = world.wazi("check", "--json", world.url(), "--resolver", f"{SITE}:{world.port}")
+    assert ran.returncode == 3
+    (record,) = lines(ran.stdout)
+    assert record["outcome"] == "invalid"
+    assert record["measurement"]["preconditions"]["reason"] == "offline"
+
+
+def test_one_nettest_can_be_chosen(world: World) -> None:
+    ran = world.wazi("check", "--json", "--nettest", "dns", world.url())
+    (record,) = lines(ran.stdout)
+    assert record["measurement"]["nettest"] == "dns"
+    taken = {step["type"] for step in record["measurement"]["observations"]}
+    assert "dns_lookup" in taken
+    assert not taken & {"tls_handshake", "http_exchange"}
+
+
+def test_ctrl_c_ends_a_check_at_once_and_prints_what_was_measured(world: World) -> None:
+    process = world.start("check", "--json", world.url("silent.test"), world.url())
+    assert process.stdout
+    first = process.stdout.readline()
+    time.sleep(0.5)
+    code, out, err, seconds = end(process, signal.SIGINT)
+    assert code == 130
+    assert seconds < 3
+    assert err == ""
+    assert json.loads(first)["target"] == world.url()
+    (cut,) = lines(out)
+    assert cut["target"] == world.url("silent.test")
+    assert cut["measurement"]["limits"] == ["stopped"]
+    assert "interrupted" in [step["failure"] for step in cut["measurement"]["observations"]]
+    assert cut["outcome"] in ("inconclusive", "invalid")
+
+
+def test_a_deadline_keeps_what_was_seen(world: World) -> None:
+    ran = world.wazi("check", "--json", world.url("silent.test"), "--timeout", "1s")
+    assert ran.returncode == 3
+    (record,) = lines(ran.stdout)
+    assert record["measurement"]["limits"] == ["measurement_timeout"]
+    assert [step["type"] for step in record["measurement"]["observations"]].count("tcp_connect") == 1
+
+
+def test_a_reader_that_leaves_is_no_error(world: World) -> None:
+    process = world.start("config", "show")
+    assert process.stdout
+    process.stdout.close()
+    assert process.stderr
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait(20) == 141
+
+
+def test_run_keeps_what_it_measures_and_every_command_finds_it(world: World) -> None:
+    world.write_config(world.url(), world.url("other.test"))
+    process = world.start("run")
+    wait_for(lambda: len(stored(world)) == 2)
+    assert world.wazi("status", "--health").returncode == 0
+    second = world.wazi("run")
+    assert second.returncode == 2
+    assert "wazi.db" in second.stderr
+    code, out, err, seconds = end(process, signal.SIGTERM)
+    assert (code, out) == (0, "")
+    assert seconds < 5
+    assert world.wazi("status", "--health").returncode == 1
+
+    events = lines(err)
+    assert [event["event"] for event in events][-1] == "stopped"
+    assert "open.test" not in err
+    assert "127.0.0" not in err
+
+    entries = stored(world)
+    assert {entry["url"] for entry in entries} == {world.url(), world.url("other.test")}
+    assert sorted(entry["sequence"] for entry in entries) == [1, 2]
+    assert {entry["verdict"]["outcome"] for entry in entries} == {"accessible"}
+    identifier = str(entries[0]["id"])
+    assert world.wazi("list", "--outcome", "blocked").stdout == ""
+    assert identifier[:8] in world.wazi("list", "--since", "1h", "--target", str(entries[0]["url"])).stdout
+
+    shown = world.wazi("show", identifier[:10])
+    assert "site.accessible" in shown.stdout
+    assert "steps (* is cited as evidence)" in shown.stdout
+    (record,) = lines(world.wazi("show", identifier, "--json", "--bodies").stdout)
+    assert record["measurement"]["id"] == identifier
+    assert world.wazi("show", "0000000000").returncode == 2
+
+    assert "2 accessible" in world.wazi("status").stdout
+    (record,) = lines(world.wazi("status", "--json").stdout)
+    assert record["alive"] is False
+    assert record["store"]["measurements"] == 2
+
+    rows = list(csv.DictReader(world.wazi("export", "--format", "csv").stdout.splitlines()))
+    assert [row["outcome"] for row in rows] == ["accessible", "accessible"]
+    written = world.wazi("export", "--format", "jsonl", "--output", "out.jsonl", "--target", "open.test")
+    assert written.returncode == 0
+    (record,) = lines((world.folder / "out.jsonl").read_text())
+    assert list(record) == FIELDS
+    judged = world.wazi("judge", "--json", "out.jsonl")
+    assert judged.returncode == 0, judged.stderr
+    assert lines(judged.stdout)[0]["outcome"] == "accessible"
+    assert world.wazi("store", "upgrade").returncode == 0
+    assert (world.folder / "probe-id").stat().st_mode & 0o777 == 0o600
+
+
+def test_sigterm_stores_what_runs_within_ten_seconds_and_a_second_one_is_faster(world: World) -> None:
+    world.write_config(world.url("silent.test"), world.url())
+    taken = []
+    for signals in ((signal.SIGTERM,), (signal.SIGTERM, signal.SIGINT)):
+        (world.folder / "heartbeat.json").unlink(missing_ok=True)
+        before = len(stored(world))
+        process = world.start("run")
+        wait_for(lambda known=before: len(stored(world)) == known + 1)
+        code, _, err, seconds = end(process, *signals)
+        assert code == 0, err
+        taken.append(seconds)
+        assert len(stored(world)) == before + 2
+    assert taken[1] < taken[0] < 10
+    (cut,) = lines(world.wazi("export", "--format", "jsonl", "--target", "silent.test").stdout)[:1]
+    assert cut["measurement"]["limits"] == ["stopped"]
+    assert cut["outcome"] != "blocked"
+
+
+def test_a_restart_does_not_measure_again_what_is_not_due(world: World) -> None:
+    for _ in range(2):
+        process = world.start("run")
+        wait_for(lambda: len(stored(world)) == 1)
+        time.sleep(1.0)
+        assert end(process, signal.SIGTERM)[0] == 0
+    assert len(stored(world)) == 1
+
+
+def test_a_store_that_cannot_grow_stops_measuring_with_a_sentence(world: World) -> None:
+    world.write_config(*(world.url(path=f"/{number}") for number in range(40)))
+    size = 300_000  # bytes a file may have: the tables fit, the measurements do not
+    process = world.wazi("run", file_size=size)
+    assert process.returncode == 1, process.stderr
+    assert "Measuring has stopped." in process.stderr
+    assert "Traceback" not in process.stderr
+    kept = stored(world)
+    assert 0 < len(kept) < 40
+    assert world.wazi("show", str(kept[0]["id"])).returncode == 0
+
+
+def test_no_network_becomes_one_invalid_measurement_and_a_gap(world: World) -> None:
+    world.write_config(world.url(), world.url("other.test"), world.url(path="/x"))
+    world.dns.shutdown()
+    world.dns.server_close()
+    process = world.start("run")
+    wait_for(lambda: len(stored(world)) == 1)
+    time.sleep(1.0)
+    assert end(process, signal.SIGTERM)[0] == 0
+    assert [entry["verdict"]["outcome"] for entry in stored(world)] == ["invalid"]
+    (record,) = lines(world.wazi("status", "--json").stdout)
+    assert [gap["why"] for gap in record["gaps"]] == ["offline"]
+
+
+def test_the_second_opinion_can_be_served_and_asked(world: World) -> None:
+    process = world.start("control", "serve", "--listen", f"{SITE}:0", "--allow-private")
+    assert process.stderr
+    announced = process.stderr.readline()
+    control = announced.split()[-1]
+    ran = world.wazi("check", "--json", "--control", control, world.url())
+    (record,) = lines(ran.stdout)
+    (query,) = [step for step in record["measurement"]["observations"] if step["type"] == "control_query"]
+    assert query["failure"] is None
+    assert end(process, signal.SIGTERM)[0] == 0
+
+
+def test_settings_can_be_checked_and_shown(world: World) -> None:
+    assert "1 campaign with 1 target" in world.wazi("config", "check").stdout
+    shown = world.wazi("config", "show").stdout
+    assert "network.trusted_resolvers = " in shown
+    assert "wazi.toml line" in shown
+    assert {"section", "key", "value", "origin"} <= lines(world.wazi("config", "show", "--json").stdout)[0].keys()
+    assert world.wazi("config", "check", WAZI_NETWORK__DNS_TIMEOUT="often").returncode == 2
+
+
+def test_the_module_can_be_run_and_knows_its_version() -> None:
+    ran = subprocess.run([sys.executable, "-m", "probe.cli", "--version"], capture_output=True, text=True)
+    assert ran.stdout.startswith("wazi ")
