@@ -124,8 +124,9 @@ class DnsAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class DnsReply(msgspec.Struct, frozen=True, kw_only=True):
     """One datagram or message that came back; `problem` says why it is not to be trusted.
 
-    `problem` is one of: wrong_id, wrong_question, foreign_source, malformed; None when it answers
-    the query that was asked. `ede` holds extended DNS errors (RFC 8914) as (code, text).
+    `problem` is one of: wrong_id, wrong_question, foreign_source, malformed, truncated (a reply that was
+    cut, so that TCP was asked); None when it answers the query that was asked. `arrival` counts from the
+    step's start. `ede` holds extended DNS errors (RFC 8914) as (code, text).
     """
 
     arrival: float

@@ -180,7 +180,7 @@ async def _exchange(
     began = time.perf_counter()
 
     async def trace(phase: str, info: dict[str, Any]) -> None:
-        if len(page.phases) < MOST_PHASES:
+        if not phase.endswith(".started") and len(page.phases) < MOST_PHASES:
             page.phases.append((phase, time.perf_counter() - began))
 
     replaced = {name.lower(): value for name, value in headers.items()}

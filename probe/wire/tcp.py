@@ -218,6 +218,7 @@ async def open_stream(peer: Endpoint, spent: Spent) -> Stream:
     """Connect; raises OSError."""
     sock = open_socket(peer.family, socket.SOCK_STREAM)
     try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         spent.connections += 1
         await asyncio.get_running_loop().sock_connect(sock, peer.pair)
     except BaseException:
