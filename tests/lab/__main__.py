@@ -8,11 +8,11 @@ each with and without a control, and says where a verdict is not the expected on
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 from tests.lab.lab import WAZI, Lab
@@ -90,7 +90,8 @@ def shell(lab: Lab, scenario: Scenario | None) -> int:
     env["PATH"] = f"{commands}{os.pathsep}{env['PATH']}"
     (lab.work / "home").mkdir(exist_ok=True)
     subprocess.run(lab.spaces.inside("cli", ["sh", "-i"]), env=env, cwd=lab.work / "home", check=False)
-    print(json.dumps([str(deed) for deed in lab.deeds()], indent=1), file=sys.stderr)
+    for deed, times in Counter(lab.deeds()).items():
+        print(f"{deed.by}: {deed.action} {deed.subject}, {times} times")
     return 0
 
 

@@ -71,9 +71,9 @@ class LabClient:
         ran = self._ask(run=[where, list(argv), timeout])
         return ran["code"], ran["out"], ran["err"]
 
-    def look(self, where: str, url: str) -> str:
-        """Return what a plain client sees of `url`."""
-        seen: str = self._ask(look=[where, url])
+    def look(self, where: str, url: str, address: str | None = None) -> str:
+        """Return what a plain client sees of `url`; with an `address`, without asking a resolver."""
+        seen: str = self._ask(look=[where, url, address])
         return seen
 
     def check(self, url: str, *, control: bool) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Run by `client.LabClient` as `python -m tests.lab.daemon WORK`, inside fresh namespaces. Commands are
 `{"apply": SCENARIO, "control": bool}`, `{"deeds": null}`, `{"run": [WHERE, ARGV, TIMEOUT]}`,
-`{"look": [WHERE, URL]}`, `{"check": URL, "control": bool}` and `{"many": [COUNT, DEAD]}`.
+`{"look": [WHERE, URL, ADDRESS]}`, `{"check": URL, "control": bool}` and `{"many": [COUNT, DEAD]}`.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def answer(lab: Lab, asked: dict[str, Any]) -> object:
             return msgspec.to_builtins(lab.deeds())
         case {"run": [where, argv, timeout]}:
             return asdict(lab.run(where, argv, timeout=timeout))
-        case {"look": [where, url]}:
-            return lab.look(where, url)
+        case {"look": [where, url, address]}:
+            return lab.look(where, url, address)
         case {"check": url, "control": control}:
             return lab.check(url, control=control)
         case {"many": [count, dead]}:

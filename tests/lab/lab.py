@@ -99,10 +99,12 @@ class Lab:
             raise LabError(f"{shlex.join(argv)} still ran after {timeout:.0f} s") from error
         return Ran(done.returncode, done.stdout, done.stderr)
 
-    def look(self, where: str, url: str) -> str:
-        """Return what a plain client sees of `url` from the client's place or from beside the control."""
+    def look(self, where: str, url: str, address: str | None = None) -> str:
+        """Return what a plain client sees of `url`, in the censored home (`cli`) or beside the control (`ctl`)."""
         resolver = ISP_RESOLVER if where == "cli" else PUBLIC_RESOLVERS[0]
-        ran = self.run(where, [sys.executable, "-m", "tests.lab.look", resolver, str(self.pki.ca), url])
+        ran = self.run(
+            where, [sys.executable, "-m", "tests.lab.look", resolver, str(self.pki.ca), url, *filter(None, [address])]
+        )
         if ran.code:
             raise LabError(ran.err)
         return ran.out.strip()

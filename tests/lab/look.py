@@ -1,4 +1,6 @@
-"""What a plain client sees: `python -m tests.lab.look RESOLVER CA URL [SECONDS]`, one line, standard library only.
+"""What a plain client sees: `python -m tests.lab.look RESOLVER CA URL [ADDRESS]`, one line, standard library only.
+
+With an ADDRESS, of IPv4 or IPv6, no resolver is asked.
 
 It shares no code with the probe, so that a scenario is known to do what it says before the probe is
 judged by it. The line is one of:
@@ -21,6 +23,7 @@ import sys
 import time
 from urllib.parse import urlsplit
 
+SECONDS = 3.0  # patience for each step
 _RCODES = {2: "servfail", 3: "nxdomain", 5: "refused"}
 
 
@@ -46,14 +49,14 @@ def addresses_in(reply: bytes, asked: bytes) -> list[str] | str:
     return found or "nodata"
 
 
-def resolve(name: str, resolver: str, seconds: float) -> str:
+def resolve(name: str, resolver: str) -> str:
     """Return the first address; raise `Seen` when there is none, or when two replies differ."""
     asked = query(name)
     replies: list[list[str] | str] = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         udp.connect((resolver, 53))
         udp.send(asked)
-        end = time.monotonic() + seconds
+        end = time.monotonic() + SECONDS
         while (left := end - time.monotonic()) > 0:
             udp.settimeout(left)
             try:
@@ -87,14 +90,15 @@ def failure(stage: str, error: OSError) -> Seen:
     return Seen(f"{stage} unreachable")
 
 
-def look(resolver: str, ca: str, url: str, seconds: float) -> str:
+def look(resolver: str, ca: str, url: str, address: str | None = None) -> str:
+    """Open a URL as far as it will go, and say how far that was."""
     parts = urlsplit(url)
     assert parts.hostname
     stage = "tcp"
     try:
-        address = resolve(parts.hostname, resolver, seconds)
+        address = address or resolve(parts.hostname, resolver)
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        with socket.create_connection((address, port), seconds) as plain:
+        with socket.create_connection((address, port), SECONDS) as plain:
             if parts.scheme == "http":
                 stage = "http"
                 return fetch(plain, parts.hostname)
@@ -122,4 +126,4 @@ def fetch(connection: socket.socket, host: str) -> str:
 
 
 if __name__ == "__main__":
-    print(look(sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4]) if len(sys.argv) > 4 else 3.0))
+    print(look(*sys.argv[1:5]))

@@ -107,7 +107,8 @@ class Interference:
         ip_batch([f"link set dev to-cli {'up' if up else 'down'}"], namespace="home")
         self._linked = up
         if up:  # the kernel takes up to a second to notice; what is sent until then is lost
-            self._spaces.check("cli", ["ping", "-q", "-c1", "-i.2", "-w10", "10.10.0.1"])
+            answers = "until ping -q -c1 -W1 10.10.0.1; do sleep .1; done"
+            self._spaces.check("cli", ["timeout", "15", "sh", "-c", answers])
 
     def _nft(self, where: str, table: str, hook: str, lines: list[str]) -> None:
         """Add a table with one chain, and the named counters that its lines speak of."""

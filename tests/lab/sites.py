@@ -92,6 +92,6 @@ ff00::/8,multicast (RFC 4291)
 
 
 def addresses_of(name: str) -> tuple[str, ...]:
-    """Return every address of a site, IPv4 and IPv6."""
-    site = BY_NAME[name]
+    """Return every address of a site, IPv4 and IPv6; none when the name exists nowhere."""
+    site = BY_NAME.get(name, Site(name, ()))
     return (*site.addresses, *((site.address6,) if site.address6 else ()))

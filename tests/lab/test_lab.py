@@ -16,11 +16,21 @@ from pathlib import Path
 import pytest
 
 from tests.lab.client import LabClient
-from tests.lab.scenario import Delay, Scenario
+from tests.lab.scenario import (
+    AddressFilter,
+    Delay,
+    HelloFilter,
+    HostFilter,
+    HttpProxy,
+    Mechanism,
+    Scenario,
+    TlsInterception,
+)
 from tests.lab.scenarios import ACCESSIBLE, BOOK, OPEN
 from tests.lab.spaces import REPOSITORY, environment
 
 pytestmark = pytest.mark.lab
+NEWS6 = "2001:db8:113::13"
 
 
 @pytest.mark.parametrize("scenario", BOOK.values(), ids=BOOK)
@@ -32,6 +42,26 @@ def test_scenario_does_what_it_says(lab: LabClient, scenario: Scenario) -> None:
     assert bool(deeds) == scenario.acts, deeds
     lab.apply(OPEN)
     assert lab.look("cli", scenario.target) == scenario.abroad, "the scenario was not undone"
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "url", "seen"),
+    [
+        (AddressFilter(addresses=(NEWS6,), action="drop"), "https://news.example/", "tcp timeout"),
+        (AddressFilter(addresses=(NEWS6,), action="reset"), "https://news.example/", "tcp reset"),
+        (HelloFilter(names=("news.example",), action="reset"), "https://news.example/", "tls reset"),
+        (HelloFilter(names=("news.example",), action="drop"), "https://news.example/", "tls timeout"),
+        (HostFilter(names=("news.example",), action="page"), "http://news.example/", "http 200 Access denied"),
+        (HttpProxy(names=("news.example",)), "http://news.example/", "http 403 Access denied"),
+        (TlsInterception(), "https://news.example/", BOOK["tls-intercepted"].seen),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, str) else value.replace(" ", "-"),
+)
+def test_censor_speaks_ipv6(lab: LabClient, mechanism: Mechanism, url: str, seen: str) -> None:
+    lab.apply(Scenario(name="six", about="", mechanisms=(mechanism,), expect=ACCESSIBLE, seen=seen))
+    assert lab.look("cli", url, NEWS6) == seen
+    assert lab.deeds()
+    assert lab.look("ctl", url, NEWS6) == "http 200 news.example"
 
 
 @pytest.mark.parametrize("name", ["dns-injected", "tls-reset", "http-redirect", "tls-intercepted"])
@@ -63,6 +93,17 @@ def test_delay_is_what_was_asked_for(lab: LabClient) -> None:
     _, out, _ = lab.run("cli", ["ping", "-q", "-c5", "-i.2", "203.0.113.10"])
     average = float(out.rsplit("=", 1)[1].split("/")[1])
     assert 99 < average < 115
+
+
+def test_many_sites_some_of_them_black_holed(tmp_path: Path) -> None:
+    lab = LabClient(tmp_path)
+    try:
+        urls = lab.many_sites(300, dead=0.3)
+        assert len(set(urls)) == 300
+        assert [lab.look("cli", url) for url in urls[:4]] == ["http 200 one of many"] * 3 + ["tcp timeout"]
+        assert {deed.action for deed in lab.deeds()} == {"drop"}
+    finally:
+        lab.close()
 
 
 def test_there_is_no_way_out(lab: LabClient) -> None:

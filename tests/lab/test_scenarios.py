@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.lab.client import LabClient
-from tests.lab.scenario import Scenario
+from tests.lab.scenario import Deed, Scenario
 from tests.lab.scenarios import BOOK, OPEN
+from tests.lab.sites import addresses_of
 
 pytestmark = pytest.mark.lab
 
@@ -40,10 +42,15 @@ def test_verdict(lab: LabClient, tmp_path: Path, scenario: Scenario, control: bo
 
     assert not scenario.expected(control=control).disagreements(line), explain(line)
     assert line["exit_code"] == EXIT_CODES[line["outcome"]]
-    if scenario.acts:
-        assert deeds, "nobody interfered, by their own account"
+    assert bool(about_target(deeds, scenario)) == scenario.acts, deeds
     lab.apply(OPEN)
     assert lab.look("cli", scenario.target) == scenario.abroad, "the scenario was not undone"
+
+
+def about_target(deeds: list[Deed], scenario: Scenario) -> list[Deed]:
+    """Return what was done to the target's name or addresses."""
+    name = urlsplit(scenario.target).hostname or ""
+    return [deed for deed in deeds if deed.subject == name or deed.subject in addresses_of(name)]
 
 
 def explain(line: dict[str, Any]) -> str:
