@@ -17,6 +17,7 @@ from typing import Any
 
 PREFIX = "WAZI_"
 CONFIG_VARIABLE = "WAZI_CONFIG"
+SECTIONS = ("network", "control", "vantage", "store", "campaign")
 FILE_NAME = "wazi.toml"
 MAX_FILE = 1024 * 1024
 
@@ -69,7 +70,11 @@ def from_flags(overrides: Mapping[str, Any]) -> Layer:
 
 
 def from_environment(environ: Mapping[str, str]) -> Layer:
-    """Take WAZI_SECTION__KEY variables; an empty one counts as not set."""
+    """Take WAZI_SECTION__KEY variables; an empty one counts as not set.
+
+    One without `__` is ours only when it begins with a section's name, as a misspelt one does: other
+    programs, such as a test bench, may have variables of their own.
+    """
     values: Tree = {}
     places: dict[Location, str] = {}
     for name, text in sorted(environ.items()):
@@ -79,7 +84,7 @@ def from_environment(environ: Mapping[str, str]) -> Layer:
         if separator:
             values.setdefault(section, {})[key] = text
             places[section, key] = name
-        else:
+        elif section.startswith(SECTIONS):
             values[section] = _json_or_text(text)
             places[(section,)] = name
     return Layer(values, places, "the environment")

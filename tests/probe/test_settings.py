@@ -318,9 +318,8 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
 
 
 def test_a_wrong_variable_is_told_by_its_name(tmp_path: Path) -> None:
-    environ = {"WAZI_NETWORK__REDIRECTS": "many", "WAZI_NETWROK__IPV6": "1", "WAZI_NETWORK__X": "1", "WAZI_DEBUG": "1"}
+    environ = {"WAZI_NETWORK__REDIRECTS": "many", "WAZI_NETWROK__IPV6": "1", "WAZI_NETWORK__X": "1"}
     assert sorted(complaints(tmp_path, "", environ)) == [
-        "WAZI_DEBUG: [debug] is no setting; there are network, control, vantage, store, campaign",
         'WAZI_NETWORK__REDIRECTS: [network] redirects = "many": write a whole number',
         f"WAZI_NETWORK__X: [network] x is no setting; there are {', '.join(SECTIONS['network'].model_fields)}",
         "WAZI_NETWROK__IPV6: [netwrok] is no setting; did you mean network?",
@@ -486,3 +485,10 @@ def test_the_manual_tells_every_setting_with_its_default_and_variable() -> None:
             assert rest[0] == f"WAZI_{row.section.upper()}__{name.upper()}"
         if name not in ("url", "urls"):
             assert default == row.value
+
+
+def test_a_variable_of_another_program_is_not_ours() -> None:
+    """If a variable has our prefix and names no section, it is let be; a misspelt setting is not."""
+    assert load(None, environ={"WAZI_TEST_BENCH": "1"}, folders=()) == load(None, environ={}, folders=())
+    with pytest.raises(SettingsError, match="network_resolver"):
+        load(None, environ={"WAZI_NETWORK_RESOLVER": "system"}, folders=())
