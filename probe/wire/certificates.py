@@ -62,7 +62,7 @@ class Authorities:
         if ca_file is not None:
             return cls(str(ca_file), None)
         system = ssl.get_default_verify_paths()
-        folder = system.capath if system.capath and any(os.scandir(system.capath)) else None
+        folder = system.capath if system.capath and os.listdir(system.capath) else None
         if system.cafile or folder:
             return cls(system.cafile, None if system.cafile else folder)
         return cls(certifi.where(), None)
