@@ -22,6 +22,7 @@ from measurements.ooni import read as read_ooni
 
 MAX_LINE = 32 * 1024 * 1024
 MAX_WINDOW = 128 * 1024 * 1024
+_BITE = 256
 
 _GZIP, _ZSTANDARD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _DAMAGE = (EOFError, zlib.error, zstandard.ZstdError, gzip.BadGzipFile)
@@ -53,10 +54,10 @@ class _Shape(msgspec.Struct):
     test_name: msgspec.Raw = msgspec.Raw()
 
 
-def read_records(stream: BinaryIO, name: str) -> Iterator[Measurement | BadRecord]:
-    """Yield what a file holds, in order; `name` names it in complaints."""
+def read_records(stream: BinaryIO, name: str, *, max_line: int = MAX_LINE) -> Iterator[Measurement | BadRecord]:
+    """Yield what a file holds, in order; `name` names it in complaints. A record has `max_line` bytes at most."""
     number = 0
-    lines = _lines(_plain(stream))
+    lines = _lines(_plain(stream), max_line)
     while True:
         try:
             line = next(lines, None)
@@ -66,9 +67,9 @@ def read_records(stream: BinaryIO, name: str) -> Iterator[Measurement | BadRecor
         if line is None:
             return
         number += 1
-        if len(line) > MAX_LINE:
-            yield BadRecord(f"{name}:{number}", f"longer than {MAX_LINE} bytes")
-        elif number == 1 and (records := _whole(line, lines)) is not None:
+        if len(line) > max_line:
+            yield BadRecord(f"{name}:{number}", f"longer than {max_line} bytes")
+        elif number == 1 and (records := _whole(line, lines, max_line)) is not None:
             for index, record in enumerate(records, 1):
                 yield _record(record, f"{name}:{index}")
             return
@@ -82,72 +83,88 @@ def _plain(stream: BinaryIO) -> BinaryIO:
     if head.startswith(_GZIP):
         return cast(BinaryIO, gzip.GzipFile(fileobj=stream))
     if head == _ZSTANDARD:
-        reader = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
-        return cast(BinaryIO, _Lines(reader.stream_reader(stream, read_across_frames=True)))
+        return cast(BinaryIO, _ZstandardLines(stream))
     return stream
 
 
-class _Lines:
-    """Lines of a reader that has none of its own, read in blocks."""
+class _ZstandardLines:
+    """Lines of a zstandard file.
 
-    def __init__(self, reader: zstandard.ZstdDecompressionReader) -> None:
-        self._reader = reader
-        self._rest = b""
+    The library's own reader takes a file that was cut off for one that ended, so frames are followed here, in
+    bites so small that even a bomb (one byte becomes 30,000) stays within some megabytes.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._frame = self._new_frame()
+        self._begun = False
+        self._plain = b""
 
     def readline(self, limit: int) -> bytes:
+        """Read up to the end of a line, at most `limit` bytes; raises ZstdError for a file that was cut off."""
         pieces: list[bytes] = []
-        size = 0
-        while True:
-            block = self._rest or self._reader.read(65_536)
-            end = block.find(b"\n") + 1 or len(block)
-            end = min(end, limit - size)
+        room = limit
+        while room and (block := self._plain or self._more()):
+            end = min(block.find(b"\n") + 1 or len(block), room)
             pieces.append(block[:end])
-            self._rest = block[end:]
-            size += end
-            if not block or size >= limit or pieces[-1].endswith(b"\n"):
-                return b"".join(pieces)
+            self._plain = block[end:]
+            room -= end
+            if pieces[-1].endswith(b"\n"):
+                break
+        return b"".join(pieces)
+
+    def _more(self) -> bytes:
+        """Decompress until there is something, or return nothing at the end."""
+        while packed := self._frame.unused_data or self._stream.read(_BITE):
+            if self._frame.eof:
+                self._frame = self._new_frame()
+            self._begun = True
+            if plain := self._frame.decompress(packed):
+                return plain
+        if self._begun and not self._frame.eof:
+            raise zstandard.ZstdError("it was cut off")
+        return b""
+
+    @staticmethod
+    def _new_frame() -> zstandard.ZstdDecompressionObj:
+        return zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj()
 
 
-def _lines(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield lines; one that is longer than `MAX_LINE` comes cut, and the rest of it is skipped."""
-    while line := stream.readline(MAX_LINE + 1):
+def _lines(stream: BinaryIO, longest: int) -> Iterator[bytes]:
+    """Yield lines; one that is too long comes cut, and the rest of it is skipped."""
+    while line := stream.readline(longest + 1):
         yield line
-        while len(line) > MAX_LINE and not line.endswith(b"\n"):
-            line = stream.readline(MAX_LINE + 1)
-            if not line:
-                return
+        while line and len(line) > longest and not line.endswith(b"\n"):
+            line = stream.readline(longest + 1)
 
 
-def _whole(first: bytes, rest: Iterator[bytes]) -> list[msgspec.Raw] | None:
-    """Read a file that is one JSON value over several lines; None when its first line stands for itself."""
+def _whole(first: bytes, rest: Iterator[bytes], longest: int) -> list[msgspec.Raw] | None:
+    """Read a file that is one JSON value, a record or a list of them; None when each line stands for itself."""
+    start = first.strip()
+    if start in (b"{", b"["):
+        start = _join(start, rest, longest)
+    elif not start.startswith(b"["):
+        return None
+    if start.startswith(b"{"):
+        return [msgspec.Raw(start)]
     try:
-        value = msgspec.json.decode(first, type=msgspec.Raw)
+        return msgspec.json.decode(start, type=list[msgspec.Raw])
     except msgspec.DecodeError:
-        if first.strip() not in (b"{", b"["):
-            return None
-        value = msgspec.Raw(_join(first, rest))
-    if not bytes(value).lstrip().startswith(b"["):
-        return None if bytes(value) == first.strip() else [value]
-    try:
-        return msgspec.json.decode(value, type=list[msgspec.Raw])
-    except msgspec.DecodeError:
-        return [value]
+        return [msgspec.Raw(start)]
 
 
-def _join(first: bytes, rest: Iterator[bytes]) -> bytes:
+def _join(first: bytes, rest: Iterator[bytes], longest: int) -> bytes:
     pieces = [first]
     size = len(first)
     for line in rest:
         pieces.append(line)
         size += len(line)
-        if size > MAX_LINE:
+        if size > longest:
             break
     return b"".join(pieces)
 
 
 def _record(data: bytes | msgspec.Raw, place: str) -> Measurement | BadRecord:
-    if len(bytes(data)) > MAX_LINE:
-        return BadRecord(place, f"longer than {MAX_LINE} bytes")
     try:
         shape = msgspec.json.decode(data, type=_Shape)
         if shape.test_keys or shape.test_name:

@@ -1,0 +1,560 @@
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from measurements.model import (
+    AnyObservation,
+    Failure,
+    Finding,
+    Gap,
+    HttpExchange,
+    Measurement,
+    Outcome,
+    Past,
+    Preconditions,
+    Target,
+    TcpConnect,
+    Vantage,
+    Verdict,
+)
+from measurements.store import Store, StoreBroken, open_store
+from probe.agent import Agent, Duties, StoreFailed
+from probe.clocks import read_clocks
+from probe.heartbeat import CampaignState, Heartbeat, HeartbeatFile
+from probe.measuring import Bench, Order, Stop, measure_once
+from probe.network import Network, Spent
+from probe.schedule import Campaign, Instant, Window
+
+HOUR = 3600.0
+PROBE = "p1"
+STEP = TcpConnect(id=1, address="192.0.2.1", port=443)
+OPEN = Verdict(outcome=Outcome.ACCESSIBLE, findings=(Finding(rule="r", outcome=Outcome.ACCESSIBLE),), rules_version=1)
+
+
+def targets(count: int) -> tuple[Target, ...]:
+    names = [f"t{number}.example" for number in range(count)]
+    return tuple(Target(url=f"https://{name}/", scheme="https", host=name, port=443) for name in names)
+
+
+@dataclass
+class Net:
+    """A Network on which a nettest leaves its steps; each measurement costs `cost` bytes."""
+
+    preconditions: Preconditions
+    full_body: bool
+    cost: int
+    observations: list[AnyObservation] = field(default_factory=list)
+    loop_lag: float = 0.0
+    own_addresses: frozenset[str] = frozenset({"198.51.100.9"})
+
+    @property
+    def spent(self) -> Spent:
+        return Spent(connections=1, sent=self.cost // 2, received=self.cost - self.cost // 2)
+
+
+@dataclass
+class Wire:
+    """Lends Nets, and remembers them."""
+
+    cost: int = 1000
+    lag: float = 0.0
+    lent: list[Net] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def network(self, *, preconditions: Preconditions, full_body: bool) -> AsyncIterator[Any]:
+        net = Net(preconditions, full_body, self.cost, loop_lag=self.lag)
+        self.lent.append(net)
+        yield net
+
+
+async def quick(target: Target, net: Network) -> None:
+    net.observations.append(STEP)  # type: ignore[attr-defined]
+
+
+async def endless(target: Target, net: Network) -> None:
+    await quick(target, net)
+    try:
+        await asyncio.sleep(HOUR)
+    finally:
+        cut = msgspec.structs.replace(STEP, id=2, failure=Failure.INTERRUPTED)
+        net.observations.append(cut)  # type: ignore[attr-defined]
+
+
+async def mistaken(target: Target, net: Network) -> None:
+    await quick(target, net)
+    raise LookupError("a mistake of ours")
+
+
+async def fine(net: Network) -> Preconditions:
+    return Preconditions(resolver_alive=True)
+
+
+async def offline(net: Network) -> Preconditions:
+    return Preconditions(reason="offline", detail="Nothing answers.")
+
+
+class Clock:
+    """The computer's clocks, moved on by what a test says."""
+
+    def __init__(self) -> None:
+        self.wall = self.asleep = 0.0
+
+    def __call__(self) -> Instant:
+        now = read_clocks()
+        moved = self.wall + self.asleep
+        return Instant(wall=now.wall + moved, monotonic=now.monotonic, boottime=now.boottime + self.asleep)
+
+
+def bench_of(
+    nettest: Callable[[Target, Network], Awaitable[None]] = quick,
+    look: Callable[[Network], Awaitable[Preconditions]] = fine,
+    *,
+    wire: Wire | None = None,
+    clocks: Callable[[], Instant] = read_clocks,
+    deadline: float = 5.0,
+    grace: float = 0.0,
+) -> Bench:
+    return Bench(
+        wire=wire or Wire(),
+        nettests={"web": nettest},
+        stand=lambda: Vantage(probe_id=PROBE, country="KE"),
+        look=look,
+        clocks=clocks,
+        deadline=deadline,
+        stop=Stop(grace),
+    )
+
+
+def judge(measurement: Measurement, past: tuple[Past, ...]) -> Verdict:
+    if measurement.preconditions.reason:
+        return msgspec.structs.replace(OPEN, outcome=Outcome.INVALID, reason=measurement.preconditions.reason)
+    return OPEN
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    """Wait until something holds, at most ten seconds."""
+    async with asyncio.timeout(10):
+        while True:
+            if holds():
+                return
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with open_store(f"sqlite:///{tmp_path}/wazi.db") as opened:
+        yield opened
+
+
+def gaps(store: Store) -> list[Gap]:
+    store.flush(5)
+    return store.gaps()
+
+
+@dataclass
+class Life:
+    """One life of an agent: what it reported, and how it is built."""
+
+    store: Store
+    folder: Path
+    bench: Bench
+    campaigns: tuple[Campaign, ...]
+    budget: int = 10_000_000
+    concurrency: int = 20
+    reported: list[Verdict] = field(default_factory=list)
+    judge: Callable[[Measurement, tuple[Past, ...]], Verdict] = judge
+
+    def agent(self) -> Agent:
+        return Agent(
+            Duties(PROBE, self.campaigns, self.budget, self.concurrency),
+            bench=self.bench,
+            store=self.store,
+            heart=HeartbeatFile(self.folder),
+            judge=self.judge,
+            report=lambda measurement, verdict: self.reported.append(verdict),
+        )
+
+    async def live(self, until: Callable[[], bool]) -> Agent:
+        """Run until something holds, then stop."""
+        agent = self.agent()
+        running = asyncio.create_task(agent.run())
+        await eventually(lambda: until() or running.done())
+        self.bench.stop.ask()
+        await running
+        return agent
+
+    def until(self, measured: int) -> Agent:
+        """Live until so many measurements are kept, and a moment longer."""
+
+        async def run() -> Agent:
+            waited = 0
+
+            def enough() -> bool:
+                nonlocal waited
+                waited += self.store.count() >= measured
+                return waited > 10
+
+            return await self.live(enough)
+
+        return asyncio.run(run())
+
+
+def test_every_target_of_a_campaign_is_measured_once_and_kept(store: Store, tmp_path: Path) -> None:
+    life = Life(store, tmp_path, bench_of(), (Campaign("c", targets(30), "web", HOUR),))
+    agent = life.until(30)
+    kept = list(store.evidence())
+    assert {one.measurement.target.url for one in kept} == {t.url for t in targets(30)}
+    assert sorted(one.measurement.sequence for one in kept) == list(range(1, 31))
+    assert {one.verdict.outcome for one in kept if one.verdict} == {Outcome.ACCESSIBLE}
+    assert len(life.reported) == agent.measured == 30
+    assert kept[0].measurement.observations == (STEP,)
+    assert kept[0].measurement.vantage.country == "KE"
+    assert gaps(store) == []
+    assert store.spent_today(PROBE) == 31 * 1000  # the look at the network costs too
+
+
+def test_no_more_run_at_once_than_allowed(store: Store, tmp_path: Path) -> None:
+    running = highest = 0
+
+    async def counting(target: Target, net: Network) -> None:
+        nonlocal running, highest
+        running += 1
+        highest = max(highest, running)
+        await asyncio.sleep(0.3)
+        running -= 1
+
+    campaigns = (Campaign("a", targets(6), "web", HOUR), Campaign("b", targets(6), "web", HOUR))
+    Life(store, tmp_path, bench_of(counting), campaigns, concurrency=3).until(12)
+    assert highest == 3
+
+
+def test_an_offline_network_costs_one_measurement_and_becomes_a_gap(store: Store, tmp_path: Path) -> None:
+    life = Life(store, tmp_path, bench_of(look=offline), (Campaign("c", targets(9), "web", HOUR),))
+    agent = life.until(1)
+    (kept,) = store.evidence()
+    assert kept.verdict
+    assert kept.verdict.outcome is Outcome.INVALID
+    (gap,) = gaps(store)
+    assert gap.why == "offline"
+    assert "Nothing answers." in gap.detail
+    assert agent.measured == 1
+
+
+def test_the_network_is_looked_at_again_soon_and_the_gap_ends(store: Store, tmp_path: Path) -> None:
+    answers = [Preconditions(reason="offline", detail="Nothing answers.")]
+
+    async def look(net: Network) -> Preconditions:
+        return answers.pop() if answers else Preconditions()
+
+    async def run() -> None:
+        clock = Clock()
+        life = Life(store, tmp_path, bench_of(look=look, clocks=clock), (Campaign("c", targets(3), "web", HOUR),))
+        agent = life.agent()
+        running = asyncio.create_task(agent.run())
+        await eventually(lambda: bool(agent.silence.open_gaps))
+        job = agent.scheduler.get_job("c")
+        assert 250 < job.next_run_time.timestamp() - clock().wall <= 300
+        clock.asleep = 300.0
+        job.modify(next_run_time=datetime.now(UTC))
+        await eventually(lambda: store.count() == 4)
+        life.bench.stop.ask()
+        await running
+
+    asyncio.run(run())
+    assert [gap.why for gap in gaps(store)] == ["offline"]
+    (gap,) = gaps(store)
+    assert 299 < gap.until - gap.since < 320
+
+
+def test_a_closed_window_is_a_gap(store: Store, tmp_path: Path) -> None:
+    second = read_clocks().wall % 86_400
+    later = Window((second + 2 * HOUR) % 86_400, (second + 3 * HOUR) % 86_400)
+    life = Life(store, tmp_path, bench_of(), (Campaign("c", targets(3), "web", HOUR, window=later),))
+
+    async def run() -> None:
+        await life.live(lambda: bool(list(tmp_path.glob("heartbeat.json"))))
+
+    asyncio.run(run())
+    assert store.count() == 0
+    assert [gap.why for gap in gaps(store)] == ["window"]
+
+
+def test_the_days_data_are_kept_across_lives_and_what_is_put_off_is_told(store: Store, tmp_path: Path) -> None:
+    wire = Wire(cost=30_000)
+    campaign = Campaign("c", targets(20), "web", HOUR)
+    Life(store, tmp_path, bench_of(wire=wire), (campaign,), budget=200_000, concurrency=2).until(5)
+    first = store.count()
+    assert 5 <= first <= 8
+    assert store.spent_today(PROBE) <= 200_000 + 2 * 30_000
+    (gap,) = gaps(store)
+    assert gap.why == "budget"
+    assert f"{20 - first} of 20 targets of campaign c were put off" in gap.detail
+
+    (tmp_path / "heartbeat.json").unlink()
+    later = Life(store, tmp_path, bench_of(wire=wire), (campaign,), budget=200_000)
+    asyncio.run(later.live(lambda: len(gaps(store)) > 1))
+    assert store.count() == first
+
+
+def test_pages_are_read_in_full_when_they_are_due_and_after_trouble(store: Store, tmp_path: Path) -> None:
+    async def reading(target: Target, net: Network) -> None:
+        net.observations.append(  # type: ignore[attr-defined]
+            HttpExchange(id=1, url=target.url, status=200, truncated=None if net.full_body else "sample")
+        )
+
+    wire = Wire()
+    life = Life(store, tmp_path, bench_of(reading, wire=wire), (Campaign("c", targets(1), "web", HOUR),))
+    agent = life.until(1)
+    assert wire.lent[-1].full_body
+    (target,) = targets(1)
+    assert not agent._order(life.campaigns[0], target)[0].full_body
+    agent.troubled.add(target.url)
+    assert agent._order(life.campaigns[0], target)[0].full_body
+
+
+def test_earlier_verdicts_are_handed_to_the_judge(store: Store, tmp_path: Path) -> None:
+    seen: list[tuple[Past, ...]] = []
+
+    def remembering(measurement: Measurement, past: tuple[Past, ...]) -> Verdict:
+        seen.append(past)
+        return OPEN
+
+    for _ in range(2):
+        life = Life(store, tmp_path, bench_of(), (Campaign("c", targets(1), "web", HOUR),), judge=remembering)
+        life.until(len(seen) + 1)
+        (tmp_path / "heartbeat.json").unlink()
+    assert [len(past) for past in seen] == [0, 1]
+    assert seen[1][0].verdict == OPEN
+
+
+def test_a_mistake_in_the_rules_loses_no_measurement(store: Store, tmp_path: Path) -> None:
+    def broken(measurement: Measurement, past: tuple[Past, ...]) -> Verdict:
+        raise ZeroDivisionError
+
+    Life(store, tmp_path, bench_of(), (Campaign("c", targets(2), "web", HOUR),), judge=broken).until(2)
+    assert [kept.verdict for kept in store.evidence()] == [None, None]
+
+
+def test_a_store_that_fails_stops_the_agent(store: Store, tmp_path: Path) -> None:
+    class Failing:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        async def add(self, measurement: Measurement, verdict: Verdict | None = None) -> None:
+            raise StoreBroken("the disk failed.")
+
+    life = Life(Failing(), tmp_path, bench_of(), (Campaign("c", targets(50), "web", HOUR),))  # type: ignore[arg-type]
+    with pytest.raises(StoreFailed, match="the disk failed"):
+        life.until(1)
+    assert len(life.reported) < 50
+
+
+def test_a_stop_lets_what_runs_end_and_a_second_one_cuts_it(store: Store, tmp_path: Path) -> None:
+    async def run(asks: int, grace: float) -> float:
+        wire = Wire()
+        bench = bench_of(endless, wire=wire, grace=grace)
+        life = Life(store, tmp_path, bench, (Campaign("c", targets(40), "web", HOUR),), concurrency=4)
+        running = asyncio.create_task(life.agent().run())
+        await eventually(lambda: len(wire.lent) == 5)  # a look and four measurements
+        began = asyncio.get_running_loop().time()
+        for _ in range(asks):
+            bench.stop.ask()
+        await asyncio.wait_for(running, 5)
+        return asyncio.get_running_loop().time() - began
+
+    assert 0.5 <= asyncio.run(run(1, 0.5)) < 2.0
+    (tmp_path / "heartbeat.json").unlink()
+    assert asyncio.run(run(2, 60.0)) < 0.5
+    for kept in store.evidence():
+        assert kept.measurement.limits == ("stopped",)
+        assert [step.failure for step in kept.measurement.observations] == [None, Failure.INTERRUPTED]
+    assert 6 <= store.count() <= 8
+
+
+def beat(now: float, **changes: Any) -> Heartbeat:
+    made = Heartbeat(alive=now, started=now - HOUR, pid=1, running=True, software="wazi", probe_id=PROBE)
+    return msgspec.structs.replace(made, **changes)
+
+
+def test_a_silence_between_two_lives_is_a_gap_when_runs_were_due(store: Store, tmp_path: Path) -> None:
+    now = read_clocks().wall
+    cut_off = Gap(probe_id=PROBE, since=now - 9 * HOUR, until=now - 8 * HOUR, why="offline", detail="x")
+    ran = CampaignState(name="c", targets=1, last_run=now - 8.5 * HOUR)
+    HeartbeatFile(tmp_path).write(beat(now - 8 * HOUR, campaigns=(ran,), open_gaps=(cut_off,)))
+    Life(store, tmp_path, bench_of(), (Campaign("c", targets(1), "web", HOUR),)).until(1)
+    offline_gap, off = gaps(store)
+    assert (offline_gap.why, off.why) == ("offline", "off")
+    assert off.until - off.since == pytest.approx(8 * HOUR, abs=5)
+    assert "runs that were due meanwhile: 8" in off.detail
+    assert store.count() == 1
+
+
+def test_a_short_absence_is_no_gap_and_measures_nothing_again(store: Store, tmp_path: Path) -> None:
+    now = read_clocks().wall
+    ran = CampaignState(name="c", targets=1, last_run=now - 300)
+    HeartbeatFile(tmp_path).write(beat(now - 100, campaigns=(ran,)))
+    life = Life(store, tmp_path, bench_of(), (Campaign("c", targets(1), "web", HOUR),))
+    written = (tmp_path / "heartbeat.json").stat().st_mtime_ns
+    asyncio.run(life.live(lambda: (tmp_path / "heartbeat.json").stat().st_mtime_ns != written))
+    assert store.count() == 0
+    assert gaps(store) == []
+
+
+def test_sleep_is_a_gap_when_runs_were_due(store: Store, tmp_path: Path) -> None:
+    async def run() -> None:
+        clock = Clock()
+        life = Life(store, tmp_path, bench_of(clocks=clock), (Campaign("c", targets(1), "web", HOUR),))
+        agent = life.agent()
+        running = asyncio.create_task(agent.run())
+        await eventually(lambda: store.count() == 1)
+        for seconds in (600.0, 8 * HOUR):
+            before = clock()
+            clock.asleep += seconds
+            agent._notice(before, clock())
+        life.bench.stop.ask()
+        await running
+
+    asyncio.run(run())
+    (gap,) = gaps(store)
+    assert gap.why == "asleep"
+    assert gap.until - gap.since == pytest.approx(8 * HOUR, abs=60)
+
+
+def test_runs_that_were_missed_are_made_up_once(store: Store, tmp_path: Path) -> None:
+    async def run() -> None:
+        life = Life(store, tmp_path, bench_of(), (Campaign("c", targets(1), "web", HOUR),))
+        agent = life.agent()
+        running = asyncio.create_task(agent.run())
+        await eventually(lambda: store.count() == 1 and not agent.running)
+        agent.scheduler.get_job("c").modify(next_run_time=datetime.now(UTC) - timedelta(hours=8.5))
+        await eventually(lambda: store.count() == 2)
+        await asyncio.sleep(0.3)
+        assert agent.scheduler.get_job("c").next_run_time > datetime.now(UTC)
+        life.bench.stop.ask()
+        await running
+
+    asyncio.run(run())
+    assert store.count() == 2
+
+
+def test_a_clock_that_is_set_moves_the_next_runs_with_it(store: Store, tmp_path: Path) -> None:
+    async def run() -> float:
+        clock = Clock()
+        life = Life(store, tmp_path, bench_of(clocks=clock), (Campaign("c", targets(1), "web", HOUR),))
+        agent = life.agent()
+        running = asyncio.create_task(agent.run())
+        await eventually(lambda: store.count() == 1)
+        due = agent.scheduler.get_job("c").next_run_time
+        before = clock()
+        clock.wall = -10 * HOUR
+        agent._notice(before, clock())
+        moved = agent.scheduler.get_job("c").next_run_time
+        life.bench.stop.ask()
+        await running
+        return float((moved - due).total_seconds())
+
+    assert asyncio.run(run()) == pytest.approx(-10 * HOUR, abs=1)
+    assert gaps(store) == []
+
+
+# One measurement
+
+
+def once(bench: Bench, preconditions: Preconditions | None = None) -> Measurement:
+    order = Order(targets(1)[0], "web", sequence=4)
+    return asyncio.run(measure_once(order, bench, preconditions or Preconditions()))
+
+
+def test_a_measurement_is_whole() -> None:
+    made = once(bench_of())
+    assert len(made.id) == 32
+    assert (made.sequence, made.nettest, made.connections, made.sent, made.received) == (4, "web", 1, 500, 500)
+    assert made.software.startswith("wazi")
+    assert made.limits == ()
+    assert made.observations == (STEP,)
+    assert made.id != once(bench_of()).id
+
+
+def test_a_deadline_keeps_the_steps_already_seen() -> None:
+    made = once(bench_of(endless, deadline=0.2))
+    assert made.limits == ("measurement_timeout",)
+    assert [step.failure for step in made.observations] == [None, Failure.INTERRUPTED]
+    assert 0.15 < made.runtime < 2
+    assert made.preconditions.reason is None
+
+
+def test_a_mistake_of_ours_accuses_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    made = once(bench_of(mistaken))
+    assert made.preconditions.reason == "error"
+    assert "LookupError" in made.preconditions.detail
+    assert made.observations == (STEP,)
+    assert "the nettest web failed" in caplog.text
+
+
+def test_a_computer_that_slept_or_stood_still_says_so() -> None:
+    clock = Clock()
+
+    async def sleeping(target: Target, net: Network) -> None:
+        clock.asleep = 120.0
+
+    assert once(bench_of(sleeping, clocks=clock)).preconditions.reason == "asleep"
+    stood = once(bench_of(wire=Wire(lag=9.0))).preconditions
+    assert stood.reason == "asleep"
+    assert "9 seconds" in stood.detail
+
+
+def test_the_probes_own_address_is_taken_out() -> None:
+    async def telling(target: Target, net: Network) -> None:
+        net.observations.append(  # type: ignore[attr-defined]
+            msgspec.structs.replace(STEP, failure=Failure.UNKNOWN, detail="from 198.51.100.9")
+        )
+
+    assert "198.51.100.9" not in repr(once(bench_of(telling)))
+
+
+def test_a_network_that_failed_meanwhile_makes_a_failure_invalid() -> None:
+    looks = [offline, fine]
+
+    async def look(net: Network) -> Preconditions:
+        return await looks.pop()(net)
+
+    async def failing(target: Target, net: Network) -> None:
+        assert bench.looked_at is not None
+        bench.looked_at -= 10.0  # the first look is no longer fresh when the failure is doubted
+        net.observations.append(  # type: ignore[attr-defined]
+            msgspec.structs.replace(STEP, failure=Failure.TIMEOUT)
+        )
+
+    def strict(measurement: Measurement) -> Verdict:
+        outcome = Outcome.INVALID if measurement.preconditions.reason else Outcome.UNREACHABLE
+        return msgspec.structs.replace(OPEN, outcome=outcome)
+
+    bench = bench_of(failing, look)
+    measurement, verdict = asyncio.run(bench.measure(Order(targets(1)[0], "web"), strict))
+    assert verdict.outcome is Outcome.INVALID
+    assert measurement.preconditions.reason == "offline"
+    assert measurement.observations[0].failure is Failure.TIMEOUT
+
+
+def test_one_look_serves_a_batch() -> None:
+    looked = 0
+
+    async def look(net: Network) -> Preconditions:
+        nonlocal looked
+        looked += 1
+        return Preconditions()
+
+    async def run() -> None:
+        bench = bench_of(look=look)
+        orders = [Order(target, "web") for target in targets(10)]
+        await asyncio.gather(*(bench.measure(order, lambda _: OPEN) for order in orders))
+
+    asyncio.run(run())
+    assert looked == 1
