@@ -256,7 +256,7 @@ def main(root: Path, description: Path) -> int:
         except Wrong as wrong:
             print(f"the image is wrong: {wrong}", file=sys.stderr)
             return 1
-    print("the image " + "; ".join(seen))
+    print("the image is right: " + "; ".join(seen))
     return 0
 
 
