@@ -1,5 +1,8 @@
+import contextlib
 import csv
+import gzip
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -298,6 +301,89 @@ def test_the_second_opinion_can_be_served_and_asked(world: World) -> None:
     (query,) = [step for step in record["measurement"]["observations"] if step["type"] == "control_query"]
     assert query["failure"] is None
     assert end(process, signal.SIGTERM)[0] == 0
+
+
+OONI = {
+    "test_name": "web_connectivity",
+    "test_version": "0.4.3",
+    "input": "https://site.example/",
+    "measurement_start_time": "2026-11-01 10:00:00",
+    "probe_asn": "AS64500",
+    "probe_cc": "KE",
+    "test_keys": {
+        "queries": [
+            {
+                "engine": "system",
+                "failure": None,
+                "hostname": "site.example",
+                "query_type": "A",
+                "answers": [{"answer_type": "A", "ipv4": "10.10.34.35"}],
+            }
+        ],
+        "tcp_connect": [],
+        "requests": [],
+        "control": {
+            "tcp_connect": {},
+            "http_request": {"body_length": 5000, "failure": None, "title": "T", "headers": {}, "status_code": 200},
+            "dns": {"failure": None, "addrs": ["93.184.216.34"]},
+        },
+    },
+}
+
+
+def test_judge_names_bad_lines_judges_the_rest_and_counts_them(world: World) -> None:
+    good = world.wazi("check", "--json", world.url()).stdout
+    fine = world.wazi("judge", "-", "--json", stdin=good)
+    assert fine.returncode == 0
+    assert lines(fine.stdout)[0]["outcome"] == "accessible"
+
+    (world.folder / "mixed.jsonl").write_text(good + "junk\n" + good)
+    mixed = world.wazi("judge", "mixed.jsonl", "--json")
+    assert mixed.returncode == 3
+    assert len(lines(mixed.stdout)) == 2
+    assert mixed.stderr.startswith("wazi: mixed.jsonl:2: no JSON")
+
+    (world.folder / "ooni.jsonl.gz").write_bytes(gzip.compress(json.dumps(OONI).encode()))
+    blocked = world.wazi("judge", "mixed.jsonl", "ooni.jsonl.gz")
+    assert blocked.returncode == 1
+    assert "blocked      dns.bogon" in blocked.stdout
+    assert world.wazi("judge", "-").returncode == 3
+
+
+def test_a_terminal_gets_colour_and_progress_unless_it_wants_none(world: World) -> None:
+    plain = on_terminal(world, "check", world.url(), world.url(path="/2"), NO_COLOR="1")
+    assert "ACCESSIBLE  " in plain
+    assert "\x1b[32m" not in plain
+    assert "measuring" in plain
+    assert "\x1b[32mACCESSIBLE\x1b[0m" in on_terminal(world, "check", world.url(), NO_COLOR="")
+
+
+def on_terminal(world: World, *arguments: str, **environment: str) -> str:
+    """Run a command with its output on a terminal; return what that saw."""
+    outside, inside = os.openpty()
+    process = world.start(*arguments, terminal=inside, TERM="xterm", **environment)
+    os.close(inside)
+    seen = b""
+    with contextlib.suppress(OSError), open(outside, "rb", buffering=0) as terminal:  # EIO: all have left
+        while block := terminal.read(4096):
+            seen += block
+    process.wait(20)
+    return seen.decode()
+
+
+def test_run_tells_verdicts_on_a_terminal(world: World) -> None:
+    outside, inside = os.openpty()
+    process = world.start("run", terminal=inside, TERM="xterm")
+    os.close(inside)
+    wait_for(lambda: len(stored(world)) == 1)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+    seen = os.read(outside, 65536).decode()
+    os.close(outside)
+    assert "site.accessible" not in seen
+    assert world.url() in seen
+    assert "accessible" in seen
+    assert '{"' not in seen
 
 
 def test_settings_can_be_checked_and_shown(world: World) -> None:

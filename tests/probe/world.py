@@ -119,11 +119,16 @@ jitter = "0s"
             preexec_fn=limit,
         )
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start the command and let it run."""
-        pipe = subprocess.PIPE
+    def start(self, *arguments: str, terminal: int | None = None, **environment: str) -> subprocess.Popen[str]:
+        """Start the command and let it run, with its output on a terminal or in pipes."""
+        output = subprocess.PIPE if terminal is None else terminal
         return subprocess.Popen(
-            self.argv(*arguments), stdout=pipe, stderr=pipe, text=True, env=_environment({}), cwd=self.folder
+            self.argv(*arguments),
+            stdout=output,
+            stderr=output,
+            text=True,
+            env=_environment(environment),
+            cwd=self.folder,
         )
 
     def argv(self, *arguments: str) -> list[str]:
