@@ -1,0 +1,107 @@
+"""Reads OONI's web_connectivity measurements, 0.0 to 0.5, as measurements of ours (spec ts-017).
+
+Odd fields leave a note in the detail of their step, or of the preconditions; only what is no
+web_connectivity measurement of a URL is refused. The result is redacted as our own measurements are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from measurements.model import Measurement, Preconditions, Target, TcpConnect, Vantage, View
+from measurements.ooni_fields import Fields, canonical
+from measurements.ooni_steps import where_of
+from measurements.ooni_tree import Tree
+from measurements.redact import redact
+from measurements.targets import BadTarget, normalise
+
+
+class OoniError(ValueError):
+    """The record is no web_connectivity measurement of a URL; the text says what it is."""
+
+
+def read(record: Mapping[str, Any]) -> Measurement:
+    """Read one record of OONI's; raises `OoniError` and nothing else."""
+    if not isinstance(record, Mapping):
+        raise OoniError("this is no object, so no OONI measurement")
+    fields = Fields(record)
+    test = fields.text("test_name")
+    if test != "web_connectivity":
+        raise OoniError(
+            f"test_name is {test[:60]!r}; only web_connectivity is read" if test else "test_name is missing"
+        )
+    target = _target(fields)
+    keys = fields.within("test_keys")
+    tree = Tree(target, _resolver(fields, keys))
+    tree.grow(keys, fields)
+    measurement = Measurement(
+        id=_id(fields),
+        sequence=0,
+        nettest="web",
+        target=target,
+        vantage=_vantage(fields, keys),
+        started=_utc(fields, "measurement_start_time"),
+        runtime=fields.seconds("test_runtime"),
+        connections=sum(isinstance(step, TcpConnect) and step.view is not View.CONTROL for step in tree.steps),
+        software=" ".join(filter(None, map(fields.text, ("software_name", "software_version", "test_version")))),
+        source="ooni",
+        preconditions=Preconditions(detail=_notes(fields, keys)),
+        observations=tuple(tree.steps),
+    )
+    return redact(measurement, [fields.text("probe_ip")])
+
+
+def _notes(fields: Fields, keys: Fields) -> str:
+    """Say what was odd beyond single steps; without the test's keys there is nothing to judge."""
+    if not keys.values:
+        fields.notes.append("test_keys is missing or empty")
+    return "; ".join(fields.notes)
+
+
+def _target(fields: Fields) -> Target:
+    url = fields.text("input")
+    try:
+        return normalise(url)
+    except BadTarget as error:
+        where = where_of(url)
+        if where is None:
+            raise OoniError(f"input: {error}") from None
+        host, port, secure = where
+        return Target(url=url, scheme="https" if secure else "http", host=host, port=port)
+
+
+def _id(fields: Fields) -> str:
+    """Derive 128 bits that are the same whenever the same measurement is read."""
+    uid = fields.text("measurement_uid") or fields.text("id")
+    parts = ("report_id", "input", "measurement_start_time", "test_start_time", "probe_cc", "probe_asn")
+    known = uid or "\n".join((*map(fields.text, parts), str(fields.number("test_runtime"))))
+    return hashlib.sha256(b"ooni\n" + known.encode()).hexdigest()[:32]
+
+
+def _vantage(fields: Fields, keys: Fields) -> Vantage:
+    """Say where it was measured; OONI does not know its probes apart, only their runs."""
+    run = fields.text("report_id")
+    country, asn = fields.text("probe_cc").upper(), fields.text("probe_asn").upper().removeprefix("AS")
+    return Vantage(
+        probe_id="ooni-" + hashlib.sha256(run.encode()).hexdigest()[:16] if run else "ooni",
+        country=country if len(country) == 2 and country.isalpha() and country != "ZZ" else None,
+        asn=int(asn) if asn.isascii() and asn.isdigit() and 0 < int(asn[:11]) < 2**32 else None,
+        network_type=fields.within("annotations").text("network_type") or None,
+        resolver=_resolver(fields, keys),
+    )
+
+
+def _resolver(fields: Fields, keys: Fields) -> str | None:
+    return canonical(keys.text("client_resolver")) or canonical(fields.text("resolver_ip"))
+
+
+def _utc(fields: Fields, key: str) -> float:
+    text = fields.text(key)
+    try:
+        return max(0.0, datetime.fromisoformat(text.replace("Z", "")).replace(tzinfo=UTC).timestamp())
+    except (ValueError, OverflowError):
+        fields.notes.append(f"{key} is no time")
+        return 0.0
