@@ -72,7 +72,7 @@ UNKNOWN_AUTHORITY_CODES = frozenset({2, 18, 19, 20, 21, 24, 27, 33})
 WRONG_NAME_CODES = frozenset({62, 63, 64})
 """X509_V_ERR_HOSTNAME_MISMATCH, _EMAIL_MISMATCH, _IP_ADDRESS_MISMATCH."""
 
-_ALERT = re.compile(r"^(?:SSLV3|TLSV1|TLSV13)_ALERT_(?P<name>\w+)$")
+_ALERT = re.compile(r"\b(?:sslv3|tlsv1|tlsv13)[ _]alert[ _](?P<name>\w+(?: \w+)*)", re.IGNORECASE)
 _ALERTS_WITHOUT_THE_WORD = frozenset(
     {
         "TLSV1_UNSUPPORTED_EXTENSION",
@@ -103,9 +103,9 @@ def alert_name(error: ssl.SSLError) -> str | None:
     if isinstance(error, ssl.SSLZeroReturnError):
         return "close_notify"
     reason = error.reason or ""
-    found = _ALERT.match(reason)
+    found = _ALERT.search(reason or str(error))  # Python has no symbol for some; then OpenSSL's words are there
     if found:
-        return found["name"].lower()
+        return found["name"].lower().replace(" ", "_")
     return reason.removeprefix("TLSV1_").lower() if reason in _ALERTS_WITHOUT_THE_WORD else None
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from measurements.model import Failure
 from probe.network import Limits
 from probe.wire.body import Body, find_title
 from probe.wire.cpu import CpuMeter
-from probe.wire.failures import LimitReached, StepFailed
+from probe.wire.failures import LimitReached, StepFailed, failure_of
 from probe.wire.tcp import Allowance, Stream
 from probe.wire.transport import HttpcoreTransport
 
@@ -36,7 +37,8 @@ MOST_HEADER_BYTES = 32 * 1024
 MOST_PHASES = 32
 LONGEST_LOCATION = 8192
 REDIRECTS = (301, 302, 303, 307, 308)
-_HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|[0-9a-f:.]+", re.IGNORECASE)
+_HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|[0-9a-f:.]*:[0-9a-f:.]*", re.IGNORECASE)
+_NO_HOST = re.compile(r"https?://(?:$|[/?#])", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -148,6 +150,10 @@ async def exchange(
         page.truncated = limit.name
         if page.status is None:
             raise StepFailed(Failure.HTTP_INVALID_RESPONSE, f"no response within our limits: {limit}") from None
+    except ssl.SSLError as error:
+        raise StepFailed(Failure.HTTP_REQUEST_FAILED, failure_of(error)[1]) from None
+    except (ValueError, LookupError, TypeError) as error:  # the libraries met bytes that they did not foresee
+        raise StepFailed(Failure.HTTP_INVALID_RESPONSE, f"{type(error).__name__}: {error}") from None
     except TimeoutError:
         if page.status is None or not deadline.expired():
             raise
@@ -234,7 +240,7 @@ def redirect_of(page: Page, url: httpx.URL) -> str | None:
         return None
     location = location.encode("latin-1").decode("utf-8", "replace").strip()
     unusable = StepFailed(Failure.HTTP_INVALID_REDIRECT, f"Location: {location}")
-    if len(location) > LONGEST_LOCATION:
+    if len(location) > LONGEST_LOCATION or _NO_HOST.match(location):
         raise unusable
     try:
         target = url.join(location)

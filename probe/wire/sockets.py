@@ -48,6 +48,8 @@ class Endpoint:
     @classmethod
     def of(cls, address: str, port: int) -> Endpoint:
         """Make one of an address in any spelling; raises ValueError."""
+        if not 0 <= port < 65536:
+            raise ValueError(f"{port} is no port; ports go from 0 to 65535")
         return cls(str(ipaddress.ip_address(address)), port)
 
     def __str__(self) -> str:

@@ -73,7 +73,7 @@ def client_hello(context: ssl.SSLContext, name: str | None) -> bytes:
         tls.do_handshake()
     except ssl.SSLWantReadError:
         return outgoing.read()
-    except (ValueError, UnicodeError) as error:
+    except (ValueError, TypeError) as error:
         raise StepFailed(Failure.INVALID_ARGUMENT, f"TLS cannot carry the name {name!r}: {error}") from None
     raise AssertionError("a handshake cannot end before it is answered")
 
@@ -88,7 +88,7 @@ async def shake_hands(stream: Stream, context: ssl.SSLContext, name: str | None)
     beginning = stream.received
     try:
         await stream.shake_hands(context, name, HANDSHAKE_BYTES)
-    except (ValueError, UnicodeError) as error:
+    except (ValueError, TypeError) as error:
         if isinstance(error, ssl.SSLError):
             raise
         raise StepFailed(Failure.INVALID_ARGUMENT, f"TLS cannot carry the name {name!r}: {error}") from None
