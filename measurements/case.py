@@ -25,7 +25,11 @@ class Case:
         return Reading(m.target, m.observations, self.private)
 
     def private(self, address: str) -> bool:
-        return self.bogons.why(address) is not None
+        """Whether no public host has this address; False for one that was the volunteer's own and is redacted."""
+        try:
+            return self.bogons.why(address) is not None
+        except ValueError:
+            return False
 
 
 Rule = Callable[[Case], Finding | None]

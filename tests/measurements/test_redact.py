@@ -14,17 +14,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from measurements.bogons import Bogons
 from measurements.disguises import disguises
+from measurements.judge import Case, judge
 from measurements.model import (
     AnyObservation,
     ControlQuery,
     DnsAnswer,
     DnsLookup,
     DnsReply,
+    Failure,
     Hop,
     HttpExchange,
     IcmpError,
     Measurement,
+    Outcome,
     Preconditions,
     Target,
     TcpConnect,
@@ -373,6 +377,23 @@ def test_what_was_taken_out_is_listed() -> None:
     tls = after.observations[1]
     assert isinstance(tls, TlsHandshake)
     assert tls.chain == (b"[redacted:certificate]",)
+
+
+def test_what_is_redacted_can_still_be_judged() -> None:
+    bogons = Bogons.parse("prefix,why\n10.0.0.0/8,private use\n", "a list of this test")
+    hijacked = DnsReply(
+        arrival=0.1, source="192.168.1.1", answers=(DnsAnswer(name="example.org", rtype="A", data=IPV4, ttl=60),)
+    )
+    steps = (
+        lookup(hijacked, id=1, resolver="192.168.1.1:53"),
+        TcpConnect(id=2, cause=1, address=IPV4, port=443, failure=Failure.TIMEOUT),
+    )
+    after = redact(measurement(*steps), OWN)
+    asked, tcp = after.observations
+    assert isinstance(asked, DnsLookup)
+    assert isinstance(tcp, TcpConnect)
+    assert asked.addresses == (tcp.address,) == ("redacted.invalid",)
+    assert judge(Case(measurement=after, bogons=bogons)).outcome is Outcome.INCONCLUSIVE
 
 
 def test_a_certificate_for_a_home_address_is_found_by_its_alternative_name() -> None:
