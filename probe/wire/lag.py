@@ -22,7 +22,8 @@ class LagWatch:
     @property
     def worst(self) -> float:
         """The worst so far; a sample that is overdue right now counts too."""
-        return max(self._worst, self._sampler.overdue)
+        running = self in self._sampler.watches
+        return max(self._worst, self._sampler.overdue) if running else self._worst
 
     def note(self, lag: float) -> None:
         self._worst = max(self._worst, lag)

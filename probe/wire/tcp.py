@@ -26,6 +26,7 @@ from probe.wire.failures import LimitReached
 from probe.wire.sockets import Endpoint, open_socket
 
 READ_SIZE = 16 * 1024
+MOST_HANDSHAKE_BYTES = 256 * 1024
 
 
 class Allowance:
@@ -112,7 +113,7 @@ class Stream(httpcore.AsyncNetworkStream):
 
     # -- TLS
 
-    async def shake_hands(self, context: ssl.SSLContext, name: str | None, most: int) -> None:
+    async def shake_hands(self, context: ssl.SSLContext, name: str | None, most: int = MOST_HANDSHAKE_BYTES) -> None:
         """Do a TLS handshake that reads at most `most` bytes; raises SSLError, EOFError, OSError.
 
         A name that TLS cannot carry raises ValueError or UnicodeError before anything is sent.
@@ -186,7 +187,11 @@ class Stream(httpcore.AsyncNetworkStream):
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
-        await self.shake_hands(ssl_context, server_hostname, 256 * 1024)
+        try:
+            await self.shake_hands(ssl_context, server_hostname)
+        except BaseException:
+            self.close()  # httpcore leaves this to the stream
+            raise
         return self
 
     def get_extra_info(self, info: str) -> Any:

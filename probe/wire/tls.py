@@ -27,7 +27,6 @@ from probe.wire.tcp import Stream
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:RSA+AESGCM:RSA+AES:!aNULL:!eNULL:!PSK:!SRP:@SECLEVEL=0"
 CLASSIC_GROUPS = "X25519:P-256:P-384"
 PADDING = tuple(pair * 125 for pair in ("**", "::", "JJ", "ZZ", "jj", "zz"))
-HANDSHAKE_BYTES = 256 * 1024
 MOST_CONTEXTS = 64
 _LEGACY_SERVER_CONNECT = 0x4  # ssl.OP_LEGACY_SERVER_CONNECT, named from Python 3.12 on
 _ENCODING_DER = 2  # _ssl.ENCODING_DER
@@ -87,7 +86,7 @@ async def shake_hands(stream: Stream, context: ssl.SSLContext, name: str | None)
     """Shake hands with SNI `name`; raise what went wrong, alert and junk told apart."""
     beginning = stream.received
     try:
-        await stream.shake_hands(context, name, HANDSHAKE_BYTES)
+        await stream.shake_hands(context, name)
     except (ValueError, TypeError) as error:
         if isinstance(error, ssl.SSLError):
             raise
