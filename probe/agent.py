@@ -1,9 +1,7 @@
 """The loop: what is due is measured, judged and stored, until somebody says stop.
 
-APScheduler holds one job a campaign and starts it when due: late runs are one run (`coalesce`), and a
-run that still goes on is not begun again (`max_instances`). A run looks at the network first, then
-measures its targets in an order nobody can foretell, a few at a time, as far as the day's data allow.
-Whatever keeps it from measuring becomes a gap in the store.
+A run of a campaign looks at the network first, then measures its targets in an order nobody can foretell,
+a few at a time, as far as the day's data allow. Whatever keeps it from measuring becomes a gap in the store.
 
 A store that fails stops everything: measuring what cannot be kept only costs the volunteer.
 """
@@ -16,13 +14,9 @@ import os
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import structlog
-from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobExecutionEvent
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.interval import IntervalTrigger
 
 from measurements.model import Gap, Measurement, Outcome, Past, Target, Verdict
 from probe.heartbeat import INTERVAL, CampaignState, Heartbeat
@@ -30,6 +24,7 @@ from probe.measuring import Bench, Order
 from probe.purse import Purse
 from probe.schedule import Campaign, Instant, first_run, shuffled, stall, wants_full_body
 from probe.silence import Silence
+from probe.timetable import Timetable
 from probe.version import software
 
 SPACING = 0.05  # seconds between two starts, so that no burst leaves this machine
@@ -119,13 +114,16 @@ class Agent:
         self.troubled: set[str] = set()  # URLs that were not accessible last time
         self.running: set[asyncio.Task[None]] = set()
         self.slots = asyncio.Semaphore(duties.concurrency)
-        self.scheduler = AsyncIOScheduler(timezone="UTC")
+        self.timetable = Timetable()
 
     async def run(self) -> None:
         """Measure until `bench.stop` is asked; raises StoreFailed when the store fails."""
         self.purse.open()
         self._remember_last_life()
-        self._schedule()
+        for campaign in self.duties.campaigns:
+            due = first_run(self.last_runs.get(campaign.name), campaign.every, self._now())
+            self.timetable.add(campaign, due, self._job)
+        self.timetable.start()
         log.info("started", campaigns=len(self.duties.campaigns), software=software())
         watching = asyncio.create_task(self._watch())
         try:
@@ -134,22 +132,6 @@ class Agent:
             await self._end(watching)
         if self.failure is not None:
             raise StoreFailed(str(self.failure)) from self.failure
-
-    def _schedule(self) -> None:
-        self.scheduler.add_listener(self._still_running, EVENT_JOB_MAX_INSTANCES)
-        for campaign in self.duties.campaigns:
-            due = first_run(self.last_runs.get(campaign.name), campaign.every, self._now())
-            self.scheduler.add_job(
-                self._job,
-                IntervalTrigger(seconds=campaign.every, jitter=campaign.jitter or None, timezone=UTC),
-                args=[campaign],
-                id=campaign.name,
-                coalesce=True,
-                max_instances=1,
-                misfire_grace_time=None,  # however late, as after sleep: once
-                next_run_time=datetime.fromtimestamp(due, UTC),
-            )
-        self.scheduler.start()
 
     async def _job(self, campaign: Campaign) -> None:
         """Run a campaign once; nothing may leave here, or the scheduler would log it as its own failure."""
@@ -183,7 +165,7 @@ class Agent:
         if not self.silence.is_open(campaign.name):  # one measurement shows it, the rest would only cost
             await self._measure_some(campaign, order[:1])
         self.silence.begin(campaign.name, found.reason, f"Campaign {campaign.name}: {found.detail}")
-        self._look_again(campaign)
+        self.timetable.run_at(campaign.name, self._now() + min(campaign.every, LOOK_AGAIN))
 
     async def _measure_all(self, campaign: Campaign, order: tuple[Target, ...]) -> None:
         now = self._now()
@@ -216,13 +198,22 @@ class Agent:
         reserved = self.purse.reserve(target)
         try:
             order, past = await asyncio.to_thread(self._order, campaign, target)
-            measurement, verdict = await self.bench.measure(order, lambda fact: self._judged(fact, past))
-            await self._keep(order, measurement, verdict)
+            judged = await self._measure_and_judge(order, past)
+            if judged is not None:
+                await self._keep(order, *judged)
         except Exception as error:
             self._give_up(error)
         finally:
             self.purse.release(reserved)
             self.slots.release()
+
+    async def _measure_and_judge(self, order: Order, past: tuple[Past, ...]) -> tuple[Measurement, Verdict] | None:
+        """Measure; a mistake of ours costs this measurement, which may not be fit to keep, and no other."""
+        try:
+            return await self.bench.measure(order, lambda fact: self._judged(fact, past))
+        except Exception:
+            log.exception("a measurement was lost", nettest=order.nettest)
+            return None
 
     def _order(self, campaign: Campaign, target: Target) -> tuple[Order, tuple[Past, ...]]:
         """Read from the store what a measurement depends on: in a thread, so that no timing waits for it."""
@@ -284,13 +275,6 @@ class Agent:
     def _silent_since(self, since: float, why: str, what: str) -> None:
         self.silence.add_if_due(since, why, what, self.duties.campaigns, self.last_runs)
 
-    def _still_running(self, event: JobExecutionEvent) -> None:
-        log.warning("a run was left out: the one before it is not done", campaign=event.job_id)
-
-    def _look_again(self, campaign: Campaign) -> None:
-        soon = self._now() + min(campaign.every, LOOK_AGAIN)
-        self.scheduler.modify_job(campaign.name, next_run_time=datetime.fromtimestamp(soon, UTC))
-
     # Signs of life
 
     async def _watch(self) -> None:
@@ -307,11 +291,10 @@ class Agent:
         seen = stall(before, now, INTERVAL)
         if seen.step:
             log.warning("the clock was set", seconds=round(seen.step))
-            for job in self.scheduler.get_jobs():
-                job.modify(next_run_time=job.next_run_time + timedelta(seconds=seen.step))
+            self.timetable.clock_was_set(seen.step)
         if seen.why is not None:
             self._silent_since(now.wall - seen.seconds, seen.why, "The computer slept or stood still")
-            self.scheduler.wakeup()
+            self.timetable.wake_up()
 
     def _beat(self, *, running: bool) -> None:
         beat = Heartbeat(
@@ -333,13 +316,11 @@ class Agent:
             log.warning("no sign of life could be left", why=error.strerror)
 
     def _state(self, campaign: Campaign) -> CampaignState:
-        job = self.scheduler.get_job(campaign.name)
-        due = job.next_run_time if job else None
         return CampaignState(
             name=campaign.name,
             targets=len(campaign.targets),
             last_run=self.last_runs.get(campaign.name),
-            next_run=due.timestamp() if due else None,
+            next_run=self.timetable.next_run(campaign.name),
         )
 
     # The end
@@ -354,13 +335,13 @@ class Agent:
 
     async def _end(self, watching: asyncio.Task[None]) -> None:
         """Let what runs end, or cut it; close the gaps; say goodbye."""
-        self.scheduler.pause()
+        self.timetable.pause()
         watching.cancel()
         if running := set(self.running):
             await self._wait_for(running)
         self.silence.end_all()
         self._beat(running=False)
-        self.scheduler.shutdown(wait=False)
+        self.timetable.close()
         log.info("stopped", measured=self.measured)
 
     async def _wait_for(self, running: set[asyncio.Task[None]]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
+import tempfile
 from pathlib import Path
 
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -36,17 +38,14 @@ def load_probe_id(folder: Path) -> str:
 
 
 def _make(path: Path) -> None:
-    """Write a new id whole and then give it its name, unless another process was faster."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    """Write a new id whole and then give it its name, unless somebody was faster."""
+    descriptor, draft = tempfile.mkstemp(prefix=".probe-id-", dir=path.parent)  # mode 0600
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(secrets.token_hex(16) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        try:
+        with contextlib.suppress(FileExistsError):
             os.link(draft, path)
-        except FileExistsError:
-            return
     finally:
-        draft.unlink()
+        os.unlink(draft)

@@ -113,7 +113,11 @@ class Bench:
 
                 async def look() -> None:
                     nonlocal found
-                    found = await self.look(net)
+                    try:
+                        found = await self.look(net)
+                    except Exception as error:
+                        log.exception("looking at the network failed")
+                        found = _our_mistake(error)
 
                 await _until(self.stop.cut, look())
                 self.spent_looking += net.spent.sent + net.spent.received

@@ -133,7 +133,7 @@ def size(count: int) -> str:
         return f"{count} B"
     if count < 999_950:
         return f"{count / 1000:.1f} kB"
-    return f"{count / 1_000_000:.1f} MB"
+    return f"{count / 1e6:.1f} MB" if count < 999_950_000 else f"{count / 1e9:.1f} GB"
 
 
 def plural(count: int, word: str) -> str:

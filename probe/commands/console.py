@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -74,6 +75,11 @@ def to_reader() -> Iterator[BinaryIO]:
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         raise ReaderLeft from None
+
+
+def width(stream: TextIO) -> int:
+    """How many columns a line may have: those of the terminal, and without one as many as it needs."""
+    return shutil.get_terminal_size().columns if stream.isatty() else 10_000
 
 
 def wants_colour(stream: TextIO) -> bool:

@@ -11,7 +11,7 @@ from measurements.exports.jsonl import line
 from measurements.model import Measurement, Outcome
 from measurements.redact import redact
 from probe.commands.building import judge_with, load_settings
-from probe.commands.console import Common, Refusal, exit_code, say, wants_colour, write, write_line
+from probe.commands.console import Common, Refusal, exit_code, say, wants_colour, width, write, write_line
 from probe.present import short
 from probe.records import BadRecord, read_records
 from probe.wording import clean
@@ -24,7 +24,7 @@ def judge_files(common: Common, files: Sequence[str], *, as_json: bool, bodies: 
             raise Refusal(f"{name}: there is no such file")
     settings = load_settings(common, {"network": {"bogons": str(bogons) if bogons else None}})
     judge = judge_with(settings.bogons())
-    colour = wants_colour(sys.stdout)
+    colour, room = wants_colour(sys.stdout), width(sys.stdout)
     outcomes: set[Outcome] = set()
     bad = False
     for record in _records(files):
@@ -38,7 +38,7 @@ def judge_files(common: Common, files: Sequence[str], *, as_json: bool, bodies: 
         if as_json:
             write_line(line(measurement, verdict, bodies=bodies))
         else:
-            head = short(measurement.started, measurement.target.url, verdict, colour=colour)
+            head = short(measurement.started, measurement.target.url, verdict, colour=colour, width=room)
             write(f"{head}\n    {clean(verdict.summary, 1000)}" if verdict.summary else head)
     if not outcomes and not bad:
         say("there was no measurement to judge")

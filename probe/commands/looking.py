@@ -15,7 +15,7 @@ from measurements.exports.jsonl import line
 from measurements.exports.judged import Judged
 from measurements.model import Gap, Outcome, encode
 from probe.commands.building import data_folder, judge_with, load_settings, read_store
-from probe.commands.console import FINE, FOUND, Common, Refusal, say, to_reader, wants_colour, write, write_line
+from probe.commands.console import FINE, FOUND, Common, Refusal, say, to_reader, wants_colour, width, write, write_line
 from probe.heartbeat import Heartbeat, HeartbeatFile
 from probe.present import moment, short, timeline
 from probe.wording import clean, plural, size
@@ -69,7 +69,7 @@ def status(common: Common, *, as_json: bool, health: bool) -> int:
 def list_measurements(common: Common, which: Which, *, limit: int, as_json: bool) -> int:
     """List measurements, the newest first."""
     settings = load_settings(common)
-    colour = wants_colour(sys.stdout)
+    colour, room = wants_colour(sys.stdout), width(sys.stdout)
     with read_store(settings) as store:
         for entry in store.measurements(**which.filter(time.time()), limit=limit):
             if as_json:
@@ -77,7 +77,8 @@ def list_measurements(common: Common, which: Which, *, limit: int, as_json: bool
             elif entry.verdict is None:
                 write(f"{entry.id[:8]}  {moment(entry.started)}  not judged  {clean(entry.url)}")
             else:
-                write(f"{entry.id[:8]}  {short(entry.started, entry.url, entry.verdict, colour=colour)}")
+                head = f"{entry.id[:8]}  "
+                write(head + short(entry.started, entry.url, entry.verdict, colour=colour, width=room - len(head)))
     return FINE
 
 

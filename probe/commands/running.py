@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from measurements.model import Measurement, Verdict
 from probe.commands import logs
 from probe.commands.building import data_folder, judge_with, load_settings, open_bench
-from probe.commands.console import FINE, FOUND, Common, Refusal, say, wants_colour
+from probe.commands.console import FINE, FOUND, Common, Refusal, say, wants_colour, width
 from probe.heartbeat import HeartbeatFile
 from probe.identity import IdentityError, load_probe_id
 from probe.present import short
@@ -50,12 +50,14 @@ async def _measure(settings: Settings, store: Store, probe_id: str) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.ask)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # under nohup it is to be ignored
+        loop.add_signal_handler(signal.SIGHUP, stop.ask)
     duties = Duties(probe_id, settings.campaigns, settings.network.data_per_day, settings.network.concurrency)
     colour = wants_colour(sys.stderr)
 
     def report(measurement: Measurement, verdict: Verdict) -> None:
         if sys.stderr.isatty():
-            line = short(measurement.started, measurement.target.url, verdict, colour=colour)
+            line = short(measurement.started, measurement.target.url, verdict, colour=colour, width=width(sys.stderr))
             sys.stderr.write(line + "\n")
 
     async with open_bench(settings, probe_id, stop) as bench:

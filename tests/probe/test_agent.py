@@ -2,7 +2,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -259,10 +258,11 @@ def test_the_network_is_looked_at_again_soon_and_the_gap_ends(store: Store, tmp_
         agent = life.agent()
         running = asyncio.create_task(agent.run())
         await eventually(lambda: bool(agent.silence.open_gaps))
-        job = agent.scheduler.get_job("c")
-        assert 250 < job.next_run_time.timestamp() - clock().wall <= 300
+        due = agent.timetable.next_run("c")
+        assert due is not None
+        assert 250 < due - clock().wall <= 300
         clock.asleep = 300.0
-        job.modify(next_run_time=datetime.now(UTC))
+        agent.timetable.run_at("c", read_clocks().wall)
         await eventually(lambda: store.count() == 4)
         life.bench.stop.ask()
         await running
@@ -340,6 +340,15 @@ def test_a_mistake_in_the_rules_loses_no_measurement(store: Store, tmp_path: Pat
 
     Life(store, tmp_path, bench_of(), (Campaign("c", targets(2), "web", HOUR),), judge=broken).until(2)
     assert [kept.verdict for kept in store.evidence()] == [None, None]
+
+
+def test_a_mistake_in_looking_is_a_network_that_cannot_be_judged(store: Store, tmp_path: Path) -> None:
+    async def look(net: Network) -> Preconditions:
+        raise ZeroDivisionError
+
+    Life(store, tmp_path, bench_of(look=look), (Campaign("c", targets(5), "web", HOUR),)).until(1)
+    assert [kept.measurement.preconditions.reason for kept in store.evidence()] == ["error"]
+    assert [gap.why for gap in gaps(store)] == ["error"]
 
 
 def test_a_store_that_fails_stops_the_agent(store: Store, tmp_path: Path) -> None:
@@ -433,10 +442,12 @@ def test_runs_that_were_missed_are_made_up_once(store: Store, tmp_path: Path) ->
         agent = life.agent()
         running = asyncio.create_task(agent.run())
         await eventually(lambda: store.count() == 1 and not agent.running)
-        agent.scheduler.get_job("c").modify(next_run_time=datetime.now(UTC) - timedelta(hours=8.5))
+        agent.timetable.run_at("c", read_clocks().wall - 8.5 * HOUR)
         await eventually(lambda: store.count() == 2)
         await asyncio.sleep(0.3)
-        assert agent.scheduler.get_job("c").next_run_time > datetime.now(UTC)
+        due = agent.timetable.next_run("c")
+        assert due is not None
+        assert due > read_clocks().wall
         life.bench.stop.ask()
         await running
 
@@ -451,14 +462,16 @@ def test_a_clock_that_is_set_moves_the_next_runs_with_it(store: Store, tmp_path:
         agent = life.agent()
         running = asyncio.create_task(agent.run())
         await eventually(lambda: store.count() == 1)
-        due = agent.scheduler.get_job("c").next_run_time
+        due = agent.timetable.next_run("c")
         before = clock()
         clock.wall = -10 * HOUR
         agent._notice(before, clock())
-        moved = agent.scheduler.get_job("c").next_run_time
+        moved = agent.timetable.next_run("c")
         life.bench.stop.ask()
         await running
-        return float((moved - due).total_seconds())
+        assert moved is not None
+        assert due is not None
+        return moved - due
 
     assert asyncio.run(run()) == pytest.approx(-10 * HOUR, abs=1)
     assert gaps(store) == []

@@ -222,6 +222,7 @@ def test_wide_letters_are_counted_as_two_columns() -> None:
 
 def test_sizes() -> None:
     assert [size(n) for n in (0, 999, 1000, 999_949, 999_950)] == ["0 B", "999 B", "1.0 kB", "999.9 kB", "1.0 MB"]
+    assert size(2 * 10**9) == "2.0 GB"
 
 
 def test_steps_in_plain_words() -> None:

@@ -1,0 +1,41 @@
+from pathlib import Path
+
+from measurements.model import Gap
+from probe.heartbeat import FRESH, CampaignState, Heartbeat, HeartbeatFile
+
+GAP = Gap(probe_id="p", since=1.0, until=2.0, why="offline")
+BEAT = Heartbeat(
+    alive=1000.0,
+    started=10.0,
+    pid=7,
+    running=True,
+    software="wazi",
+    probe_id="p",
+    campaigns=(CampaignState(name="c", targets=3, last_run=900.0),),
+    open_gaps=(GAP,),
+)
+
+
+def test_a_heartbeat_is_read_back_and_is_the_owners_only(tmp_path: Path) -> None:
+    file = HeartbeatFile(tmp_path)
+    assert file.read() is None
+    file.write(BEAT)
+    file.write(BEAT)
+    assert file.read() == BEAT
+    assert file.path.stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == [file.path]
+
+
+def test_what_is_no_heartbeat_counts_as_none(tmp_path: Path) -> None:
+    file = HeartbeatFile(tmp_path)
+    for data in (b"", b"{", b'{"alive": "x"}', b"\xff"):
+        file.path.write_bytes(data)
+        assert file.read() is None
+
+
+def test_a_heartbeat_is_fresh_for_a_while_and_only_of_one_that_runs() -> None:
+    assert BEAT.is_fresh(1000.0 + FRESH)
+    assert BEAT.is_fresh(1000.0 - FRESH)
+    assert not BEAT.is_fresh(1000.1 + FRESH)
+    stopped = Heartbeat(alive=1000.0, started=1.0, pid=1, running=False, software="w", probe_id="p")
+    assert not stopped.is_fresh(1000.0)
