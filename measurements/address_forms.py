@@ -238,7 +238,7 @@ def _fitting(symbol: str, base: _Base) -> bytes:
 
 # Patterns
 
-_TAGS = rb"(?:<[^<>0-9]{0,40}>)*"
+_TAGS = rb"(?:<[^<>0-9]{0,40}>){0,4}"
 _DOT = rb"(?:" + _TAGS + rb"(?:[.\-_:,/ ]|, |=2e|\[\.\]|\(\.\)|[\[(]dot[\])])" + _TAGS + rb")"
 _COLON = rb"(?:[:\-_.]|=3a|\[:\])"
 _GAP = rb"[\\%&#=:;.,\-_ |+]{0,3}(?:0x|u00|x)?"  # between two bytes in hex
@@ -308,7 +308,7 @@ def _grouped(address: IPv6Address) -> Iterator[bytes]:
         prefix = _COLON.join(rb"0{0,3}%x" % group for group in groups[:4])
         yield _between(*_NOT_IN_HEX, rb"\[?" + prefix + _COLON + rb"(?:[0-9a-f:.\-_]*[0-9a-f:]\]?)?")
         yield b"".join(nibbles[:16]) + rb"[0-9a-f]{0,16}"
-        yield rb"(?:[0-9a-f][.\-])*" + rb"[.\-]".join(nibbles[:16][::-1])
+        yield rb"(?:[0-9a-f][.\-]){0,16}" + rb"[.\-]".join(nibbles[:16][::-1])
 
 
 def _joined(groups: Sequence[int]) -> bytes:

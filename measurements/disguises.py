@@ -140,7 +140,7 @@ _AS_IT_IS = frozenset({"digits", "digits and zeros", "raw"})
 """Streams of the text with and without its escapes; the others are costly, and only without."""
 
 
-# Escapes
+# Escapes; every repetition is bounded, for a page may be made to be slow to search
 
 _BYTES = {
     bytes(pair): bytes((int(bytes(pair), 16),))
@@ -172,15 +172,15 @@ class _Escape:
 
 
 _ESCAPES = (
-    _Escape(b"%", re.compile(rb"%(?:25)*(?:u00)?([0-9A-Fa-f]{2})"), _hex_byte),
+    _Escape(b"%", re.compile(rb"%(?:25){0,4}(?:u00)?([0-9A-Fa-f]{2})"), _hex_byte),
     _Escape(
         b"&",
         re.compile(
-            rb"&(?:amp;)*(?:#0*([0-9]{1,3});?|#[xX]0*([0-9A-Fa-f]{1,2});?|(period|colon|lowbar|comma|hyphen|dash);)"
+            rb"&(?:amp;){0,4}(?:#0*([0-9]{1,3});?|#[xX]0*([0-9A-Fa-f]{1,2});?|(period|colon|lowbar|comma|hyphen|dash);)"
         ),
         _entity,
     ),
-    _Escape(b"\\", re.compile(rb"\\\\*(?:u00|u\{0*|x)([0-9A-Fa-f]{2})\}?"), _hex_byte),
+    _Escape(b"\\", re.compile(rb"\\\\{0,3}(?:u00|u\{0{0,4}|x)([0-9A-Fa-f]{2})\}?"), _hex_byte),
 )
 _EVERY_OTHER = _Escape(b"\0", re.compile(rb"\x00"), _nothing)  # UTF-16; streams drop it by themselves
 

@@ -449,6 +449,35 @@ def test_texts_that_are_no_proper_unicode_are_redacted_too() -> None:
     assert redact_text(f"\ud800 {IPV4}", OWN).endswith("[redacted:address]")
 
 
+SLOW = [
+    "\\",
+    "%25",
+    "%",
+    "&amp;",
+    "&#0",
+    "\\u{0",
+    "a.",
+    "0",
+    "0x",
+    "1:",
+    "<b>",
+    "MjAz\n",
+    "203.0.113.",
+    "2a02:8108:8a40:1234_",
+]
+
+
+@pytest.mark.parametrize("pattern", SLOW)
+def test_a_page_made_to_be_slow_is_searched_in_time(pattern: str) -> None:
+    """Each took less than 0.5 s when it was written."""
+    own = [*OWN, "2a02:8108:8a40:1234:aede:48ff:fe00:1122"]
+    body = (f"203.0.113.77 {own[-1]} " + pattern * 64 * 1024)[: 64 * 1024].encode()
+    begin = time.process_time()
+    after = redact(measurement(page(body=body, body_length=len(body))), own)
+    assert time.process_time() - begin < 2
+    assert b"203.0.113.77" not in body_of(after).body
+
+
 def ordinary_page() -> bytes:
     """Make a page of 16 KiB with the usual share of links, numbers and escapes."""
     dice = random.Random(1)
