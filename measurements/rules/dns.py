@@ -111,18 +111,23 @@ def _lie(case: Case, mechanism: Mechanism, told: Callable[[Leg, DnsLookup], bool
     if repeats and not all(told(leg, q) for q in repeats):
         return None
     where, by = _where(case.reading)
-    certain = truth.certain and case.measurement.source != "ooni"
     return Finding(
         rule=mechanism.value,
         outcome=Outcome.BLOCKED,
         mechanism=mechanism,
         trigger=Trigger.NAME,
         where=where,
-        confidence=Confidence.CONFIRMED if certain else Confidence.LIKELY,
+        confidence=_confidence(case, truth),
         proof=Proof.IMPOSSIBLE,
         summary=f"{words.format(host=leg.host)} {_says(where)}{_rest(case, truth)}",
         evidence=tuple(sorted({*(q.id for q in lies), *honest, *truth.evidence, *by})),
     )
+
+
+def _confidence(case: Case, truth: Truth) -> Confidence:
+    """A lie is confirmed when a certificate proves the true answer; a record of OONI's rests on less."""
+    sure = truth.certain and case.measurement.source != "ooni"
+    return Confidence.CONFIRMED if sure else Confidence.LIKELY
 
 
 def _says(where: Where) -> str:
@@ -209,7 +214,7 @@ def injected(case: Case) -> Finding | None:
         mechanism=Mechanism.DNS_INJECTED,
         trigger=Trigger.NAME,
         where=Where.LOCAL if where is Where.LOCAL else Where.NETWORK,
-        confidence=Confidence.CONFIRMED if truth.certain else Confidence.LIKELY,
+        confidence=_confidence(case, truth),
         proof=Proof.IMPOSSIBLE,
         summary=f"A forged answer about {leg.host} comes in on the way here"
         + (", beside the true one." if doubled else ": even an address where no resolver is seems to answer.")
@@ -295,7 +300,7 @@ def blockpage(case: Case) -> Finding | None:
         mechanism=Mechanism.DNS_BLOCKPAGE if shown else Mechanism.DNS_REDIRECT,
         trigger=Trigger.NAME,
         where=where,
-        confidence=Confidence.CONFIRMED if invented and truth.certain else Confidence.LIKELY,
+        confidence=_confidence(case, truth) if invented else Confidence.LIKELY,
         proof=Proof.IMPOSSIBLE,
         summary=f"The lookup of {leg.host} leads to another address here"
         + (", which shows a page that is not the site's." if shown else ".")

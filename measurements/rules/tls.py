@@ -97,13 +97,13 @@ def _words(leg: Leg, kind: str, elsewhere: Shown | None, at: Shown | None) -> st
 def _by_ooni(leg: Leg, flow: Flow, mechanism: Mechanism) -> Finding | None:
     """Accuse as OONI does: the test helper's handshake, or its page, went well."""
     control = leg.control
-    if control is None or flow.tls is None or kind_of(flow.tls) == "alert":
+    if control is None or flow.tls is None or flow.tls.failure is Failure.SSL_FAILED_HANDSHAKE:
         return None
     hands = control.shook_hands(flow.tcp.address)
     if not control.reached and (hands is None or hands.failure is not None):
         return None
     return Finding(
-        rule="tls.blocked",
+        rule="tls.mitm" if mechanism is Mechanism.TLS_MITM else "tls.blocked",
         outcome=Outcome.BLOCKED,
         mechanism=mechanism,
         trigger=Trigger.UNKNOWN,
@@ -121,10 +121,13 @@ def mitm(case: Case) -> Finding | None:
     if found is None:
         return None
     leg, flow, tls = found
-    if tls.failure is not Failure.SSL_UNKNOWN_AUTHORITY or tls.issuer is None:
-        return None
     story = case.reading
     control = leg.control
+    if tls.failure is Failure.SSL_UNKNOWN_AUTHORITY and case.measurement.source == "ooni":
+        hands = control.shook_hands(flow.tcp.address) if control is not None else None
+        return _by_ooni(leg, flow, Mechanism.TLS_MITM) if hands is not None and hands.failure is None else None
+    if tls.failure is not Failure.SSL_UNKNOWN_AUTHORITY or tls.issuer is None:
+        return None
     if control is not None and (hands := control.shook_hands(flow.tcp.address)) is not None and hands.failure:
         return None  # the control is shown a bad certificate too
     forged = _same_hand(tls, story.follow_ups(TlsHandshake, Purpose.TARGET_AT_WITNESS))
