@@ -11,7 +11,7 @@ from measurements.targets import CATEGORIES, normalise, read_targets
 from probe.purse import Purse
 from probe.schedule import DAY, Campaign, wants_full_body
 from probe.settings import Settings
-from probe.shipped import shipped
+from probe.settings.shipped import shipped
 
 SETTINGS = Settings()
 (CAMPAIGN,) = SETTINGS.campaigns

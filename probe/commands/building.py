@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 def load_settings(common: Common, overrides: Mapping[str, Any] | None = None) -> Settings:
     """Read all settings, or refuse in words."""
-    from probe.layers import SettingsError
     from probe.settings import load
+    from probe.settings.layers import SettingsError
 
     try:
         return load(common.config, overrides)

@@ -150,8 +150,8 @@ def _read_list(text: str, origin: str, *, skip_bad_lines: bool) -> list[Target]:
 
 
 def _read_file(path: Path) -> str:
-    from probe.layers import SettingsError, read_text
-    from probe.values import MAX_DATA_FILE
+    from probe.settings.layers import SettingsError, read_text
+    from probe.settings.values import MAX_DATA_FILE
 
     try:
         return read_text(path, MAX_DATA_FILE)
@@ -160,7 +160,7 @@ def _read_file(path: Path) -> str:
 
 
 def _stdin() -> str:
-    from probe.values import MAX_DATA_FILE
+    from probe.settings.values import MAX_DATA_FILE
 
     data = sys.stdin.buffer.read(MAX_DATA_FILE + 1)
     if len(data) > MAX_DATA_FILE:

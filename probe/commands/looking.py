@@ -202,7 +202,7 @@ def _target(text: str | None) -> str | None:
 
 def _moment(text: str | None, now: float, flag: str) -> float | None:
     """Read a moment: a date, a date and time (UTC unless it says otherwise), or how long ago."""
-    from probe.quantities import duration
+    from probe.settings.quantities import duration
 
     if text is None:
         return None

@@ -16,15 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from measurements.model import View
-from probe import values
-from probe.layers import from_environment, from_file, lay
 from probe.nettests import NETTESTS
 from probe.network import Limits, Resolver, Witness
-from probe.quantities import duration, show_duration, show_size, size, time_window
 from probe.schedule import Window
-from probe.sections import SECTIONS
-from probe.settings import Settings, SettingsError, load, system_resolver
-from probe.shipped import shipped
+from probe.settings import Settings, SettingsError, load, system_resolver, values
+from probe.settings.layers import from_environment, from_file, lay
+from probe.settings.quantities import duration, show_duration, show_size, size, time_window
+from probe.settings.sections import SECTIONS
+from probe.settings.shipped import shipped
 
 ROOT = Path(__file__).parents[2]
 

@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 
 from measurements.bogons import BadBogons, Bogons
 from measurements.targets import BadTarget, normalise, normalise_host
-from probe.layers import SettingsError, read_text
 from probe.network import Witness
+from probe.settings.layers import SettingsError, read_text
 
 N = TypeVar("N", int, float)
 

@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from probe.layers import Layer, Location
-from probe.values import hide_secrets
+from probe.settings.layers import Layer, Location
+from probe.settings.values import hide_secrets
 
 _SAID_OTHERWISE = {
     "missing": "is missing; write it",

@@ -22,9 +22,11 @@ from pydantic import BeforeValidator, Field, ValidationError
 from measurements.bogons import Bogons
 from measurements.model import View
 from measurements.targets import BadTarget, read_targets
-from probe import values
-from probe.complaints import complaint, sentence
-from probe.layers import (
+from probe.network import Limits, Peers, Resolver, Witness
+from probe.schedule import Campaign, Window
+from probe.settings import values
+from probe.settings.complaints import complaint, sentence
+from probe.settings.layers import (
     Layer,
     Location,
     SettingsError,
@@ -35,10 +37,8 @@ from probe.layers import (
     lay,
     read_text,
 )
-from probe.network import Limits, Peers, Resolver, Witness
-from probe.quantities import show_duration, show_size
-from probe.schedule import Campaign, Window
-from probe.sections import (
+from probe.settings.quantities import show_duration, show_size
+from probe.settings.sections import (
     SECTIONS,
     CampaignSettings,
     ControlSettings,
@@ -47,9 +47,7 @@ from probe.sections import (
     StoreSettings,
     VantageSettings,
 )
-from probe.shipped import shipped
-
-__all__ = ["Campaign", "Settings", "SettingsError", "Shown", "config_folders", "load", "system_resolver"]
+from probe.settings.shipped import shipped
 
 RESOLV_CONF = Path("/etc/resolv.conf")
 

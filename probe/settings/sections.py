@@ -11,10 +11,10 @@ from typing import Annotated
 import platformdirs
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
-from probe import values
 from probe.network import Limits, Witness
-from probe.quantities import duration, show_duration, show_size, size, time_window
 from probe.schedule import Window
+from probe.settings import values
+from probe.settings.quantities import duration, show_duration, show_size, size, time_window
 
 TRUSTED_RESOLVERS = ("https://1.1.1.1/dns-query", "https://8.8.8.8/dns-query", "https://9.9.9.9/dns-query")
 """Cloudflare, Google and Quad9: three operators, reached by address, so that no name need be looked up first."""

@@ -1,11 +1,11 @@
-"""Find the data that ships with Wazi: in a wheel beside this file, in a source tree beside its folder."""
+"""Find the data that ships with Wazi: in a wheel inside `probe`, in a source tree beside it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-_HERE = Path(__file__).resolve().parent
-_FOLDERS = (_HERE / "config", _HERE.parent / "config")
+_PROBE = Path(__file__).resolve().parent.parent
+_FOLDERS = (_PROBE / "config", _PROBE.parent / "config")
 
 
 def shipped(name: str) -> Path:
