@@ -90,15 +90,18 @@ class _FollowUp:
         return tcp if tcp.failure is None else None
 
     async def witness_addresses(self) -> list[str]:
-        """Find up to three witnesses' addresses, once."""
+        """Find up to three witnesses' addresses, once: all different, and none of them the target's own."""
         async with self._finding:
             if self._servers is None:
-                self._servers = []
-                for witness in self.net.peers.witnesses:
-                    if witness.name != self.name and (address := await find_address(self.net, witness.name)):
-                        self._servers.append(address)
-                    if len(self._servers) == PAIRS:
+                names = [w.name for w in self.net.peers.witnesses if w.name != self.name]
+                servers: list[str] = []
+                related = {*self.leg.local_addresses, *self.leg.trusted_addresses}
+                for start in range(0, len(names), PAIRS):
+                    found = await asyncio.gather(*(find_address(self.net, n) for n in names[start : start + PAIRS]))
+                    servers += [a for a in found if a is not None and a not in (*servers, *related)]
+                    if len(servers) >= PAIRS or not any(found):
                         break
+                self._servers = servers[:PAIRS]
         return self._servers
 
     # The name

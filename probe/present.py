@@ -17,14 +17,16 @@ from measurements.model import (
     Confidence,
     ControlQuery,
     DnsLookup,
+    Hop,
     HttpExchange,
     Measurement,
     Outcome,
+    Purpose,
     TcpConnect,
     Verdict,
     View,
 )
-from probe.wording import OUTCOMES, VIEWS, clean, clip, columns, describe, plural, problem, purpose, size
+from probe.wording import OUTCOMES, PURPOSES, VIEWS, clean, clip, columns, describe, plural, problem, purpose, size
 
 WIDTH = 80
 HEIGHT = 24
@@ -47,7 +49,7 @@ def screen(measurement: Measurement, verdict: Verdict, *, colour: bool = False) 
     sections = [
         ("Asked", _asked(measurement), 2),
         ("Happened", _happened(measurement.observations), 8),
-        ("Compared", _compared(measurement.observations), 5),
+        ("Compared", _compared(measurement.observations), 6),
         ("Meaning", [verdict.summary or "No rule had anything to say."], 4),
         ("How sure", [_how_sure(verdict)], 4),
     ]
@@ -157,12 +159,18 @@ def _says_little(step: AnyObservation) -> bool:
 
 
 def _compared(steps: Sequence[AnyObservation]) -> list[str]:
+    """Tell what stood beside our own steps, in the order of weight; where on the way it was is in the meaning."""
     lines = _trusted(steps) + _control(steps)
-    tallies: dict[str, Counter[str]] = {}
+    tallies: dict[Purpose, Counter[str]] = {}
     for step in sorted(steps, key=_order):
-        if step.purpose is not None and not _is_path(step, steps):
-            tallies.setdefault(purpose(step.purpose), Counter())[problem(step) or "worked"] += 1
-    lines += [f"{what}: {_tally(results)}" for what, results in tallies.items()]
+        if (
+            step.purpose is not None
+            and step.purpose in PURPOSES
+            and not isinstance(step, Hop)
+            and not _is_path(step, steps)
+        ):
+            tallies.setdefault(step.purpose, Counter())[problem(step) or "worked"] += 1
+    lines += [f"{purpose(each)}: {_tally(tallies[each])}" for each in PURPOSES if each in tallies]
     return lines or ["nothing: it was not needed, or nothing to compare with is configured"]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from measurements.model import AnyObservation, DnsLookup, Purpose, View
-from measurements.reading import is_address, unique
+from measurements.reading import is_address
 from probe.network import Network, Resolver
 
 RECORDS = ("A", "AAAA")
@@ -105,14 +105,13 @@ def endpoint(address: str, port: int) -> str:
 
 
 async def find_address(net: Network, name: str) -> str | None:
-    """Find a peer's address: by the trusted resolvers, and by our own where none of them answers."""
+    """Find a peer's address: what a trusted resolver gives, or our own where none of them answers."""
     resolvers: list[Resolver] = [*net.peers.trusted, *([net.peers.local] if net.peers.local else [])]
-    for resolver in resolvers:
-        for rtype in ("A",) if net.preconditions.ipv4_route is not False else ("AAAA",):
-            found = await net.lookup(
-                name, rtype, resolver, view=View.FOLLOW_UP, purpose=Purpose.WITNESS, linger=0.0, timeout=2.0
-            )
-            public = [a for a in unique(found.addresses) if not net.is_private(a)]
-            if public:
-                return public[0]
-    return None
+    rtype = "A" if net.preconditions.ipv4_route is not False else "AAAA"
+    found = await asyncio.gather(
+        *(
+            net.lookup(name, rtype, each, view=View.FOLLOW_UP, purpose=Purpose.WITNESS, linger=0.0, timeout=2.0)
+            for each in resolvers
+        )
+    )
+    return next((a for lookup in found for a in lookup.addresses if not net.is_private(a)), None)

@@ -44,8 +44,8 @@ FAILURES: dict[Failure, str] = {
 }
 
 PURPOSES: dict[Purpose, str] = {
-    Purpose.TARGET_AT_WITNESS: "its name at an unrelated server",
-    Purpose.HARMLESS_AT_WITNESS: "a harmless name there",
+    Purpose.TARGET_AT_WITNESS: "its name at unrelated servers",
+    Purpose.HARMLESS_AT_WITNESS: "a harmless name at those",
     Purpose.HARMLESS_AT_TARGET: "a harmless name at its address",
     Purpose.HARMLESS_AT_RESOLVER: "a harmless name at the resolver",
     Purpose.SIBLING_AT_RESOLVER: "a fresh name under it",
