@@ -1,4 +1,4 @@
-"""From a case to a verdict: every rule is asked, the first in order decides, and all that spoke are kept.
+"""From a case to a verdict: the rules are asked, the first in order decides, and all that spoke are kept.
 
 An accusation that rests on a name's failure at witnesses is `likely`; the same finding in an earlier
 session, 15 minutes to a day before, makes it `confirmed` (DESIGN section 4).
@@ -10,7 +10,7 @@ from msgspec import structs
 
 from measurements.case import Case
 from measurements.model import Confidence, Finding, Outcome, Proof, Verdict
-from measurements.rules import RULES, RULES_VERSION
+from measurements.rules import LAST_RESORT, RULES, RULES_VERSION
 
 SESSION_APART = 15 * 60.0
 SESSION_WITHIN = 24 * 3600.0
@@ -20,7 +20,12 @@ __all__ = ["Case", "judge"]
 
 def judge(case: Case) -> Verdict:
     """Judge one measurement; the same case always gives the same verdict."""
-    findings = [finding for rule in RULES.values() if (finding := rule(case)) is not None]
+    findings: list[Finding] = []
+    for name, rule in RULES.items():
+        if findings and name in LAST_RESORT:
+            continue
+        if (finding := rule(case)) is not None:
+            findings.append(finding)
     if not findings:
         return Verdict(
             outcome=Outcome.INCONCLUSIVE,

@@ -1,5 +1,7 @@
 """The rules, in the order in which they speak: the first that finds something decides the verdict.
 
+The `LAST_RESORT` ones say what is missing, and speak only when no other rule has found anything.
+
 A new rule is one function of a `Case` in the file of its layer, and one line here. Ids never change their
 meaning; whatever changes a verdict raises `RULES_VERSION`.
 """
@@ -39,3 +41,7 @@ RULES: dict[str, Rule] = {
     "network.ours": network.ours,
     "site.unknown": site.unknown,
 }
+
+LAST_RESORT = frozenset(
+    {"http.in_clear", "dns.stale", "dns.resolver", "site.unreachable", "network.ours", "site.unknown"}
+)
