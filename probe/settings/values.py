@@ -219,7 +219,7 @@ def store_url(value: object) -> str:
         raise ValueError(wanted)
     if re.match(r"postgres(ql)?://", value):
         raise ValueError("must begin with postgresql+psycopg://")
-    if re.fullmatch(r"sqlite:///(?!:memory:)[^?]+(\?.*)?|postgresql\+psycopg://[^/]*/[^/]+", value):
+    if re.fullmatch(r"sqlite:///(?!:memory:)[^?]+(\?.*)?|postgresql\+psycopg://[^/?]*/[^/?]+(\?.*)?", value):
         return value
     raise ValueError(wanted)
 

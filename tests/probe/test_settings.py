@@ -491,3 +491,11 @@ def test_a_variable_of_another_program_is_not_ours() -> None:
     assert load(None, environ={"WAZI_TEST_BENCH": "1"}, folders=()) == load(None, environ={}, folders=())
     with pytest.raises(SettingsError, match="network_resolver"):
         load(None, environ={"WAZI_NETWORK_RESOLVER": "system"}, folders=())
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql+psycopg://u:p@db:5432/wazi?sslmode=require", "postgresql+psycopg://u@/wazi?host=/run/pg"]
+)
+def test_a_database_may_be_told_by_a_query(url: str) -> None:
+    """If PostgreSQL listens on a socket in a folder, its URL names that folder in the query."""
+    assert load(None, environ={"WAZI_STORE__URL": url}, folders=()).store.url == url
