@@ -37,6 +37,7 @@ class Body:
         self._done = False
         self._coding = ", ".join(c for c in map(str.strip, encoding.lower().split(",")) if c not in ("", "identity"))
         self._inflater: zlib._Decompress | None = None
+        self._head: bytes | None = b"" if self._coding == "deflate" else None  # until its kind is known
         if self._coding in ("gzip", "x-gzip", "deflate"):
             self._inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
         elif self._coding:
@@ -51,6 +52,8 @@ class Body:
         """Take bytes as they came; return whether more are wanted."""
         if self._inflater is None:
             self._take(data)
+        elif self._head is not None:
+            data = self._choose_deflate(self._head + data)
         while data and self._inflater is not None and not self._done:
             data = self._inflate(self._inflater, data)
         return not self._done
@@ -62,6 +65,16 @@ class Body:
         self._take(self._inflater.flush())  # at most what one back-reference still owed
         if not self._inflater.eof and self._members == 0 and self.length:
             self._break("the compressed body ended early")
+
+    def _choose_deflate(self, data: bytes) -> bytes:
+        """Tell by its first two bytes whether deflate has the zlib header (RFC 1950) that some servers leave out."""
+        if len(data) < 2:
+            self._head = data
+            return b""
+        self._head = None
+        if data[0] & 0x0F != 8 or int.from_bytes(data[:2], "big") % 31:
+            self._inflater = zlib.decompressobj(_RAW_DEFLATE)
+        return data
 
     def _take(self, data: bytes) -> None:
         room = self._most - self.length
@@ -78,7 +91,10 @@ class Body:
         try:
             self._take(inflater.decompress(data, PIECE))
         except zlib.error as error:
-            return self._recover(data, error)
+            if self._members == 0:
+                self._break(str(error))
+            self._inflater = zlib.decompressobj(_GZIP_OR_ZLIB)  # padding behind the body, which browsers forgive
+            return b""
         if not inflater.eof:
             return inflater.unconsumed_tail
         self._members += 1
@@ -86,19 +102,6 @@ class Body:
             self._break(f"more than {MOST_MEMBERS} gzip members")
         self._inflater = zlib.decompressobj(_GZIP_OR_ZLIB)  # another member may follow (RFC 1952, 2.2)
         return inflater.unused_data
-
-    def _recover(self, data: bytes, error: zlib.error) -> bytes:
-        """Forgive what browsers forgive: padding behind the body, and deflate without zlib's header."""
-        if self._members:
-            self.problem = "padding behind the compressed body"
-            self._inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
-        elif self._coding == "deflate" and not self.length:
-            self._coding = "raw deflate"
-            self._inflater = zlib.decompressobj(_RAW_DEFLATE)
-            return data
-        else:
-            self._break(str(error))
-        return b""
 
     def _break(self, problem: str) -> None:
         self.truncated = "encoding"

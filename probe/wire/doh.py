@@ -1,22 +1,21 @@
 """DNS over HTTPS (RFC 8484), to resolvers that the volunteer's network does not run.
 
-Connections are shared by all measurements and kept, so that a lookup costs one round trip. httpcore's
-pool opens them through `Dialer`, which puts them on our own streams and, for a resolver given by name,
-finds its address by asking the local resolver ourselves: the system's blocking lookup is never used. That
-first lookup may be lied to; the certificate, which is always verified, tells.
+Connections are shared by all measurements and kept, so that a lookup costs one round trip. Sharing has two
+dangers. A measurement that is cut must not spoil what others use, so a query runs in a task of the client's
+own, which a cancelled caller leaves running to its time limit. And a kept connection may be dead without
+our knowing, so a query that fails on one, or gets no answer for half of its time, is put once more on a new
+one; a block fails both times. What failed once is never used again.
 
-A kept connection may have been closed by the other side just when it is used again, so a query that
-fails on one is tried once more on a new connection; a block fails both times.
+httpcore's pool is not used: a request cancelled while others wait leaves its HTTP/2 state unusable.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+import time
+from collections.abc import Awaitable, Callable
 
-import h2.exceptions
 import httpcore
 import httpx
 
@@ -24,106 +23,151 @@ from measurements.model import Failure
 from probe.network import Spent
 from probe.wire.dns import Query
 from probe.wire.failures import StepFailed
-from probe.wire.sockets import Endpoint
-from probe.wire.tcp import open_stream
+from probe.wire.tcp import Stream
 from probe.wire.transport import HttpcoreTransport
 
 MEDIA_TYPE = "application/dns-message"
 LONGEST_MESSAGE = 64 * 1024
 OVERHEAD = 150  # bytes of headers and records around a message, about
 KEPT_FOR = 120.0
-MOST_ADDRESSES = 3
+MOST_KEPT = 4
 
-FindAddresses = Callable[[str], Awaitable[list[str]]]
-TRANSPORT_ERRORS = (httpcore.ProtocolError, httpcore.NetworkError, h2.exceptions.ProtocolError, OSError, EOFError)
+Dial = Callable[[str, int], Awaitable[Stream]]
+"""Opens a connection to a host, by name or address, and a port."""
 
 
-class Dialer(httpcore.AsyncNetworkBackend):
-    """Opens connections for the pool; `seen` is told this machine's own address on each."""
+class _Connection:
+    """A connection that stands: for many queries at a time over HTTP/2, for one over HTTP/1.1."""
 
-    def __init__(self, find: FindAddresses, spent: Spent, seen: Callable[[str], None]) -> None:
-        self._find = find
-        self._spent = spent
-        self._seen = seen
+    def __init__(self, stream: Stream) -> None:
+        self.shared = stream.tls is not None and stream.tls.selected_alpn_protocol() == "h2"
+        self.users = 0
+        self.last_used = time.perf_counter()
+        kind = httpcore.AsyncHTTP2Connection if self.shared else httpcore.AsyncHTTP11Connection
+        http = kind(origin=httpcore.Origin(b"", b"", 0), stream=stream)
+        http.can_handle_request = lambda origin: True  # type: ignore[method-assign]
+        self.transport = HttpcoreTransport(http)
+        self._stream = stream
+        self._retired = False
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        error: OSError | None = None
-        for address in (await self._find(host))[:MOST_ADDRESSES]:
-            try:
-                stream = await open_stream(Endpoint(address, port), self._spent)
-            except OSError as failed:
-                error = failed
-            else:
-                self._seen(stream.own_address)
-                return stream
-        raise error or StepFailed(Failure.NO_DNS_ANSWER, f"no address is known for {host}")
+    @property
+    def usable(self) -> bool:
+        if self._retired or self._stream.closed or time.perf_counter() - self.last_used > KEPT_FOR:
+            return False
+        return self.shared or self.users == 0
 
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+    def retire(self) -> None:
+        """Never use it again; close it when the last query has left it."""
+        self._retired = True
+        if self.users == 0:
+            self._stream.close()
+
+    def enter(self) -> None:
+        self.users += 1
+
+    def leave(self) -> None:
+        self.users -= 1
+        self.last_used = time.perf_counter()
+        if self._retired:
+            self.retire()
 
 
 class DohClient:
     """One resolver, asked by POST."""
 
-    def __init__(self, url: str, context: ssl.SSLContext, dialer: Dialer) -> None:
+    def __init__(self, url: str, context: ssl.SSLContext, dial: Dial) -> None:
         self._url = httpx.URL(url)
-        pool = httpcore.AsyncConnectionPool(
-            ssl_context=context, max_connections=4, keepalive_expiry=KEPT_FOR, http2=True, network_backend=dialer
-        )
-        self._transport = HttpcoreTransport(pool)
+        self._context = context
+        self._dial = dial
+        self._kept: list[_Connection] = []
+        self._opening = asyncio.Lock()
+        self._running: set[asyncio.Task[bytes]] = set()
 
     async def ask(self, query: Query, spent: Spent, *, timeout: float) -> bytes:
         """Send a query with id 0 and return the message that came back; raises what it failed with."""
-        async with asyncio.timeout(timeout):
+        task = asyncio.create_task(self._ask(query, spent, timeout))
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[bytes]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # it was looked at, also when the caller has left
+
+    async def _ask(self, query: Query, spent: Spent, timeout: float) -> bytes:
+        deadline = asyncio.get_running_loop().time() + timeout
+        kept = self._standing()
+        if kept is not None:
             try:
-                return await self._post(query, spent)
-            except _Stale:
-                return await self._post(query, spent, fresh=True)
+                async with asyncio.timeout(timeout / 2):
+                    return await self._post(kept, query, spent)
+            except StepFailed:
+                raise
+            except Exception:  # whatever it was: a new connection decides
+                kept.retire()
+        async with asyncio.timeout_at(deadline):
+            return await self._post(await self._open(spent), query, spent)
 
-    async def _post(self, query: Query, spent: Spent, *, fresh: bool = False) -> bytes:
-        opened = fresh
+    def _standing(self) -> _Connection | None:
+        """Return a connection that may be used now, and let go of those that never can be again."""
+        for connection in list(self._kept):
+            if not connection.usable and connection.users == 0:
+                self._kept.remove(connection)
+                connection.retire()
+        return next((connection for connection in self._kept if connection.usable), None)
 
-        async def trace(event: str, info: dict[str, Any]) -> None:
-            nonlocal opened
-            if event == "connection.connect_tcp.started":
-                opened = True
-                spent.connections += 1
+    async def _open(self, spent: Spent) -> _Connection:
+        """Open a connection, unless another query has just opened one that serves for both."""
+        async with self._opening:
+            standing = self._standing()
+            if standing is not None:
+                return standing
+            stream = await self._dial(self._url.host, self._url.port or 443)
+            spent.connections += 1
+            try:
+                await stream.shake_hands(self._context, self._url.host)
+            except BaseException:
+                stream.close()
+                raise
+            connection = _Connection(stream)
+            self._kept.append(connection)
+            return connection
 
+    async def _post(self, connection: _Connection, query: Query, spent: Spent) -> bytes:
         request = httpx.Request(
-            "POST",
-            self._url,
-            content=query.wire,
-            headers={"content-type": MEDIA_TYPE, "accept": MEDIA_TYPE},
-            extensions={"trace": trace},
+            "POST", self._url, content=query.wire, headers={"content-type": MEDIA_TYPE, "accept": MEDIA_TYPE}
         )
         spent.sent += len(query.wire) + OVERHEAD
+        connection.enter()
         try:
-            response = await self._transport.handle_async_request(request)
+            response = await connection.transport.handle_async_request(request)
             try:
-                return await _read(response, spent)
+                data = await _read(response)
             finally:
                 await response.aclose()
-        except TRANSPORT_ERRORS:
-            if opened:
-                raise
-            raise _Stale from None
+        except BaseException:
+            connection.retire()
+            raise
+        finally:
+            connection.leave()
+        if not connection.shared and sum(not c.shared for c in self._kept) > MOST_KEPT:
+            connection.retire()
+        spent.received += len(data) + OVERHEAD
+        return data
 
     async def aclose(self) -> None:
-        await self._transport.aclose()
+        """End what is running and close every connection."""
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
+        for connection in self._kept:
+            connection.retire()
+        self._kept.clear()
 
 
-class _Stale(Exception):
-    """A kept connection turned out to be of no use any more."""
-
-
-async def _read(response: httpx.Response, spent: Spent) -> bytes:
+async def _read(response: httpx.Response) -> bytes:
     if response.status_code != 200:
         raise StepFailed(Failure.HTTP_REQUEST_FAILED, f"the resolver answered with status {response.status_code}")
     data = bytearray()
@@ -131,5 +175,4 @@ async def _read(response: httpx.Response, spent: Spent) -> bytes:
         data += part
         if len(data) > LONGEST_MESSAGE:
             raise StepFailed(Failure.DNS_MISBEHAVING, "the answer is larger than a DNS message can be")
-    spent.received += len(data) + OVERHEAD
     return bytes(data)

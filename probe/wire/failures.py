@@ -102,7 +102,7 @@ def alert_name(error: ssl.SSLError) -> str | None:
     """Name the TLS alert (RFC 8446, 6.2) that an error of OpenSSL stands for, if it is one."""
     if isinstance(error, ssl.SSLZeroReturnError):
         return "close_notify"
-    reason = error.reason or ""
+    reason = _reason(error)
     found = _ALERT.search(reason or str(error))  # Python has no symbol for some; then OpenSSL's words are there
     if found:
         return found["name"].lower().replace(" ", "_")
@@ -152,7 +152,12 @@ def _of_ssl(error: ssl.SSLError) -> tuple[Failure, str]:
         return Failure.SSL_FAILED_HANDSHAKE, f"alert: {alert}"
     if isinstance(error, ssl.SSLEOFError):
         return Failure.EOF, "the connection ended inside TLS"
-    return Failure.SSL_FAILED_HANDSHAKE, f"tls: {(error.reason or str(error)).lower()}"
+    return Failure.SSL_FAILED_HANDSHAKE, f"tls: {(_reason(error) or str(error)).lower()}"
+
+
+def _reason(error: ssl.SSLError) -> str:
+    """OpenSSL's symbol; errors that Python raises itself have none."""
+    return getattr(error, "reason", None) or ""
 
 
 def _of_http(error: Exception) -> tuple[Failure, str]:

@@ -7,7 +7,7 @@ A ClientHello or a request needs a connection first: it is opened at the ordinar
 TTL lowered. For a connection that stands the system tells an ICMP error as an errno without the router's
 address: EHOSTUNREACH after a packet that had to expire is read as `expired`, `router` unknown; the SYN with
 the same TTL names it. The system's own retransmissions carry the same TTL. An ICMP error does not end
-the waiting, since what sits at that router may answer as well. Before closing, the TTL is restored, and
+the waiting at once, since what sits at that router may answer as well. Before closing, the TTL is restored, and
 the connection is reset so that the server does not keep it.
 """
 
@@ -35,6 +35,7 @@ from probe.wire.sockets import (
 from probe.wire.tcp import open_stream
 
 READ_SIZE = 4096
+ICMP_GRACE = 0.3
 _UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES, errno.EPROTO, errno.ENOPROTOOPT)
 _RESET = (errno.ECONNRESET, errno.EPIPE)
 
@@ -105,8 +106,8 @@ async def send_data(peer: Endpoint, ttl: int, data: bytes, answer: Answer, spent
         set_ttl(stream.sock, ttl)
         await stream.send(data)
         try:
-            async with asyncio.timeout(timeout):
-                await _watch(stream.sock, answer, spent)
+            async with asyncio.timeout(timeout) as waiting:
+                await _watch(stream.sock, answer, spent, waiting)
         except TimeoutError:
             return
     finally:
@@ -115,11 +116,12 @@ async def send_data(peer: Endpoint, ttl: int, data: bytes, answer: Answer, spent
         stream.close()
 
 
-async def _watch(sock: socket.socket, answer: Answer, spent: Spent) -> None:
-    """Wait for what answers; an ICMP error is noted and the waiting goes on."""
+async def _watch(sock: socket.socket, answer: Answer, spent: Spent, waiting: asyncio.Timeout) -> None:
+    """Wait for what answers; an ICMP error is noted and the waiting goes on for a little while."""
+    loop = asyncio.get_running_loop()
     while True:
         try:
-            data = await asyncio.get_running_loop().sock_recv(sock, READ_SIZE)
+            data = await loop.sock_recv(sock, READ_SIZE)
         except OSError as error:
             if error.errno in _RESET:
                 answer.answer = "reset"
@@ -128,6 +130,7 @@ async def _watch(sock: socket.socket, answer: Answer, spent: Spent) -> None:
                 raise
             answer.answer = "expired" if error.errno == errno.EHOSTUNREACH else "unreachable"
             answer.detail = f"ICMP error: {errno.errorcode[error.errno]}"
+            waiting.reschedule(min(waiting.when() or 0.0, loop.time() + ICMP_GRACE))
         else:
             spent.received += len(data)
             answer.answer = "data" if data else "eof"

@@ -16,13 +16,16 @@ from measurements.model import AnyObservation, Failure, Preconditions
 from probe.network import Limits, Peers, Spent
 from probe.wire.certificates import Authorities, TrustStore, is_address
 from probe.wire.dns import make_query
-from probe.wire.doh import Dialer, DohClient
+from probe.wire.doh import DohClient
 from probe.wire.failures import StepFailed
 from probe.wire.lag import LagSampler
 from probe.wire.resolve import Heard, ask
 from probe.wire.socket_network import SocketNetwork
 from probe.wire.sockets import Endpoint
+from probe.wire.tcp import Stream, open_stream
 from probe.wire.tls import Contexts
+
+MOST_ADDRESSES = 3  # of a DoH resolver that is given by name
 
 
 class PrivateAddresses(Protocol):
@@ -82,7 +85,8 @@ class Wire:
         self.lag = LagSampler()
         self.own_addresses: set[str] = set()
         self._client_context = authorities.client_context()
-        self._dialer = Dialer(self._find_addresses, Spent(), self.own_addresses.add)
+        self._client_context.set_alpn_protocols(["h2", "http/1.1"])
+        self._spent = Spent()  # by what is shared; each measurement counts its own part about
         self._doh: dict[str, DohClient] = {}
 
     async def __aenter__(self) -> Wire:
@@ -107,8 +111,21 @@ class Wire:
         """Return the shared client of a DoH resolver."""
         client = self._doh.get(url)
         if client is None:
-            client = self._doh[url] = DohClient(url, self._client_context, self._dialer)
+            client = self._doh[url] = DohClient(url, self._client_context, self._dial)
         return client
+
+    async def _dial(self, host: str, port: int) -> Stream:
+        """Open a shared connection; a host given by name has its first few addresses tried in turn."""
+        error: OSError | None = None
+        for address in (await self._find_addresses(host))[:MOST_ADDRESSES]:
+            try:
+                stream = await open_stream(Endpoint(address, port), self._spent)
+            except OSError as failed:
+                error = failed
+            else:
+                self.own_addresses.add(stream.own_address)
+                return stream
+        raise error or StepFailed(Failure.NO_DNS_ANSWER, f"no address is known for {host}")
 
     async def _find_addresses(self, host: str) -> list[str]:
         """Find the addresses of a DoH resolver that is given by name, by asking the local resolver ourselves."""
@@ -125,7 +142,7 @@ class Wire:
                     make_query(host, rtype),
                     server,
                     heard,
-                    Spent(),
+                    self._spent,
                     timeout=self.limits.dns_timeout / 2,
                     linger=0.0,
                     ip_ttl=None,

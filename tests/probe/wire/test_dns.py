@@ -127,7 +127,9 @@ def test_a_message_that_claims_too_many_records_is_not_read() -> None:
 def test_extended_errors_and_the_ad_bit_are_kept() -> None:
     message = response(("www.site.example", "A", "192.0.2.1"))
     message.flags |= dns.flags.AD
-    message.use_edns(0, options=[dns.edns.EDEOption(15, "by order"), dns.edns.EDEOption(22)])
+    message.use_edns(
+        0, options=[dns.edns.EDEOption(dns.edns.EDECode(15), "by order"), dns.edns.EDEOption(dns.edns.EDECode(22))]
+    )
     reply = read_reply(message.to_wire(), QUERY, source="", arrival=0.0)
     assert reply.authenticated
     assert reply.ede == ((15, "by order"), (22, ""))

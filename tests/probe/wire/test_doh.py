@@ -165,6 +165,8 @@ def test_a_kept_connection_that_was_closed_costs_no_lookup(keys: Keys) -> None:
 
 
 def test_a_resolver_given_by_name_is_found_through_the_local_one(keys: Keys, unbound: Unbound) -> None:
+    lying = False
+
     def reply(peer: UdpPeer, query: bytes, source: Any, ttl: int | None) -> None:
         peer.send(answer(query, rcode=3) if lying else answer(query, "127.0.0.1"), source)
 
@@ -185,15 +187,18 @@ def test_a_resolver_given_by_name_is_found_through_the_local_one(keys: Keys, unb
         async with network(ca_file=keys.ca_file) as net:
             assert (await net.lookup(NAME, "A", doh(unbound.https, NAME))).failure is Failure.NO_DNS_ANSWER
 
-    lying = False
     run(main())
 
 
-def test_lookups_that_are_cancelled_do_not_spoil_the_shared_connection(keys: Keys, unbound: Unbound) -> None:
-    async def main() -> None:
-        rng = random.Random(7)
+@pytest.mark.parametrize(("wires", "rounds"), [(1, 150), (40, 3)], ids=["standing", "opening"])
+def test_lookups_that_are_cancelled_do_not_spoil_the_shared_connection(
+    keys: Keys, unbound: Unbound, wires: int, rounds: int
+) -> None:
+    rng = random.Random(7)
+
+    async def one_wire() -> None:
         async with Wire(peers=Peers(None), limits=Limits(), bogons=NoBogons(), ca_file=keys.ca_file) as wire:
-            for _ in range(150):
+            for _ in range(rounds):
                 async with wire.network() as net:
                     tasks = [asyncio.create_task(net.lookup(NAME, "A", doh(unbound.https))) for _ in range(3)]
                     await asyncio.sleep(rng.random() * 0.004)
@@ -203,5 +208,30 @@ def test_lookups_that_are_cancelled_do_not_spoil_the_shared_connection(keys: Key
                 for result in results[1:]:
                     assert isinstance(result, DnsLookup)
                     assert result.failure is None, result
+
+    async def main() -> None:
+        for _ in range(wires):
+            await one_wire()
+
+    run(main())
+
+
+def test_a_kept_connection_that_went_silent_costs_no_lookup(keys: Keys) -> None:
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        writer.write(ok(answer(await read_query(reader), "192.0.2.1")))
+        await reader.read(-1)
+
+    async def main() -> None:
+        async with (
+            tcp_peer(serve, server_context(keys.leaf)) as port,
+            network(ca_file=keys.ca_file, limits=LIMITS) as net,
+        ):
+            first, second = await net.lookup(NAME, "A", doh(port)), await net.lookup(NAME, "A", doh(port))
+        assert (first.failure, second.failure, connections) == (None, None, 2)
+        assert 0.5 <= second.elapsed < 1.0
 
     run(main())

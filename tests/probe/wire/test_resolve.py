@@ -43,6 +43,8 @@ def test_a_forged_reply_and_the_true_one_are_both_kept() -> None:
 
 
 def test_what_cannot_answer_is_recorded_and_never_trusted() -> None:
+    stranger: UdpPeer
+
     def reply(peer: UdpPeer, query: bytes, source: Any, ttl: int | None) -> None:
         good = answer(query, "192.0.2.66")
         peer.send(b"\0junk", source)
@@ -65,7 +67,6 @@ def test_what_cannot_answer_is_recorded_and_never_trusted() -> None:
         assert lookup.replies[3].source == f"127.0.0.2:{stranger.port}"
         assert lookup.addresses == ("192.0.2.1",)
 
-    stranger: UdpPeer
     run(main())
 
 
