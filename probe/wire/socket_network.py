@@ -1,24 +1,20 @@
 """The Network over real sockets.
 
-Every verb is one call of `_step`, which records exactly one observation whatever ends the step: success, a
-failure, its own time limit, or the measurement's deadline (then `interrupted`, and the cancellation goes
-on). A step that stands on another one finds that one's stream by its id. A stream serves one step at a
-time, and a step on a stream that does not stand is a failed observation, not an error.
+Every verb is one call of `Recorder.step`, which records exactly one observation. A step that stands on
+another one finds that one's stream by its id. A stream serves one step at a time, and a step on a stream
+that does not stand is a failed observation, not an error.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import httpx
-import msgspec
 
 from measurements.model import (
     AnyObservation,
@@ -27,7 +23,6 @@ from measurements.model import (
     Failure,
     Hop,
     HttpExchange,
-    Observation,
     Preconditions,
     Purpose,
     TcpConnect,
@@ -36,21 +31,18 @@ from measurements.model import (
 )
 from probe.network import CLASSIC, LARGE, Limits, Network, Peers, Resolver, Spent
 from probe.wire.dns import MOST_ALIASES, MOST_ANSWERS, make_query, read_reply
-from probe.wire.failures import StepFailed, failure_of
+from probe.wire.failures import StepFailed
 from probe.wire.hops import Answer, send_data, send_syn
 from probe.wire.http import Page, exchange, plain_request
+from probe.wire.recorder import Facts, Recorder
 from probe.wire.resolve import Heard, ask, raise_failure
+from probe.wire.routes import public_peer, source_address
 from probe.wire.sockets import Endpoint
 from probe.wire.tcp import Stream, open_stream
 from probe.wire.tls import client_hello, peer_chain, sent_name, shake_hands
 
 if TYPE_CHECKING:
     from probe.wire.wire import Wire
-
-PUBLIC = {False: "1.1.1.1", True: "2606:4700:4700::1111"}  # only for asking the system about its routes
-DISCARD = 9
-T = TypeVar("T", bound=Observation)
-Facts = dict[str, Any]
 
 
 class SocketNetwork(Network):
@@ -61,13 +53,11 @@ class SocketNetwork(Network):
         self._preconditions = preconditions
         self._full_body = full_body
         self._spent = Spent()
-        self._observations: list[AnyObservation] = []
+        self._recorder = Recorder()
         self._streams: dict[int, Stream] = {}
         self._opened: list[Stream] = []
         self._own_addresses: set[str] = set()
-        self._routes: dict[bool, bool] = {}
-        self._ids = itertools.count(1)
-        self._zero = time.perf_counter()
+        self._routes: dict[bool, str | None] = {}  # by whether IPv6: our own address towards the public
         self._lag = wire.lag.watch()
 
     async def __aenter__(self) -> SocketNetwork:
@@ -101,7 +91,7 @@ class SocketNetwork(Network):
 
     @property
     def observations(self) -> Sequence[AnyObservation]:
-        return self._observations
+        return self._recorder.observations
 
     @property
     def full_body(self) -> bool:
@@ -115,7 +105,10 @@ class SocketNetwork(Network):
     @property
     def own_addresses(self) -> frozenset[str]:
         """This machine's addresses, as its sockets and the control saw them; for redaction only."""
-        return frozenset(self._own_addresses | self._wire.own_addresses)
+        for ipv6 in (False, True):
+            self.has_route(ipv6=ipv6)
+        routed = {address for address in self._routes.values() if address is not None}
+        return frozenset(self._own_addresses | self._wire.own_addresses | routed)
 
     def is_private(self, address: str) -> bool:
         return self._wire.bogons.why(address) is not None
@@ -124,20 +117,8 @@ class SocketNetwork(Network):
         if ipv6 and not self._wire.ipv6:
             return False
         if ipv6 not in self._routes:
-            self._routes[ipv6] = self._find_route(ipv6)
-        return self._routes[ipv6]
-
-    def _find_route(self, ipv6: bool) -> bool:
-        """Connect a UDP socket, which sends nothing, to a trusted resolver's address or a well-known one."""
-        hosts = [httpx.URL(resolver.address).host for resolver in self.peers.trusted if resolver.is_doh]
-        address = next((h for h in hosts if _is_family(h, ipv6)), PUBLIC[ipv6])
-        try:
-            with socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET, socket.SOCK_DGRAM) as sock:
-                sock.connect((address, DISCARD))
-                self._own_addresses.add(sock.getsockname()[0])
-        except OSError:
-            return False
-        return True
+            self._routes[ipv6] = source_address(public_peer(self.peers, ipv6=ipv6))
+        return self._routes[ipv6] is not None
 
     # -- verbs
 
@@ -159,6 +140,8 @@ class SocketNetwork(Network):
         heard = Heard(protocol="doh" if server is None else "udp")
         facts: Facts = {"resolver": resolver.address, "name": name, "rtype": rtype, "ip_ttl": ip_ttl}
         limit = self.limits.dns_timeout if timeout is None else timeout
+        if server is not None and (own := source_address(server)) is not None:
+            self._own_addresses.add(own)  # an ICMP error may come from this machine itself
 
         async def work() -> None:
             try:
@@ -179,7 +162,7 @@ class SocketNetwork(Network):
                 self._note_dns_limits(heard)
 
         facts["protocol"] = heard.protocol
-        return await self._step(
+        return await self._recorder.step(
             DnsLookup, facts, work, cause=cause, view=view or resolver.view, purpose=purpose, limit=None
         )
 
@@ -222,7 +205,7 @@ class SocketNetwork(Network):
 
         limit = self.limits.tcp_timeout if timeout is None else timeout
         facts: Facts = {"address": address, "port": port}
-        step = await self._step(TcpConnect, facts, work, cause=cause, view=view, purpose=purpose, limit=limit)
+        step = await self._recorder.step(TcpConnect, facts, work, cause=cause, view=view, purpose=purpose, limit=limit)
         if step.failure is None:
             self._streams[step.id] = opened[0]
         return step
@@ -266,7 +249,7 @@ class SocketNetwork(Network):
                     facts.update(hello_size=stream.hello_size, received=stream.received - before)
                 self._judge(stream, verified, facts)
 
-        step = await self._step(
+        step = await self._recorder.step(
             TlsHandshake,
             facts,
             work,
@@ -333,7 +316,7 @@ class SocketNetwork(Network):
                     facts.update(page.facts(), wire_bytes=stream.received - before)
                     self._note_page_limits(page)
 
-        return await self._step(
+        return await self._recorder.step(
             HttpExchange, facts, work, cause=over, view=over.view, purpose=purpose or over.purpose, limit=None
         )
 
@@ -371,7 +354,9 @@ class SocketNetwork(Network):
             finally:
                 facts.update(answer.facts())
 
-        return await self._step(Hop, facts, work, cause=cause, view=View.FOLLOW_UP, purpose=purpose, limit=None)
+        return await self._recorder.step(
+            Hop, facts, work, cause=cause, view=View.FOLLOW_UP, purpose=purpose, limit=None
+        )
 
     def _first_data(self, probe: str, name: str | None, address: str) -> bytes:
         if probe == "request":
@@ -401,57 +386,17 @@ class SocketNetwork(Network):
             steps.extend(report.steps)
 
         limit = self.limits.control_timeout if timeout is None else timeout
-        query = await self._step(
+        query = await self._recorder.step(
             ControlQuery, facts, work, cause=None, view=View.CONTROL, purpose=None, limit=limit + 1.0
         )
         for step in steps:
-            self._observations.append(msgspec.structs.replace(step, id=next(self._ids), cause=query.id))
+            self._recorder.adopt(step, query)
         return query
 
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
     # -- how every verb works
-
-    async def _step(
-        self,
-        kind: type[T],
-        facts: Facts,
-        work: Callable[[], Awaitable[None]],
-        *,
-        cause: AnyObservation | None,
-        view: View,
-        purpose: Purpose | None,
-        limit: float | None,
-    ) -> T:
-        """Do `work`, which fills `facts`, and record one observation whatever ends it."""
-        identity = next(self._ids)
-        began = time.perf_counter()
-        failure: Failure | None = None
-        detail = ""
-        try:
-            async with asyncio.timeout(limit):
-                await work()
-        except Exception as error:
-            failure, detail = failure_of(error)
-        except BaseException as error:
-            failure, detail = failure_of(error)
-            raise
-        finally:
-            noted = facts.pop("detail", "")
-            step = kind(
-                id=identity,
-                cause=None if cause is None else cause.id,
-                view=view,
-                purpose=purpose,
-                started=began - self._zero,
-                elapsed=time.perf_counter() - began,
-                failure=failure,
-                detail=detail or noted,
-                **facts,
-            )
-            self._observations.append(step)  # type: ignore[arg-type]
-        return step
 
     @contextmanager
     def _using(self, over: TcpConnect | TlsHandshake) -> Iterator[Stream]:
@@ -470,13 +415,6 @@ class SocketNetwork(Network):
     def _reach(self, limit: str) -> None:
         if limit not in self._spent.limits:
             self._spent.limits.append(limit)
-
-
-def _is_family(host: str, ipv6: bool) -> bool:
-    try:
-        return (Endpoint.of(host, 0).family == socket.AF_INET6) is ipv6
-    except ValueError:
-        return False
 
 
 def _endpoint(address: str, port: int) -> Endpoint:
