@@ -52,7 +52,8 @@ class HeartbeatFile:
         self.path = folder / "heartbeat.json"
 
     def write(self, beat: Heartbeat) -> None:
-        """Replace the file; raises OSError."""
+        """Replace the file, in a folder that is made where there is none; raises OSError."""
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = self.path.with_suffix(".new")
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:

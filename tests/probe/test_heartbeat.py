@@ -17,13 +17,13 @@ BEAT = Heartbeat(
 
 
 def test_a_heartbeat_is_read_back_and_is_the_owners_only(tmp_path: Path) -> None:
-    file = HeartbeatFile(tmp_path)
+    file = HeartbeatFile(tmp_path / "folder")
     assert file.read() is None
     file.write(BEAT)
     file.write(BEAT)
     assert file.read() == BEAT
     assert file.path.stat().st_mode & 0o777 == 0o600
-    assert list(tmp_path.iterdir()) == [file.path]
+    assert list(file.path.parent.iterdir()) == [file.path]
 
 
 def test_what_is_no_heartbeat_counts_as_none(tmp_path: Path) -> None:
