@@ -66,17 +66,21 @@ class _FollowUp:
         self.name = leg.host
         self.harmless = harmless_name(leg.host)
         self._bytes_before = net.spent.sent + net.spent.received
+        self._opened = 0
         self._servers: list[str] | None = None
         self._finding = asyncio.Lock()
 
     # Allowance
 
     def allowed(self) -> bool:
-        """Whether one more connection is within the allowance."""
-        opened = sum(isinstance(o, TcpConnect | Hop) and o.purpose is not None for o in self.net.observations)
+        """Whether one more connection is within the allowance, against which it then counts.
+
+        Steps run side by side: what counted only once it ended would be allowed too often.
+        """
         spent = self.net.spent.sent + self.net.spent.received - self._bytes_before
         limits = self.net.limits
-        if opened < limits.follow_up_connections and spent < limits.follow_up_bytes:
+        if self._opened < limits.follow_up_connections and spent < limits.follow_up_bytes:
+            self._opened += 1
             return True
         if "follow_up" not in self.net.spent.limits:
             self.net.spent.limits.append("follow_up")
@@ -224,6 +228,8 @@ class _FollowUp:
         control = next((o for o in self.net.observations if isinstance(o, ControlQuery) and o.resolved), None)
         if not flows and control is not None and control.url == self.leg.url:
             for address in self.leg.public(control.resolved)[:2]:
+                if not self.allowed():
+                    return
                 tcp = await self.net.connect(address, self.leg.port, cause=control, view=View.TRUSTED, timeout=TIMEOUT)
                 if tcp.failure is None and self.leg.encrypted:
                     await self.net.handshake(tcp, name=self.name, timeout=TIMEOUT)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
 from measurements.judge import Case, judge
-from measurements.model import Failure, Outcome, Preconditions, Target, Verdict
+from measurements.model import Failure, Hop, Outcome, Preconditions, Target, TcpConnect, Verdict
 from measurements.targets import normalise
 from probe.nettests import NETTESTS
 from probe.network import Network
@@ -362,12 +363,33 @@ def test_without_a_control_nobody_quiet_is_accused(disruption: Disruption) -> No
 
 def test_follow_ups_keep_their_allowance() -> None:
     """If much fails, no more than the allowed connections are opened for the follow-up."""
-    from measurements.model import Hop, TcpConnect
-
     for disruption in BLOCKED:
         _, net = verdict(disruption)
         opened = [o for o in net.observations if isinstance(o, TcpConnect | Hop) and o.purpose is not None]
         assert len(opened) <= net.limits.follow_up_connections, disruption.name
+
+
+class TakingTime(ScriptedNetwork):
+    """Connections that others may be asked for before they end."""
+
+    async def connect(self, *args: Any, **kwargs: Any) -> TcpConnect:
+        await asyncio.sleep(0.001)
+        return await super().connect(*args, **kwargs)
+
+    async def hop(self, *args: Any, **kwargs: Any) -> Hop:
+        await asyncio.sleep(0.001)
+        return await super().hop(*args, **kwargs)
+
+
+@pytest.mark.parametrize("allowance", [1, 5, 8, 20])
+@pytest.mark.parametrize("disruption", BLOCKED, ids=lambda d: d.name)
+def test_steps_side_by_side_share_one_allowance(disruption: Disruption, allowance: int) -> None:
+    """If steps are taken side by side, those under way count too."""
+    net = TakingTime(disruption.world, preconditions=disruption.preconditions)
+    net.limits = replace(net.limits, follow_up_connections=allowance)
+    asyncio.run(_measure(disruption.nettest, normalise(disruption.url), net))
+    opened = [o for o in net.observations if isinstance(o, TcpConnect | Hop) and o.purpose is not None]
+    assert len(opened) <= allowance
 
 
 def test_the_control_is_never_a_witness() -> None:
