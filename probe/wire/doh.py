@@ -16,7 +16,6 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable
 
-import httpcore
 import httpx
 
 from measurements.model import Failure
@@ -31,6 +30,7 @@ LONGEST_MESSAGE = 64 * 1024
 OVERHEAD = 150  # bytes of headers and records around a message, about
 KEPT_FOR = 120.0
 MOST_KEPT = 4
+MOST_STREAMS = 32
 
 Dial = Callable[[str, int], Awaitable[Stream]]
 """Opens a connection to a host, by name or address, and a port."""
@@ -43,10 +43,7 @@ class _Connection:
         self.shared = stream.tls is not None and stream.tls.selected_alpn_protocol() == "h2"
         self.users = 0
         self.last_used = time.perf_counter()
-        kind = httpcore.AsyncHTTP2Connection if self.shared else httpcore.AsyncHTTP11Connection
-        http = kind(origin=httpcore.Origin(b"", b"", 0), stream=stream)
-        http.can_handle_request = lambda origin: True  # type: ignore[method-assign]
-        self.transport = HttpcoreTransport(http)
+        self.transport = HttpcoreTransport(stream, http2=self.shared, streams=MOST_STREAMS)
         self._stream = stream
         self._retired = False
 

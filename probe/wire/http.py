@@ -19,7 +19,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpcore
 import httpx
 
 from measurements.model import Failure
@@ -109,17 +108,6 @@ def plain_request(host: str) -> bytes:
     return "\r\n".join(["GET / HTTP/1.1", *lines, "", ""]).encode("latin-1")
 
 
-def _connection_on(stream: Stream, *, http2: bool) -> httpcore.AsyncConnectionInterface:
-    """Lay httpcore on the stream, once: the connection stays with it and may be used again."""
-    if stream.http is None:
-        kind = httpcore.AsyncHTTP2Connection if http2 else httpcore.AsyncHTTP11Connection
-        connection = kind(origin=httpcore.Origin(b"", b"", 0), stream=stream)
-        connection.can_handle_request = lambda origin: True  # type: ignore[method-assign]
-        stream.http = connection
-    on_stream: httpcore.AsyncConnectionInterface = stream.http
-    return on_stream
-
-
 async def exchange(
     stream: Stream,
     url: httpx.URL,
@@ -195,7 +183,9 @@ async def _exchange(
         for name, value in browser_headers(url.scheme, host or url.netloc.decode("ascii"), http2=http2)
     ]
     request = httpx.Request("GET", url, headers=sent, extensions={"trace": trace})
-    response = await HttpcoreTransport(_connection_on(stream, http2=http2)).handle_async_request(request)
+    if stream.http is None:
+        stream.http = HttpcoreTransport(stream, http2=http2)
+    response = await stream.http.handle_async_request(request)
     try:
         _take_head(response, page)
         most, limit = limits.body_decoded, "decoded"

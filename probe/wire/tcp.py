@@ -19,6 +19,7 @@ import time
 from typing import Any
 
 import httpcore
+import httpx
 
 from probe.network import Spent
 from probe.wire.cpu import CpuMeter
@@ -57,7 +58,7 @@ class Stream(httpcore.AsyncNetworkStream):
         self.first_bytes = b""
         self.last_arrival = time.perf_counter()
         self.allowance: Allowance | None = None
-        self.http: Any = None  # the httpcore connection laid on this stream, once there is one
+        self.http: httpx.AsyncBaseTransport | None = None  # laid on this stream by its first exchange
         self.busy = False
         self._sock = sock
         self._spent = spent
