@@ -6,6 +6,7 @@ the site, did it. See law 3 of DESIGN and `docs/decisions`; each function says w
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ from measurements.model import (
 )
 from measurements.reading import Flow, Leg, Reading, hops
 
-ANSWERED = ("reset", "data", "eof", "open")
+ANSWERED = ("reset", "data", "eof", "open", "unreachable")
 PAIRS_NEEDED = 3
 
 
@@ -120,39 +121,57 @@ def place(story: Reading, beside: Purpose) -> Shown | None:
 
     The packets that carry the name, and those of `beside` (a harmless name, or a neighbour), went the same
     way. At the distance where the target's get a reset, an answer, or none any more, the others still
-    meet a router that is on its way; and the way to an unrelated site passes the same router, so it is not
-    in the site's network. At the first hop it is the volunteer's own.
+    meet a router that is on its way, and the way to an unrelated site passes the same router. So it is not
+    in the site's network; where the unrelated site is of one prefix with it, only if another router stands
+    between. At the first hop it is the volunteer's own.
     """
-    ours = hops(story.follow_ups(Hop, Purpose.TRACE_TARGET))
+    syn = beside is Purpose.TRACE_NEIGHBOUR
+    sent = [h for h in story.follow_ups(Hop, Purpose.TRACE_TARGET) if (h.probe == "syn") is syn]
+    ours = hops(sent)
     theirs = hops(story.follow_ups(Hop, beside))
     witness = hops(story.follow_ups(Hop, Purpose.TRACE_WITNESS))
     path = hops(story.follow_ups(Hop, Purpose.TRACE_PATH))
 
+    def lasts(step: Hop) -> bool:
+        """Whether every packet that went so far met the same, and more than one did."""
+        met = [h.answer for h in sent if h.ttl == step.ttl]
+        return len(met) > 1 and set(met) == {step.answer}
+
     def on_its_way(hop: Hop) -> bool:
         """Whether a packet met a router at that distance that also carries traffic to an unrelated site."""
+        if hop.answer != "expired" or hop.ttl == 1:
+            return hop.answer == "expired"
         named = path.get(hop.ttl, hop) if hop.router is None else hop
         same = witness.get(hop.ttl)
-        shared = same is not None and same.answer == "expired" and same.router is not None
-        return hop.answer == "expired" and (
-            hop.ttl == 1 or (shared and same is not None and named.answer == "expired" and named.router == same.router)
-        )
+        if same is None or same.answer != "expired" or same.router is None or named.answer != "expired":
+            return False
+        beyond = theirs.get(hop.ttl + 1)
+        apart = not same_prefix(same.address, hop.address) or (beyond is not None and beyond.answer == "expired")
+        return named.router == same.router and apart
 
     answered = next((h for _, h in sorted(ours.items()) if h.answer in ANSWERED), None)
     if answered is not None:
         other = theirs.get(answered.ttl)
-        if other is None or not on_its_way(other):
+        if other is None or not on_its_way(other) or not lasts(answered):
             return None
         where = Where.LOCAL if answered.ttl == 1 else Where.NETWORK
-        return Shown(Proof.IMPOSSIBLE, where, _evidence(answered, other, witness), answered.ttl)
-    dead = [h for _, h in sorted(ours.items()) if h.answer == "silence"]
+        proof = Proof.SHORT if answered.answer == "unreachable" else Proof.IMPOSSIBLE
+        return Shown(proof, where, _evidence(answered, other, witness), answered.ttl)
     last = max((t for t, h in ours.items() if h.answer == "expired"), default=0)
-    gone = [h for h in dead if h.ttl > last]
-    seen = [(h, theirs[h.ttl]) for h in gone if h.ttl in theirs and on_its_way(theirs[h.ttl])]
+    gone = [h for t, h in sorted(ours.items()) if h.answer == "silence" and t > last]
+    seen = [(h, theirs[h.ttl]) for h in gone if h.ttl in theirs and lasts(h) and on_its_way(theirs[h.ttl])]
     if len(gone) < 2 or not seen:
         return None
     step, other = seen[0]
     where = Where.LOCAL if step.ttl == 1 else Where.NETWORK
     return Shown(Proof.SHORT, where, _evidence(step, other, witness), step.ttl)
+
+
+def same_prefix(one: str, other: str) -> bool:
+    """Whether two addresses lie in the smallest prefix that networks announce: one /24, or one /48."""
+    here = ipaddress.ip_address(one)
+    length = 24 if here.version == 4 else 48
+    return ipaddress.ip_address(other) in ipaddress.ip_network(f"{one}/{length}", strict=False)
 
 
 def _evidence(step: Hop, other: Hop, witness: dict[int, Hop]) -> tuple[int, ...]:

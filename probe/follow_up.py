@@ -36,6 +36,7 @@ from probe.steps import endpoint, find_address, harmless_name
 TIMEOUT = 4.0  # of a follow-up step: the harmless twin beside it shows whether that is enough here
 PAIRS = 3
 Attempt = Callable[[str, str, Purpose], Awaitable[bool]]
+Send = Callable[[int], Awaitable[Hop | None]]
 
 
 async def follow_up(net: Network, story: Reading, leg: Leg) -> None:
@@ -68,6 +69,7 @@ class _FollowUp:
         self._bytes_before = net.spent.sent + net.spent.received
         self._opened = 0
         self._servers: list[str] | None = None
+        self._witness6: list[str] | None = None
         self._finding = asyncio.Lock()
 
     # Allowance
@@ -378,55 +380,72 @@ class _FollowUp:
         return await self.net.hop(address, port, probe=probe, ttl=ttl, name=name, purpose=purpose)
 
     async def _trace_name(self, address: str, probe: str) -> None:
-        """Send the name ever further along the path until something answers for the site, or it dies.
-
-        Where the answers differ from a harmless name's at the same distance, the place is found.
-        """
+        """Trace the name towards the target, beside a harmless one; SYNs name the routers."""
         if is_address(self.name):
             return
         port = self.leg.port
-        silences = 0
-        for ttl in range(1, self.net.limits.max_hops + 1):
-            ours = await self._hop(address, port, probe, ttl, Purpose.TRACE_TARGET, self.name)
-            if ours is None:
-                return
-            if ours.answer == "expired":
-                silences = 0
-                continue
-            theirs, *_ = await asyncio.gather(
-                self._hop(address, port, probe, ttl, Purpose.TRACE_HARMLESS, self.harmless),
-                self._hop(address, port, "syn", ttl, Purpose.TRACE_PATH, None),
-                self._trace_witness(ttl),
-            )
-            if theirs is None:
-                return
-            silences += ours.answer == "silence"
-            if ours.answer != "silence" or theirs.answer not in ("expired", "silence") or silences == 3:
-                return
+
+        async def name(ttl: int) -> Hop | None:
+            return await self._hop(address, port, probe, ttl, Purpose.TRACE_TARGET, self.name)
+
+        async def harmless(ttl: int) -> Hop | None:
+            return await self._hop(address, port, probe, ttl, Purpose.TRACE_HARMLESS, self.harmless)
+
+        async def path(ttl: int) -> Hop | None:
+            return await self._hop(address, port, "syn", ttl, Purpose.TRACE_PATH, None)
+
+        await self._trace(name, harmless, path)
 
     async def _trace_syn(self, tcp: TcpConnect) -> None:
-        """Send the first packet of a connection ever further, to the target and to a neighbour of it."""
-        neighbour = neighbour_of(tcp.address, {*self.leg.local_addresses, *self.leg.trusted_addresses})
-        silences = 0
+        """Trace the first packet of a connection, towards the target and towards a neighbour of it."""
+        beside = neighbour_of(tcp.address, {*self.leg.local_addresses, *self.leg.trusted_addresses})
+
+        async def target(ttl: int) -> Hop | None:
+            return await self._hop(tcp.address, tcp.port, "syn", ttl, Purpose.TRACE_TARGET, None)
+
+        async def neighbour(ttl: int) -> Hop | None:
+            return await self._hop(beside, tcp.port, "syn", ttl, Purpose.TRACE_NEIGHBOUR, None)
+
+        await self._trace(target, neighbour)
+
+    async def _trace(self, ours: Send, theirs: Send, *path: Send) -> None:
+        """Send packets ever further along the path until something answers for the site, or they die.
+
+        Where that happens while those of `theirs` go on, the place is found. It is asked once more, for a
+        router's answer may be lost or come late; and whether another router stands beyond it.
+        """
+        found, silences = False, 0
         for ttl in range(1, self.net.limits.max_hops + 1):
-            ours = await self._hop(tcp.address, tcp.port, "syn", ttl, Purpose.TRACE_TARGET, None)
-            if ours is None:
+            mine = await ours(ttl)
+            if mine is None or (found and mine.answer != "expired"):
                 return
-            if ours.answer == "expired":
+            if mine.answer == "expired":
                 silences = 0
                 continue
-            theirs, _ = await asyncio.gather(
-                self._hop(neighbour, tcp.port, "syn", ttl, Purpose.TRACE_NEIGHBOUR, None), self._trace_witness(ttl)
+            other, *_ = await asyncio.gather(
+                theirs(ttl), *(send(ttl) for send in path), self._trace_witness(ttl, mine.address)
             )
-            if theirs is None:
+            if other is None or other.answer not in ("expired", "silence"):
                 return
-            silences += ours.answer == "silence"
-            if ours.answer != "silence" or theirs.answer not in ("expired", "silence") or silences == 3:
+            if other.answer == "expired":
+                again, _ = await asyncio.gather(ours(ttl), theirs(ttl + 1))
+                found = again is not None and again.answer == mine.answer
+            silences += mine.answer == "silence"
+            if mine.answer != "silence" or silences == 3:
                 return
 
-    async def _trace_witness(self, ttl: int) -> None:
-        """See which router stands at that distance on the way to an unrelated site."""
-        for address in (await self.witness_addresses())[:1]:
+    async def _trace_witness(self, ttl: int, target: str) -> None:
+        """See which router stands at that distance on the way to an unrelated site, by the target's protocol."""
+        if ":" not in target:
+            servers = await self.witness_addresses()
+        else:
+            async with self._finding:
+                if self._witness6 is None:
+                    names = [w.name for w in self.net.peers.witnesses if w.name != self.name][:PAIRS]
+                    found = await asyncio.gather(*(find_address(self.net, n, "AAAA") for n in names))
+                    self._witness6 = [a for a in found if a is not None and a != target]
+            servers = self._witness6
+        for address in servers[:1]:
             await self._hop(address, 443, "syn", ttl, Purpose.TRACE_WITNESS, None)
 
     # The second opinion

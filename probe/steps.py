@@ -104,10 +104,13 @@ def endpoint(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-async def find_address(net: Network, name: str) -> str | None:
-    """Find a peer's address: what a trusted resolver gives, or our own where none of them answers."""
+async def find_address(net: Network, name: str, rtype: str | None = None) -> str | None:
+    """Find a peer's address: what a trusted resolver gives, or our own where none of them answers.
+
+    Without `rtype` it is an IPv4 address, where there is a route for one.
+    """
     resolvers: list[Resolver] = [*net.peers.trusted, *([net.peers.local] if net.peers.local else [])]
-    rtype = "A" if net.preconditions.ipv4_route is not False else "AAAA"
+    rtype = rtype or ("A" if net.preconditions.ipv4_route is not False else "AAAA")
     found = await asyncio.gather(
         *(
             net.lookup(name, rtype, each, view=View.FOLLOW_UP, purpose=Purpose.WITNESS, linger=0.0, timeout=2.0)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from measurements.judge import Case, judge
-from measurements.model import Failure, Hop, Outcome, Preconditions, Target, TcpConnect, Verdict
+from measurements.model import Failure, Hop, Outcome, Preconditions, Purpose, Target, TcpConnect, Verdict, View
 from measurements.targets import normalise
 from probe.nettests import NETTESTS
 from probe.network import Network
@@ -24,6 +24,8 @@ W1, W2, W3 = WITNESSES.values()
 BLOCK = Page(200, b"<title>Blocked</title> denied by law", "Blocked")
 SINK = "198.51.100.80"
 OPEN = World(names={HOST: [SITE]}, seen=Page())
+NEXT = "192.0.2.10"  # in the witnesses' own network, and behind the same last router
+NEXT_DOOR = World(names={HOST: [NEXT]}, seen=Page())
 RESET, TIMEOUT = Failure.CONNECTION_RESET, Failure.TIMEOUT
 PLAIN = ("198.51.100.53:53", "198.51.100.54:53")
 
@@ -136,6 +138,29 @@ BLOCKED = [
         confidence="confirmed",
     ),
     Disruption(
+        "syn-unreachable",
+        replace(
+            OPEN,
+            ports={(SITE, 443): Failure.HOST_UNREACHABLE, (SITE, 80): Failure.HOST_UNREACHABLE},
+            paths={(SITE, None): cut_at(3, "unreachable")},
+        ),
+        "blocked",
+        "tcp.unreachable",
+        "address",
+        "network",
+        confidence="likely",
+    ),
+    Disruption(
+        "syn-dropped-with-witnesses-next-door",
+        replace(
+            NEXT_DOOR, ports={(NEXT, 443): TIMEOUT, (NEXT, 80): TIMEOUT}, paths={(NEXT, None): cut_at(2, "silence")}
+        ),
+        "blocked",
+        "tcp.timeout",
+        "address",
+        "network",
+    ),
+    Disruption(
         "sni-reset",
         replace(OPEN, hands=at_witnesses(RESET), paths={(SITE, HOST): cut_at(3, "reset")}),
         "blocked",
@@ -231,7 +256,7 @@ BLOCKED = [
     ),
 ]
 
-NEEDS_CONTROL = {"syn-dropped", "syn-reset"}
+NEEDS_CONTROL = {"syn-dropped", "syn-reset", "syn-unreachable", "syn-dropped-with-witnesses-next-door"}
 
 QUIET = [
     Disruption("open", OPEN, "accessible"),
@@ -247,6 +272,25 @@ QUIET = [
     Disruption(
         "site-firewall-resets",
         replace(OPEN, ports={(SITE, 443): Failure.CONNECTION_REFUSED}, paths={(SITE, None): cut_at(4, "reset")}),
+        "unreachable",
+    ),
+    Disruption(
+        "site-firewall-unreachable",
+        replace(
+            OPEN,
+            ports={(SITE, 443): Failure.HOST_UNREACHABLE, (SITE, 80): Failure.HOST_UNREACHABLE},
+            paths={(SITE, None): cut_at(4, "unreachable")},
+        ),
+        "unreachable",
+    ),
+    Disruption(
+        "site-gate-drops-with-witnesses-next-door",
+        replace(NEXT_DOOR, ports={(NEXT, 443): TIMEOUT}, paths={(NEXT, None): cut_at(3, "silence")}),
+        "unreachable",
+    ),
+    Disruption(
+        "site-gate-resets-with-witnesses-next-door",
+        replace(NEXT_DOOR, ports={(NEXT, 443): Failure.CONNECTION_REFUSED}, paths={(NEXT, None): cut_at(3, "reset")}),
         "unreachable",
     ),
     Disruption(
@@ -359,6 +403,26 @@ def test_a_quiet_look_alike_is_not_accused(disruption: Disruption) -> None:
 def test_without_a_control_nobody_quiet_is_accused(disruption: Disruption) -> None:
     said, _ = verdict(disruption, control=False)
     assert said.outcome is not Outcome.BLOCKED, said
+
+
+class LosingAnswers(ScriptedNetwork):
+    """The first of a router's answers to the target's own packets, at a distance of three, is lost."""
+
+    async def hop(self, address: str, port: int, **kwargs: Any) -> Hop:
+        before = [o for o in self.observations if isinstance(o, Hop) and (o.ttl, o.purpose) == (3, kwargs["purpose"])]
+        if kwargs["ttl"] == 3 and kwargs["purpose"] is Purpose.TRACE_TARGET and not before:
+            return self._record(Hop, view=View.FOLLOW_UP, address=address, port=port, **kwargs | {"cause": None})
+        return await super().hop(address, port, **kwargs)
+
+
+def test_a_lost_answer_of_a_router_is_not_taken_for_a_drop() -> None:
+    """If the site's firewall drops and one ICMP message is lost before it, nobody is accused."""
+    world = replace(OPEN, ports={(SITE, 443): TIMEOUT}, paths={(SITE, None): cut_at(4, "silence")})
+    net = LosingAnswers(world)
+    target = normalise(f"https://{HOST}/")
+    asyncio.run(_measure("web", target, net))
+    said = judge(Case(measurement=net.measurement(target, "web"), bogons=BOGONS))
+    assert said.outcome is Outcome.UNREACHABLE, said
 
 
 def test_follow_ups_keep_their_allowance() -> None:
