@@ -169,22 +169,16 @@ class _FollowUp:
         servers = await self.witness_addresses()
         if servers:
             nobody = Resolver(f"{servers[0]}:53", View.FOLLOW_UP)
-            for name, purpose in (
-                (self.harmless, Purpose.HARMLESS_SERVERLESS),
-                (self.name, Purpose.SERVERLESS),
-                (self.name, Purpose.SERVERLESS),
-            ):
-                await self._lookup(name, nobody, purpose, timeout=1.0)
+            for _ in range(2):
+                await asyncio.gather(
+                    self._lookup(self.harmless, nobody, Purpose.HARMLESS_SERVERLESS, timeout=1.5),
+                    self._lookup(self.name, nobody, Purpose.SERVERLESS, timeout=1.5),
+                )
 
     def _plain_resolvers(self) -> list[Resolver]:
         """The trusted resolvers' own addresses, over plain UDP."""
         hosts = [urlsplit(r.address).hostname or "" for r in self.net.peers.trusted if r.is_doh]
-        local = self.net.peers.local
-        return [
-            Resolver(f"{host}:53", View.FOLLOW_UP)
-            for host in hosts
-            if is_address(host) and ":" not in host and (local is None or local.address != f"{host}:53")
-        ]
+        return [Resolver(f"{host}:53", View.FOLLOW_UP) for host in hosts if is_address(host) and ":" not in host]
 
     async def _first_hop(self) -> None:
         """Ask with a packet that cannot leave the first hop: an answer is the volunteer's own router's."""
@@ -224,8 +218,7 @@ class _FollowUp:
     async def _true_addresses(self) -> None:
         """Prove the addresses that others gave: the trusted resolvers', or else the control's."""
         flows = [f for f in self.leg.flows if not f.local]
-        proven = [f for f in flows if f.secure or (f.page is not None and f.page.failure is None)]
-        if proven:
+        if any(f.secure for f in flows):
             return
         control = next((o for o in self.net.observations if isinstance(o, ControlQuery) and o.resolved), None)
         if not flows and control is not None and control.url == self.leg.url:
@@ -241,6 +234,17 @@ class _FollowUp:
             for flow in flows[:2]:
                 if flow.tcp.failure is None and not flow.pages:
                     await self.net.exchange(flow.tcp, self.leg.url, timeout=TIMEOUT)
+            for flow in flows[:1]:
+                await self._prove_by_certificate(flow)
+
+    async def _prove_by_certificate(self, flow: Flow) -> None:
+        """Ask an address that others gave for the name's certificate, which says more than a page in clear."""
+        if not self.allowed():
+            return
+        lookup = self.story.by_id.get(flow.tcp.cause or 0)
+        tcp = await self.net.connect(flow.tcp.address, 443, cause=lookup, view=View.TRUSTED, timeout=TIMEOUT)
+        if tcp.failure is None:
+            await self.net.handshake(tcp, name=self.name, timeout=TIMEOUT)
 
     async def _repeat_lookup(self) -> None:
         local = self.net.peers.local

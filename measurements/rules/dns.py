@@ -66,7 +66,7 @@ def _truth(case: Case, leg: Leg) -> Truth | None:
         if agreed or case.measurement.source == "ooni" or not leg.trusted:
             return Truth((*answers, control.query.id, control.page.id), certain=False)
     for flow in elsewhere:
-        if not leg.encrypted and flow.page is not None and flow.page.status is not None and len(answers) > 1:
+        if not leg.encrypted and flow.page is not None and flow.page.status is not None and answers:
             return Truth((*answers, *flow.ids), certain=False)
     return None
 
@@ -194,14 +194,24 @@ def _contradict(one: DnsReply, other: DnsReply) -> bool:
     return one.rcode != other.rcode
 
 
+def _forged_beside(lookup: DnsLookup, known: set[str]) -> bool:
+    """Whether two replies contradict each other and one is not the truth that others tell.
+
+    A forwarder that gives up and then hears an answer after all claims nothing by giving up; and a name with
+    many addresses may be answered with one or with another.
+    """
+    claims = [r for r in lookup.valid_replies if r.rcode not in ("SERVFAIL", "REFUSED")]
+    given = [{a.data for a in r.answers if a.rtype in ("A", "AAAA")} for r in claims]
+    return len(claims) > 1 and _contradict(claims[0], claims[-1]) and not all(g & known for g in given)
+
+
 def injected(case: Case) -> Finding | None:
     """Two contradicting replies came to one question, or one came from where no resolver is."""
     leg = _leg(case)
     if leg is None:
         return None
-    doubled = [
-        q for q in leg.lookups if len(q.valid_replies) > 1 and _contradict(q.valid_replies[0], q.valid_replies[-1])
-    ]
+    known = {*leg.trusted_addresses, *(leg.control.query.resolved if leg.control else ())}
+    doubled = [q for q in leg.lookups if _forged_beside(q, known)]
     where, by = _where(case.reading)
     truth = _truth(case, leg)
     misled = leg.public(leg.local_addresses) and not set(leg.local_addresses) & set(leg.trusted_addresses)
@@ -265,8 +275,9 @@ BLOCKING_WORDS = re.compile(
 
 
 def _speaks_of_blocking(page: HttpExchange) -> bool:
-    """Whether a page says that something is not allowed: an old host's default page would not."""
-    return page.status == 451 or BLOCKING_WORDS.search(page.body + (page.title or "").encode()) is not None
+    """Whether a page, or where it sends us, says that something is not allowed: an old host's default would not."""
+    told = page.body + f" {page.title or ''} {page.redirect or ''}".encode()
+    return page.status == 451 or BLOCKING_WORDS.search(told) is not None
 
 
 def blockpage(case: Case) -> Finding | None:
@@ -286,7 +297,7 @@ def blockpage(case: Case) -> Finding | None:
         and strange
         and harmless is not None
         and identical(page, harmless)
-        and (page.redirect is not None or _speaks_of_blocking(page))
+        and _speaks_of_blocking(page)
     )
     by_ooni = case.measurement.source == "ooni" and strange
     if not (invented or any_name or by_ooni) or _honest_otherwise(case, leg) is None:

@@ -6,15 +6,28 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from measurements.judge import Case, judge
-from measurements.model import Failure, Hop, Outcome, Preconditions, Purpose, Target, TcpConnect, Verdict, View
+from measurements.model import (
+    DnsLookup,
+    DnsReply,
+    Failure,
+    Hop,
+    Outcome,
+    Preconditions,
+    Purpose,
+    Target,
+    TcpConnect,
+    Verdict,
+    View,
+)
 from measurements.targets import normalise
 from probe.nettests import NETTESTS
-from probe.network import Network
+from probe.network import Network, Resolver
 from probe.steps import harmless_name
-from tests.scripted import BOGONS, CONTROL, LOCAL, WITNESSES, Page, ScriptedNetwork, World
+from tests.scripted import BOGONS, CONTROL, LOCAL, TRUSTED, WITNESSES, Page, ScriptedNetwork, World
 
 HOST = "www.site.example"
 SITE = "203.0.113.10"
@@ -237,8 +250,8 @@ BLOCKED = [
         "host-redirect",
         replace(
             OPEN,
-            pages={(a, HOST): Page(302, b"", None, f"http://{SINK}/") for a in (SITE, W1, W2, W3)}
-            | {(SINK, SINK): BLOCK},
+            pages={(SINK, SINK): BLOCK}
+            | {(a, HOST): Page(302, b"", None, f"http://{SINK}/") for a in (SITE, W1, W2, W3)},
             ports={(SINK, 80): None},
         ),
         "blocked",
@@ -253,6 +266,46 @@ BLOCKED = [
         "http.reset",
         "name",
         url=f"http://{HOST}/",
+    ),
+]
+
+BLOCKED += [
+    Disruption(
+        "nxdomain-in-clear",
+        replace(OPEN, answers=lie(Failure.DNS_NXDOMAIN)),
+        "blocked",
+        "dns.nxdomain",
+        "name",
+        "resolver",
+        confidence="confirmed",
+        url=f"http://{HOST}/",
+    ),
+    Disruption(
+        "nxdomain-of-a-site-without-tls",
+        replace(
+            OPEN,
+            answers=lie(Failure.DNS_NXDOMAIN) | {(TRUSTED[1].address, HOST): TIMEOUT},
+            ports={(SITE, 443): Failure.CONNECTION_REFUSED},
+        ),
+        "blocked",
+        "dns.nxdomain",
+        "name",
+        "resolver",
+        confidence="likely",
+        url=f"http://{HOST}/",
+    ),
+    Disruption(
+        "block-page-address-that-redirects",
+        replace(
+            OPEN,
+            answers=lie([[SINK]]),
+            ports={(SINK, 80): None},
+            pages={(SINK, n): Page(302, b"", None, "http://notice.example/blocked") for n in (HOST, H)},
+        ),
+        "blocked",
+        "dns.blockpage",
+        "name",
+        "resolver",
     ),
 ]
 
@@ -333,6 +386,28 @@ QUIET = [
         ),
         "unreachable",
         reason="stale_dns",
+    ),
+    Disruption(
+        "stale-with-a-host-that-sends-all-to-itself",
+        replace(
+            OPEN,
+            answers=lie([[SINK]]),
+            ports={(SINK, 80): None},
+            pages={(SINK, n): Page(301, b"", None, "http://www.hosting.example/") for n in (HOST, H)},
+        ),
+        "unreachable",
+        reason="stale_dns",
+    ),
+    Disruption(
+        "two-true-replies-and-an-edge-that-resets",
+        World(
+            names={HOST: [SITE, BESIDE]},
+            answers=lie([[SITE], [BESIDE]]),
+            hands={(SITE, HOST): RESET},
+            paths={(SITE, HOST): cut_at(4, "reset")},
+            seen=Page(),
+        ),
+        "unreachable",
     ),
     Disruption("451-of-the-origin", replace(OPEN, pages={(SITE, HOST): Page(451, b"no", "No")}), "server_side"),
     Disruption(
@@ -419,6 +494,28 @@ def test_a_lost_answer_of_a_router_is_not_taken_for_a_drop() -> None:
     """If the site's firewall drops and one ICMP message is lost before it, nobody is accused."""
     world = replace(OPEN, ports={(SITE, 443): TIMEOUT}, paths={(SITE, None): cut_at(4, "silence")})
     net = LosingAnswers(world)
+    target = normalise(f"https://{HOST}/")
+    asyncio.run(_measure("web", target, net))
+    said = judge(Case(measurement=net.measurement(target, "web"), bogons=BOGONS))
+    assert said.outcome is Outcome.UNREACHABLE, said
+
+
+class GivingUpFirst(ScriptedNetwork):
+    """Our resolver says that it failed, and a moment later what it heard after all."""
+
+    async def lookup(self, name: str, rtype: str, resolver: Resolver, **kwargs: Any) -> DnsLookup:
+        told = await super().lookup(name, rtype, resolver, **kwargs)
+        if resolver != LOCAL or name != HOST or rtype != "A":
+            return told
+        gave_up = DnsReply(arrival=0.0, source=LOCAL.address, rcode="SERVFAIL")
+        both = msgspec.structs.replace(told, replies=(gave_up, *told.replies), failure=Failure.DNS_SERVFAIL)
+        self.observations[-1] = both
+        return both
+
+
+def test_a_resolver_that_gives_up_too_early_forges_nothing() -> None:
+    """If SERVFAIL and the true answer both come, nobody injected either."""
+    net = GivingUpFirst(OPEN)
     target = normalise(f"https://{HOST}/")
     asyncio.run(_measure("web", target, net))
     said = judge(Case(measurement=net.measurement(target, "web"), bogons=BOGONS))
