@@ -66,8 +66,16 @@ BAD_CERTIFICATE = frozenset(
 )
 """A handshake with one of these did end: keys are shared, the chain is known, and it may carry a request."""
 
-OURS = frozenset({Failure.INTERRUPTED, Failure.TOO_MANY_OPEN_FILES, Failure.PERMISSION_DENIED, Failure.NO_BUFFER_SPACE})
-"""Failures that say something about this machine only, and so are never evidence."""
+OURS = frozenset(
+    {
+        Failure.INTERRUPTED,
+        Failure.TOO_MANY_OPEN_FILES,
+        Failure.PERMISSION_DENIED,
+        Failure.NO_BUFFER_SPACE,
+        Failure.INVALID_ARGUMENT,
+    }
+)
+"""Failures that say something about this machine or this program only, and so are never evidence."""
 
 
 class View(StrEnum):

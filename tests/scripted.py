@@ -65,15 +65,15 @@ class World:
     `seen` is what the control says: a Page, a Failure, or None when there is no control.
     """
 
-    names: dict[str, list[str]] = field(default_factory=dict)
-    answers: dict[tuple[str, str], list[list[str]] | Failure] = field(default_factory=dict)
-    ports: dict[tuple[str, int], Failure | None] = field(default_factory=dict)
-    hands: dict[tuple[str, str | None], Failure | None] = field(default_factory=dict)
-    issuers: dict[tuple[str, str | None], str] = field(default_factory=dict)
-    pages: dict[tuple[str, str], Page | Failure] = field(default_factory=dict)
-    paths: dict[tuple[str, str | None], dict[int, tuple[str, str | None]]] = field(default_factory=dict)
+    names: Mapping[str, list[str]] = field(default_factory=dict)
+    answers: Mapping[tuple[str, str], list[list[str]] | Failure] = field(default_factory=dict)
+    ports: Mapping[tuple[str, int], Failure | None] = field(default_factory=dict)
+    hands: Mapping[tuple[str, str | None], Failure | None] = field(default_factory=dict)
+    issuers: Mapping[tuple[str, str | None], str] = field(default_factory=dict)
+    pages: Mapping[tuple[str, str], Page | Failure] = field(default_factory=dict)
+    paths: Mapping[tuple[str, str | None], dict[int, tuple[str, str | None]]] = field(default_factory=dict)
     seen: Page | Failure | None = None
-    control_ports: dict[tuple[str, int], Failure | None] = field(default_factory=dict)
+    control_ports: Mapping[tuple[str, int], Failure | None] = field(default_factory=dict)
 
 
 class ScriptedNetwork:
@@ -120,7 +120,7 @@ class ScriptedNetwork:
         timeout: float | None = None,
     ) -> DnsLookup:
         key = "ttl 1" if ip_ttl == 1 else resolver.address
-        known = self.world.names | {n: [a] for n, a in WITNESSES.items()}
+        known = {**self.world.names, **{n: [a] for n, a in WITNESSES.items()}}
         serves = resolver in (LOCAL, *TRUSTED) or resolver.address in ("198.51.100.53:53", "198.51.100.54:53")
         told: list[list[str]] | Failure
         if (key, name) in self.world.answers:

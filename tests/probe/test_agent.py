@@ -67,8 +67,10 @@ class Wire:
     lent: list[Net] = field(default_factory=list)
 
     @asynccontextmanager
-    async def network(self, *, preconditions: Preconditions, full_body: bool) -> AsyncIterator[Any]:
-        net = Net(preconditions, full_body, self.cost, loop_lag=self.lag)
+    async def network(
+        self, *, preconditions: Preconditions | None = None, full_body: bool = False
+    ) -> AsyncIterator[Any]:
+        net = Net(preconditions or Preconditions(), full_body, self.cost, loop_lag=self.lag)
         self.lent.append(net)
         yield net
 

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,11 +37,11 @@ def wait_for(what: object, seconds: float = 30.0) -> None:
         time.sleep(0.1)
 
 
-def lines(text: str) -> list[dict[str, object]]:
+def lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def stored(world: World) -> list[dict[str, object]]:
+def stored(world: World) -> list[dict[str, Any]]:
     listed = world.wazi("list", "--json")
     return lines(listed.stdout) if listed.returncode == 0 else []
 

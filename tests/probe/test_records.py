@@ -45,7 +45,7 @@ OONI = {
 
 
 def read(data: bytes, **options: int) -> list[Measurement | BadRecord]:
-    return list(read_records(io.BufferedReader(io.BytesIO(data)), "f", **options))  # type: ignore[arg-type]
+    return list(read_records(io.BufferedReader(io.BytesIO(data)), "f", **options))
 
 
 def plain(data: bytes) -> bytes:
@@ -130,7 +130,7 @@ def test_no_bytes_break_the_reader(data: bytes) -> None:
         lambda inner: (
             st.lists(inner, max_size=3)
             | st.dictionaries(st.sampled_from([*OONI, *OONI["test_keys"], "measurement"]), inner, max_size=4)
-        ),  # type: ignore[misc]
+        ),
     )
 )
 def test_no_json_breaks_the_reader(value: object) -> None:

@@ -1,6 +1,7 @@
 import csv
 import io
 import re
+from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -103,7 +104,7 @@ def test_rows_are_written_one_at_a_time() -> None:
     stream = io.BytesIO()
     sizes = []
 
-    def rows():  # type: ignore[no-untyped-def]
+    def rows() -> Iterator[Judged]:
         for _ in range(3):
             sizes.append(len(stream.getvalue()))
             yield row()

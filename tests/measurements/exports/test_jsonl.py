@@ -4,6 +4,7 @@ import msgspec
 
 from measurements.exports import EXPORTS
 from measurements.exports.jsonl import line
+from measurements.exports.judged import Judged
 from measurements.model import (
     Finding,
     HttpExchange,
@@ -58,14 +59,15 @@ def test_bodies_are_left_out_unless_asked_for() -> None:
     for bodies, body in ((False, b""), (True, b"<html>\x00")):
         record = msgspec.json.decode(line(MEASUREMENT, VERDICT, bodies=bodies))
         measurement = msgspec.convert(record["measurement"], Measurement, builtin_types=())
-        assert measurement.observations[1].body == body
-        assert measurement.observations[1].title == "Hello"
+        page = measurement.observations[1]
+        assert isinstance(page, HttpExchange)
+        assert (page.body, page.title) == (body, "Hello")
         assert measurement.observations[0] == MEASUREMENT.observations[0]
 
 
 def test_an_export_keeps_everything() -> None:
     stream = io.BytesIO()
-    assert EXPORTS["jsonl"](iter([(MEASUREMENT, VERDICT)] * 2), stream) == 2
+    assert EXPORTS["jsonl"](iter([Judged(MEASUREMENT, VERDICT)] * 2), stream) == 2
     first, second = stream.getvalue().splitlines()
     assert first == second
     record = decode(first, dict)
