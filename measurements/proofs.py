@@ -36,11 +36,12 @@ class Shown:
     hop: int | None = None
 
 
-def alive(story: Reading, leg: Leg) -> tuple[int, ...]:
+def alive(story: Reading, leg: Leg, *, beside: bool = True) -> tuple[int, ...]:
     """Show that the site works now: the observations that say so, or none.
 
     A control reached it (a page, or this address); or one of its addresses shows the name's certificate
-    here; or another name is answered at its address.
+    here; or, with `beside`, another name is answered at its address: where something on the way answers for
+    the address itself, that would say nothing.
     """
     if control := leg.control:
         if control.reached and control.page is not None:
@@ -58,7 +59,7 @@ def alive(story: Reading, leg: Leg) -> tuple[int, ...]:
     for flow in leg.flows:
         if not flow.local and not leg.encrypted and flow.page is not None and flow.page.status is not None:
             return flow.ids
-    return harmless_at_target(story)
+    return harmless_at_target(story) if beside else ()
 
 
 def harmless_at_target(story: Reading) -> tuple[int, ...]:
@@ -66,6 +67,18 @@ def harmless_at_target(story: Reading) -> tuple[int, ...]:
     hands = [h for h in story.follow_ups(TlsHandshake, Purpose.HARMLESS_AT_TARGET) if h.ended]
     pages = [p for p in story.follow_ups(HttpExchange, Purpose.HARMLESS_AT_TARGET) if p.status is not None]
     return tuple(o.id for o in (*hands, *pages))
+
+
+def given_by_others(leg: Leg, flow: Flow) -> bool:
+    """Whether another view gave the same address, so that it is the site's."""
+    known = {*leg.trusted_addresses, *(leg.control.query.resolved if leg.control else ())}
+    return not known or not leg.lookups or flow.tcp.address in known
+
+
+def answered_for(story: Reading, leg: Leg, flow: Flow) -> Shown | None:
+    """Show that something short of the site's network answers connections to its address."""
+    at = place(story, Purpose.TRACE_NEIGHBOUR)
+    return at if at is not None and at.proof is Proof.IMPOSSIBLE and given_by_others(leg, flow) else None
 
 
 def name_fails_elsewhere(

@@ -275,15 +275,18 @@ class _FollowUp:
     async def _ask_about_name(self, flow: Flow, probe: str, attempt: Attempt) -> None:
         """Harmless first; then the pairs, the traces and a repetition; harmless last.
 
-        A page in clear that nothing speaks against but the want of a control gets the pairs alone, unless the
-        same page comes from a witness too.
+        A page in clear that nothing speaks against but the want of a control gets the pairs, and the trace that
+        shows whether it comes from the site's address at all, unless the same page comes from a witness too. So
+        does one that comes for any name.
         """
         address = flow.tcp.address
         named = not is_address(self.name)
         in_clear = not self.leg.encrypted and flow.page is not None and flow.page.failure is None
         doubted = in_clear and self.story.control is None
         if named and doubted:
-            await self._pairs(attempt)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pairs(attempt))
+                group.create_task(self._trace_syn(flow.tcp))
             theirs = self.story_now().follow_ups(HttpExchange, Purpose.TARGET_AT_WITNESS)
             if flow.page is None or not any(identical(flow.page, page) for page in theirs):
                 return
@@ -292,8 +295,8 @@ class _FollowUp:
         async with asyncio.TaskGroup() as group:
             if named and not doubted:
                 group.create_task(self._pairs(attempt))
-            if flow.tls is not None and flow.tls.issuer is not None:
-                group.create_task(self._trace_syn(flow.tcp))  # who is it that shook hands with us?
+            if self._same_for_any_name(flow):
+                group.create_task(self._trace_syn(flow.tcp))  # who is it that answers us?
             else:
                 group.create_task(self._trace_name(address, probe))
             if probe == "hello" and flow.tls is not None and not flow.tls.ended:
@@ -301,6 +304,13 @@ class _FollowUp:
             group.create_task(self._again(lambda: attempt(address, self.name, Purpose.REPETITION)))
         if named:
             await attempt(address, self.harmless, Purpose.HARMLESS_AT_TARGET)
+
+    def _same_for_any_name(self, flow: Flow) -> bool:
+        """Whether what answered has a certificate, or gives one page for the name and for a harmless one."""
+        if flow.tls is not None:
+            return flow.tls.issuer is not None
+        beside = self.story_now().follow_ups(HttpExchange, Purpose.HARMLESS_AT_TARGET)
+        return flow.page is not None and any(identical(flow.page, page) for page in beside)
 
     async def _again(self, step: Callable[[], Awaitable[object]]) -> None:
         """Take a step after a pause."""

@@ -14,7 +14,16 @@ from measurements.model import (
     Trigger,
     Where,
 )
-from measurements.proofs import Shown, alive, harmless_at_target, kind_of, name_fails_elsewhere, place, repeated
+from measurements.proofs import (
+    Shown,
+    alive,
+    answered_for,
+    harmless_at_target,
+    kind_of,
+    name_fails_elsewhere,
+    place,
+    repeated,
+)
 from measurements.reading import REFUSALS, Flow, Leg, identical, is_address
 
 MECHANISMS = {"reset": Mechanism.HTTP_RESET, "timeout": Mechanism.HTTP_TIMEOUT, "eof": Mechanism.HTTP_EOF}
@@ -113,7 +122,11 @@ def blockpage(case: Case) -> Finding | None:
     elsewhere = name_fails_elsewhere(story, lambda step: isinstance(step, HttpExchange) and identical(step, page))
     at = place(story, Purpose.TRACE_HARMLESS)
     shown = at if at is not None and (at.proof is Proof.IMPOSSIBLE or at.where is Where.LOCAL) else elsewhere
-    living = alive(story, leg)
+    trigger = _trigger(elsewhere, harmless_at_target(story))
+    if shown is None:
+        shown = at = answered_for(story, leg, flow)
+        trigger = Trigger.ADDRESS
+    living = alive(story, leg, beside=trigger is not Trigger.ADDRESS)
     if shown is None or not living:
         return None
     redirect = page.redirect is not None
@@ -122,11 +135,12 @@ def blockpage(case: Case) -> Finding | None:
         rule="http.blockpage",
         outcome=Outcome.BLOCKED,
         mechanism=Mechanism.HTTP_REDIRECT if redirect else Mechanism.HTTP_BLOCKPAGE,
-        trigger=_trigger(elsewhere, harmless_at_target(story)),
+        trigger=trigger,
         where=at.where if at is not None else shown.where,
         confidence=Confidence.CONFIRMED,
         proof=Proof.IMPOSSIBLE,
-        summary=f"Requests that name {leg.host} are answered with {what}{_place_words(elsewhere, at)}",
+        summary=("Requests to the address of" if trigger is Trigger.ADDRESS else "Requests that name")
+        + f" {leg.host} are answered with {what}{_place_words(elsewhere, at)}",
         evidence=tuple(sorted({*flow.ids, *living, *shown.evidence, *(elsewhere.evidence if elsewhere else ())})),
     )
 
@@ -144,7 +158,8 @@ def in_clear(case: Case) -> Finding | None:
     theirs = [t for t in tries if t.status is not None]
     known = {*leg.trusted_addresses, *(leg.control.query.resolved if leg.control else ())}
     agreed = flow.tcp.address in known or is_address(leg.host)
-    checked = bool(theirs) and agreed and not any(identical(t, page) for t in theirs)
+    ours = answered_for(story, leg, flow) is None
+    checked = bool(theirs) and agreed and ours and not any(identical(t, page) for t in theirs)
     evidence = tuple(sorted({*flow.ids, *(t.id for t in theirs)}))
     control = story.control
     differs = control is not None and control.reached

@@ -14,7 +14,7 @@ from measurements.model import (
     Trigger,
     Where,
 )
-from measurements.proofs import alive, kind_of, place, repeated
+from measurements.proofs import alive, given_by_others, kind_of, place, repeated
 from measurements.reading import Flow, Leg
 
 MECHANISMS = {
@@ -42,7 +42,7 @@ def blocked(case: Case) -> Finding | None:
     story = case.reading
     mechanism = MECHANISMS.get(kind_of(flow.tcp))
     living = alive(story, leg)
-    if mechanism is None or not living or not _given_by_others(leg, flow):
+    if mechanism is None or not living or not given_by_others(leg, flow):
         return None
     if case.measurement.source == "ooni":
         return _by_ooni(leg, flow, mechanism)
@@ -64,12 +64,6 @@ def blocked(case: Case) -> Finding | None:
         "beside it go on. The site works elsewhere.",
         evidence=tuple(sorted({*flow.ids, *shown.evidence, *living, *(c.id for c in other_port)})),
     )
-
-
-def _given_by_others(leg: Leg, flow: Flow) -> bool:
-    """Whether another view gave the same address, so that it is the site's."""
-    known = {*leg.trusted_addresses, *(leg.control.query.resolved if leg.control else ())}
-    return not known or not leg.lookups or flow.tcp.address in known
 
 
 def _by_ooni(leg: Leg, flow: Flow, mechanism: Mechanism) -> Finding | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from measurements.case import Case
 from measurements.model import (
+    BAD_CERTIFICATE,
     Confidence,
     Failure,
     Finding,
@@ -16,7 +17,16 @@ from measurements.model import (
     Trigger,
     Where,
 )
-from measurements.proofs import Shown, alive, harmless_at_target, kind_of, name_fails_elsewhere, place, repeated
+from measurements.proofs import (
+    Shown,
+    alive,
+    answered_for,
+    harmless_at_target,
+    kind_of,
+    name_fails_elsewhere,
+    place,
+    repeated,
+)
 from measurements.reading import Flow, Leg
 
 MECHANISMS = {
@@ -116,7 +126,7 @@ def _by_ooni(leg: Leg, flow: Flow, mechanism: Mechanism) -> Finding | None:
 
 
 def mitm(case: Case) -> Finding | None:
-    """Somebody else's certificate answers for the site, and for an unrelated server as well."""
+    """Somebody else's certificate answers for the site: at an unrelated server too, or short of the site's network."""
     found = _failing(case)
     if found is None:
         return None
@@ -126,7 +136,7 @@ def mitm(case: Case) -> Finding | None:
     if tls.failure is Failure.SSL_UNKNOWN_AUTHORITY and case.measurement.source == "ooni":
         hands = control.shook_hands(flow.tcp.address) if control is not None else None
         return _by_ooni(leg, flow, Mechanism.TLS_MITM) if hands is not None and hands.failure is None else None
-    if tls.failure is not Failure.SSL_UNKNOWN_AUTHORITY or tls.issuer is None:
+    if tls.failure not in BAD_CERTIFICATE or tls.issuer is None:
         return None
     if control is not None and (hands := control.shook_hands(flow.tcp.address)) is not None and hands.failure:
         return None  # the control is shown a bad certificate too
@@ -136,8 +146,8 @@ def mitm(case: Case) -> Finding | None:
     relayed = tuple(
         f.page.id for f in leg.local_flows if f.page is not None and f.page.status is not None and f.page.status < 400
     )
-    living = alive(story, leg) or relayed
-    if not living or not (forged or (at is not None and at.proof is Proof.IMPOSSIBLE)):
+    living = (alive(story, leg) or relayed) if forged else alive(story, leg, beside=False)
+    if not living or not (forged or answered_for(story, leg, flow)):
         return None
     beyond = [h for h in _first_hops(case) if h == "expired"]
     if every and not beyond and (at is None or at.where is not Where.NETWORK):
@@ -151,6 +161,7 @@ def mitm(case: Case) -> Finding | None:
             evidence=tuple(sorted({*flow.ids, *(h.id for h in every)})),
         )
     where = at.where if at is not None else Where.NETWORK
+    unknown = tls.failure is Failure.SSL_UNKNOWN_AUTHORITY
     return Finding(
         rule="tls.mitm",
         outcome=Outcome.BLOCKED,
@@ -159,7 +170,9 @@ def mitm(case: Case) -> Finding | None:
         where=where,
         confidence=Confidence.CONFIRMED,
         proof=Proof.IMPOSSIBLE,
-        summary=f"{leg.host} is answered with a certificate of an unknown issuer ({tls.issuer})"
+        summary=f"{leg.host} is answered with "
+        + ("another's certificate" if not unknown else "a certificate of an unknown issuer")
+        + f" ({tls.issuer})"
         + (", and so is its name at unrelated servers" if forged else "")
         + (", and so are harmless names: all of it is read on the way" if every else "")
         + (f". It is answered at hop {at.hop}." if at is not None else "."),
@@ -169,6 +182,8 @@ def mitm(case: Case) -> Finding | None:
 
 def _same_hand(shown: TlsHandshake, others: list[TlsHandshake]) -> list[TlsHandshake]:
     """Which handshakes were answered by the same unknown issuer: a public one would be known, and prove nothing."""
+    if shown.failure is not Failure.SSL_UNKNOWN_AUTHORITY:
+        return []
     return [h for h in others if h.failure is Failure.SSL_UNKNOWN_AUTHORITY and h.issuer == shown.issuer]
 
 

@@ -309,7 +309,32 @@ BLOCKED += [
     ),
 ]
 
-NEEDS_CONTROL = {"syn-dropped", "syn-reset", "syn-unreachable", "syn-dropped-with-witnesses-next-door"}
+BLOCKED += [
+    Disruption(
+        "page-at-the-address-from-short-of-it",
+        replace(OPEN, pages={(SITE, n): BLOCK for n in (HOST, H)}, paths={(SITE, None): cut_at(2, "open")}),
+        "blocked",
+        "http.blockpage",
+        "address",
+        "network",
+        url=f"http://{HOST}/",
+    ),
+    Disruption(
+        "another-certificate-at-the-address-from-short-of-it",
+        replace(
+            OPEN,
+            hands={(SITE, n): Failure.SSL_INVALID_HOSTNAME for n in (HOST, H)},
+            paths={(SITE, None): cut_at(2, "open")},
+        ),
+        "blocked",
+        "tls.mitm",
+        "address",
+        "network",
+    ),
+]
+
+NEEDS_CONTROL = {"page-at-the-address-from-short-of-it", "another-certificate-at-the-address-from-short-of-it"}
+NEEDS_CONTROL |= {"syn-dropped", "syn-reset", "syn-unreachable", "syn-dropped-with-witnesses-next-door"}
 
 QUIET = [
     Disruption("open", OPEN, "accessible"),
@@ -408,6 +433,18 @@ QUIET = [
             seen=Page(),
         ),
         "unreachable",
+    ),
+    Disruption(
+        "another-page-of-the-site-for-any-name",
+        replace(OPEN, pages={(SITE, n): Page(200, b"<title>Today</title>" * 9, "Today") for n in (HOST, H)}),
+        "inconclusive",
+        reason="http_diff",
+        url=f"http://{HOST}/",
+    ),
+    Disruption(
+        "another-certificate-of-the-edge",
+        replace(OPEN, hands={(SITE, n): Failure.SSL_INVALID_HOSTNAME for n in (HOST, H)}),
+        "inconclusive",
     ),
     Disruption("451-of-the-origin", replace(OPEN, pages={(SITE, HOST): Page(451, b"no", "No")}), "server_side"),
     Disruption(
