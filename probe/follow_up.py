@@ -29,7 +29,7 @@ from measurements.model import (
     TlsHandshake,
     View,
 )
-from measurements.reading import Flow, Leg, Reading, failed_like, identical, is_address
+from measurements.reading import Flow, Leg, Reading, failed_like, hops, identical, is_address
 from probe.network import LARGE, Network, Resolver
 from probe.steps import endpoint, find_address, harmless_name
 
@@ -287,6 +287,8 @@ class _FollowUp:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._pairs(attempt))
                 group.create_task(self._trace_syn(flow.tcp))
+            if self._answered_early():
+                await self._prove_by_certificate(flow)  # is there a site at all behind what answers for it?
             theirs = self.story_now().follow_ups(HttpExchange, Purpose.TARGET_AT_WITNESS)
             if flow.page is None or not any(identical(flow.page, page) for page in theirs):
                 return
@@ -304,6 +306,13 @@ class _FollowUp:
             group.create_task(self._again(lambda: attempt(address, self.name, Purpose.REPETITION)))
         if named:
             await attempt(address, self.harmless, Purpose.HARMLESS_AT_TARGET)
+
+    def _answered_early(self) -> bool:
+        """Whether a connection was taken at a distance where those to a neighbour still go on."""
+        story = self.story_now()
+        beside = hops(story.follow_ups(Hop, Purpose.TRACE_NEIGHBOUR))
+        ours = hops(story.follow_ups(Hop, Purpose.TRACE_TARGET))
+        return any(h.answer == "open" and t in beside and beside[t].answer == "expired" for t, h in ours.items())
 
     def _same_for_any_name(self, flow: Flow) -> bool:
         """Whether what answered has a certificate, or gives one page for the name and for a harmless one."""
