@@ -59,7 +59,8 @@ def alive(story: Reading, leg: Leg, *, beside: bool = True) -> tuple[int, ...]:
     for flow in leg.flows:
         if not flow.local and not leg.encrypted and flow.page is not None and flow.page.status is not None:
             return flow.ids
-    return harmless_at_target(story) if beside else ()
+    ours = any(given_by_others(leg, f) for f in leg.local_flows)  # where a lie leads, anything may answer
+    return harmless_at_target(story) if beside and ours else ()
 
 
 def harmless_at_target(story: Reading) -> tuple[int, ...]:

@@ -275,22 +275,21 @@ class _FollowUp:
     async def _ask_about_name(self, flow: Flow, probe: str, attempt: Attempt) -> None:
         """Harmless first; then the pairs, the traces and a repetition; harmless last.
 
-        A page in clear that nothing speaks against but the want of a control gets the pairs, and the trace that
-        shows whether it comes from the site's address at all, unless the same page comes from a witness too. So
-        does one that comes for any name.
+        A page in clear that nothing speaks against but the want of a control gets the pairs, and then, unless the
+        same page comes from a witness too, no more than the trace that shows whether it comes from the site's
+        address at all. A page or a certificate that comes for any name is traced so too.
         """
         address = flow.tcp.address
         named = not is_address(self.name)
         in_clear = not self.leg.encrypted and flow.page is not None and flow.page.failure is None
         doubted = in_clear and self.story.control is None
         if named and doubted:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._pairs(attempt))
-                group.create_task(self._trace_syn(flow.tcp))
-            if self._answered_early():
-                await self._prove_by_certificate(flow)  # is there a site at all behind what answers for it?
+            await self._pairs(attempt)
             theirs = self.story_now().follow_ups(HttpExchange, Purpose.TARGET_AT_WITNESS)
             if flow.page is None or not any(identical(flow.page, page) for page in theirs):
+                await self._trace_syn(flow.tcp)
+                if self._answered_early():
+                    await self._prove_by_certificate(flow)  # is there a site at all behind what answers for it?
                 return
         if named:
             await attempt(address, self.harmless, Purpose.HARMLESS_AT_TARGET)

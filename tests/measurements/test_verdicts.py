@@ -447,6 +447,17 @@ QUIET = [
         replace(OPEN, hands={(SITE, n): Failure.SSL_INVALID_HOSTNAME for n in (HOST, H)}),
         "inconclusive",
     ),
+    Disruption(
+        "dead-site-and-a-stale-answer-where-others-live",
+        World(
+            names={HOST: [SITE]},
+            answers=lie([[SINK]]),
+            ports={(SITE, 443): TIMEOUT, (SINK, 80): None, (SINK, 443): Failure.CONNECTION_REFUSED},
+            pages={(SINK, n): Page(200, b"It works", "Welcome") for n in (HOST, H)},
+            seen=TIMEOUT,
+        ),
+        "down",
+    ),
     Disruption("451-of-the-origin", replace(OPEN, pages={(SITE, HOST): Page(451, b"no", "No")}), "server_side"),
     Disruption(
         "captcha-in-clear",
@@ -585,12 +596,20 @@ def test_many_addresses_do_not_use_up_the_time() -> None:
     assert said.mechanism == "http.timeout", said
 
 
+def test_what_answers_at_a_stale_address_does_not_show_that_the_site_lives() -> None:
+    """If nothing but a stranger's server answered, nobody says that the site is up."""
+    dead = next(d for d in QUIET if d.name == "dead-site-and-a-stale-answer-where-others-live")
+    said, _ = verdict(dead, control=False)
+    assert (said.outcome, said.reason) == (Outcome.INCONCLUSIVE, "no_control"), said
+
+
 def test_follow_ups_keep_their_allowance() -> None:
     """If much fails, no more than the allowed connections are opened for the follow-up."""
     for disruption in BLOCKED:
         _, net = verdict(disruption)
         opened = [o for o in net.observations if isinstance(o, TcpConnect | Hop) and o.purpose is not None]
         assert len(opened) <= net.limits.follow_up_connections, disruption.name
+        assert "follow_up" not in net.spent.limits, f"{disruption.name}: what was found used up the allowance"
 
 
 class TakingTime(ScriptedNetwork):
