@@ -26,8 +26,12 @@ from probe.wire.failures import StepFailed
 QUERY = make_query("www.site.example", "A")
 
 
+def parsed(query: Query) -> dns.message.Message:
+    return dns.message.from_wire(query.wire)
+
+
 def response(*records: tuple[str, str, str], query: Query = QUERY) -> dns.message.Message:
-    message = dns.message.make_response(query.message)
+    message = dns.message.make_response(parsed(query))
     for name, kind, data in records:
         message.answer.append(dns.rrset.from_text(name + ".", 60, "IN", kind, data))
     return message
@@ -48,11 +52,23 @@ def test_a_name_that_no_query_can_carry_is_refused_in_words(name: str) -> None:
 
 def test_queries_have_random_ids_and_ask_for_authentication() -> None:
     queries = [make_query("site.example", "A") for _ in range(20)]
-    assert len({q.message.id for q in queries}) > 10
-    assert all(q.message.flags & dns.flags.AD and q.message.flags & dns.flags.RD for q in queries)
-    assert queries[0].message.payload == 1232
-    assert make_query("site.example", "A", checking_disabled=True).message.flags & dns.flags.CD
+    assert len({q.id for q in queries}) > 10
+    messages = [parsed(query) for query in queries]
+    assert [message.id for message in messages] == [q.id for q in queries]
+    assert all(message.flags & dns.flags.AD and message.flags & dns.flags.RD for message in messages)
+    assert messages[0].payload == 1232
+    assert parsed(make_query("site.example", "A", checking_disabled=True)).flags & dns.flags.CD
     assert make_query("site.example", "A", message_id=0).wire[:2] == b"\0\0"
+
+
+@given(st.lists(st.from_regex(r"[a-zA-Z0-9_-]{1,20}", fullmatch=True), min_size=1, max_size=8), st.booleans())
+def test_queries_are_the_bytes_that_dnspython_would_write(labels: list[str], checking_disabled: bool) -> None:
+    name = ".".join(labels)
+    for rtype in ("A", "AAAA", "HTTPS"):
+        theirs = dns.message.make_query(name, rtype, use_edns=0, payload=1232, id=0x1234)
+        theirs.flags |= dns.flags.AD | (dns.flags.CD if checking_disabled else 0)
+        ours = make_query(name, rtype, message_id=0x1234, checking_disabled=checking_disabled)
+        assert ours.wire == theirs.to_wire()
 
 
 def test_aliases_are_followed_and_other_names_left_out() -> None:
@@ -108,9 +124,9 @@ def test_a_refusal_may_leave_out_the_question() -> None:
 
 
 def test_what_cannot_answer_has_a_problem() -> None:
-    other = make_query("other.example", "A", message_id=QUERY.message.id)
+    other = make_query("other.example", "A", message_id=QUERY.id)
     assert read(response(query=other))[0] == "wrong_question"
-    assert read(response(query=make_query("www.site.example", "A", message_id=QUERY.message.id ^ 1)))[0] == "wrong_id"
+    assert read(response(query=make_query("www.site.example", "A", message_id=QUERY.id ^ 1)))[0] == "wrong_id"
     good = response(("www.site.example", "A", "192.0.2.1")).to_wire()
     for data in (b"", good[:11], good[:-3], QUERY.wire):
         assert read_reply(data, QUERY, source="", arrival=0.0).problem == "malformed"
