@@ -74,6 +74,7 @@ class World:
     paths: Mapping[tuple[str, str | None], dict[int, tuple[str, str | None]]] = field(default_factory=dict)
     seen: Page | Failure | None = None
     control_ports: Mapping[tuple[str, int], Failure | None] = field(default_factory=dict)
+    control_hands: dict[str, Failure | None] = field(default_factory=dict)
 
 
 class ScriptedNetwork:
@@ -273,7 +274,7 @@ class ScriptedNetwork:
             failure = self.world.control_ports.get((address, int(port)), seen if isinstance(seen, Failure) else None)
             self._record(TcpConnect, cause=query, view=View.CONTROL, address=address, port=int(port), failure=failure)
             if failure is None and port == "443":
-                bad = seen if isinstance(seen, Failure) else None
+                bad = self.world.control_hands.get(address, seen if isinstance(seen, Failure) else None)
                 self._record(
                     TlsHandshake, cause=query, view=View.CONTROL, address=address, port=443, name=None, failure=bad
                 )

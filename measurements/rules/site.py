@@ -13,7 +13,7 @@ from measurements.model import (
     Pattern,
     TlsHandshake,
 )
-from measurements.proofs import alive
+from measurements.proofs import alive, given_by_others
 from measurements.reading import REFUSALS, Flow, Leg
 
 
@@ -114,7 +114,10 @@ def certificate(case: Case) -> Finding | None:
     leg = case.reading.troubled
     if leg is None or any(f.secure for f in leg.local_flows):
         return None
-    shown = next((f.tls for f in leg.local_flows if f.tls is not None and f.tls.failure in BAD_CERTIFICATE), None)
+    own = [
+        f for f in leg.local_flows if given_by_others(leg, f)
+    ]  # a lie of the resolver's leads to others' certificates
+    shown = next((f.tls for f in own if f.tls is not None and f.tls.failure in BAD_CERTIFICATE), None)
     if shown is None:
         return None
     by: tuple[int, ...] = ()

@@ -458,6 +458,18 @@ QUIET = [
         ),
         "down",
     ),
+    Disruption(
+        "answer-that-leads-to-another-site",
+        World(
+            names={HOST: [SITE], "other.example": [SINK]},
+            answers=lie([[SINK]]),
+            hands={(SINK, n): Failure.SSL_INVALID_HOSTNAME for n in (HOST, H)},
+            control_hands={SINK: Failure.SSL_INVALID_HOSTNAME},
+            seen=Page(),
+        ),
+        "unreachable",
+        reason="stale_dns",
+    ),
     Disruption("451-of-the-origin", replace(OPEN, pages={(SITE, HOST): Page(451, b"no", "No")}), "server_side"),
     Disruption(
         "captcha-in-clear",
