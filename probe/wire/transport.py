@@ -5,6 +5,7 @@ httpx's own transport builds a pool that it does not let us shape, so this is th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import h2.settings
@@ -35,6 +36,31 @@ class _Http2(httpcore.AsyncHTTP2Connection):
         )
 
 
+class _Lock:
+    """asyncio's lock in the form that httpcore uses.
+
+    httpcore's own lets the event loop turn once whenever it is taken, a dozen times a request, also when
+    nobody else wants it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+
+    async def __aenter__(self) -> _Lock:
+        await self._lock.acquire()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def _with_swift_locks(handler: httpcore.AsyncConnectionInterface) -> None:
+    """Give a connection that is new other locks."""
+    for name, value in list(vars(handler).items()):
+        if type(value).__name__ == "AsyncLock":
+            setattr(handler, name, _Lock())
+
+
 _ORIGIN = httpcore.Origin(b"", b"", 0)
 
 
@@ -44,6 +70,7 @@ class HttpcoreTransport(httpx.AsyncBaseTransport):
     def __init__(self, stream: httpcore.AsyncNetworkStream, *, http2: bool, streams: int = 1) -> None:
         handler = _Http2(stream, streams) if http2 else httpcore.AsyncHTTP11Connection(origin=_ORIGIN, stream=stream)
         handler.can_handle_request = lambda origin: True  # type: ignore[method-assign]
+        _with_swift_locks(handler)
         self._handler = handler
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
