@@ -7,7 +7,6 @@ not lied. An answer that leads to the wrong place may be old rather than false: 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -26,6 +25,7 @@ from measurements.model import (
     Trigger,
     Where,
 )
+from measurements.pages import speaks_of_blocking
 from measurements.reading import Leg, Reading, identical, is_address, same_page
 
 
@@ -266,20 +266,6 @@ def _invented(leg: Leg, story: Reading) -> tuple[int, ...]:
     return tuple(q.id for q in (*ours, *others))
 
 
-BLOCKING_WORDS = re.compile(
-    rb"block|denied|prohibit|restrict|forbidden|by law|court|ministry|authorit|censor|unavailable for legal"
-    rb"|bloqu|interdit|acc\xc3\xa8s refus|prohibid|denegad|gesperrt|engellen|eri\xc5\x9fim|dilarang|diblokir"
-    + "|заблок|ограничен|запрещ|блокир|محجوب|حجب|ممنوع|مسدود|پیوندها|封锁|禁止|屏蔽|차단".encode(),
-    re.IGNORECASE,
-)
-
-
-def _speaks_of_blocking(page: HttpExchange) -> bool:
-    """Whether a page, or where it sends us, says that something is not allowed: an old host's default would not."""
-    told = page.body + f" {page.title or ''} {page.redirect or ''}".encode()
-    return page.status == 451 or BLOCKING_WORDS.search(told) is not None
-
-
 def blockpage(case: Case) -> Finding | None:
     """The lookup leads to a place that is not the site: a page that it shows for any name, or a made-up answer."""
     found = _misleads(case)
@@ -293,11 +279,7 @@ def blockpage(case: Case) -> Finding | None:
         true_page = leg.control.page
     strange = page is not None and not (true_page is not None and same_page(page, true_page))
     any_name = (
-        page is not None
-        and strange
-        and harmless is not None
-        and identical(page, harmless)
-        and _speaks_of_blocking(page)
+        page is not None and strange and harmless is not None and identical(page, harmless) and speaks_of_blocking(page)
     )
     by_ooni = case.measurement.source == "ooni" and strange
     if not (invented or any_name or by_ooni) or _honest_otherwise(case, leg) is None:

@@ -140,6 +140,8 @@ def mitm(case: Case) -> Finding | None:
         return None
     if control is not None and (hands := control.shook_hands(flow.tcp.address)) is not None and hands.failure:
         return None  # the control is shown a bad certificate too
+    if control is not None and control.page is not None and control.page.failure in BAD_CERTIFICATE:
+        return None
     forged = _same_hand(tls, story.follow_ups(TlsHandshake, Purpose.TARGET_AT_WITNESS))
     every = _same_hand(tls, story.follow_ups(TlsHandshake, Purpose.HARMLESS_AT_WITNESS))
     at = place(story, Purpose.TRACE_NEIGHBOUR)

@@ -296,6 +296,19 @@ BLOCKED += [
         url=f"http://{HOST}/",
     ),
     Disruption(
+        "block-page-address-with-a-refusal",
+        replace(
+            OPEN,
+            answers=lie([[SINK]]),
+            ports={(SINK, 80): None},
+            pages={(SINK, n): Page(403, b"<h1>Access denied</h1> by order of the court", "Sorry") for n in (HOST, H)},
+        ),
+        "blocked",
+        "dns.blockpage",
+        "name",
+        "resolver",
+    ),
+    Disruption(
         "block-page-address-that-redirects",
         replace(
             OPEN,
@@ -470,6 +483,21 @@ QUIET = [
         "unreachable",
         reason="stale_dns",
     ),
+    *(
+        Disruption(
+            f"stale-with-{name}",
+            replace(OPEN, answers=lie([[SINK]]), ports={(SINK, 80): None}, pages={(SINK, n): page for n in (HOST, H)}),
+            "unreachable",
+            reason="stale_dns",
+        )
+        for name, page in {
+            "a-server-that-forbids": Page(
+                403, b"<title>403 Forbidden</title>Access denied: unknown host", "403 Forbidden"
+            ),
+            "a-styled-page": Page(200, b"<style>p{display:block}</style><p class=blocked>Soon here", "Soon"),
+            "a-script": Page(200, b"<script>if (popup) alert('blocked')</script>Soon here", "Soon"),
+        }.items()
+    ),
     Disruption("451-of-the-origin", replace(OPEN, pages={(SITE, HOST): Page(451, b"no", "No")}), "server_side"),
     Disruption(
         "captcha-in-clear",
@@ -613,6 +641,15 @@ def test_what_answers_at_a_stale_address_does_not_show_that_the_site_lives() -> 
     dead = next(d for d in QUIET if d.name == "dead-site-and-a-stale-answer-where-others-live")
     said, _ = verdict(dead, control=False)
     assert (said.outcome, said.reason) == (Outcome.INCONCLUSIVE, "no_control"), said
+
+
+def test_a_control_knows_who_signed_the_certificate() -> None:
+    """If the control is shown the site's own bad certificate too, a server that both share is no proof of a box."""
+    at = [(address, HOST) for address in (SITE, W1, W2, W3)]
+    bad = Failure.SSL_UNKNOWN_AUTHORITY
+    world = replace(OPEN, hands=dict.fromkeys(at, bad), issuers=dict.fromkeys(at, "CN=own"), seen=bad)
+    said, _ = verdict(Disruption("self-signed", world, "server_side"))
+    assert said.outcome is Outcome.SERVER_SIDE, said
 
 
 def test_follow_ups_keep_their_allowance() -> None:
