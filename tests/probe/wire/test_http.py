@@ -421,10 +421,15 @@ def test_a_step_on_what_failed_is_a_failed_step(nginx: Nginx) -> None:
     run(main())
 
 
-def test_one_connection_serves_one_step_at_a_time(nginx: Nginx) -> None:
+def test_one_connection_serves_one_step_at_a_time() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        await reader.read()
+
     async def main() -> None:
-        async with network() as net:
-            tcp = await net.connect("127.0.0.1", nginx.plain)
+        async with tcp_peer(serve) as port, network() as net:  # a peer on our own loop answers late enough
+            tcp = await net.connect("127.0.0.1", port)
             pages = await asyncio.gather(*(net.exchange(tcp, f"http://{NAME}/") for _ in range(3)))
         assert sorted(p.failure is None for p in pages) == [False, False, True]
 
