@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -160,3 +160,17 @@ def test_the_wheel_ships_both_packages_and_config(tmp_path: Path) -> None:
     assert config
     assert expected - shipped == set()
     assert {name.partition("/")[0] for name in shipped if ".dist-info" not in name} == {"probe", "measurements"}
+
+
+def test_every_package_that_is_imported_is_locked() -> None:
+    """If a module of somebody else's is imported, a lock names its distribution: leftovers hide it locally."""
+    locked = {name.lower().replace("_", "-") for name in pins("requirements-dev.lock")}
+    ours = {"probe", "measurements", "tests"}
+    known = packages_distributions()
+    for path in (*ROOT.glob("probe/**/*.py"), *ROOT.glob("measurements/**/*.py"), *ROOT.glob("tests/**/*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            for name in {n.partition(".")[0] for n in names} - ours - set(sys.stdlib_module_names):
+                found = {d.lower().replace("_", "-") for d in known.get(name, ())}
+                assert found & locked, f"{path.relative_to(ROOT)} imports {name}, which no lock names"

@@ -13,10 +13,10 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import msgspec
 
@@ -25,8 +25,11 @@ from probe.control.protocol import Answer, Malformed, read_question
 from probe.control.survey import AsnOf, survey
 from probe.network import Network
 
-if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
+# The ASGI specification's shapes.
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
 OpenNetwork = Callable[[], AbstractAsyncContextManager[Network]]
 
