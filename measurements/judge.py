@@ -9,7 +9,8 @@ from __future__ import annotations
 from msgspec import structs
 
 from measurements.case import Case
-from measurements.model import Confidence, Finding, Outcome, Proof, Verdict
+from measurements.model import Confidence, Finding, Outcome, Pattern, Proof, Verdict
+from measurements.proofs import repeated
 from measurements.rules import LAST_RESORT, RULES, RULES_VERSION
 
 SESSION_APART = 15 * 60.0
@@ -49,9 +50,11 @@ def judge(case: Case) -> Verdict:
 
 
 def _seen_before(case: Case, finding: Finding) -> Finding:
-    """Confirm what was proven by witnesses in an earlier session too; fill in the pattern."""
+    """Confirm what witnesses proved in an earlier session too; say `always` of what failed again after a pause."""
     if finding.outcome is not Outcome.BLOCKED:
         return finding
+    if finding.pattern is None and repeated(case.reading):
+        finding = structs.replace(finding, pattern=Pattern.ALWAYS)
     now = case.measurement.started
     earlier = [
         past

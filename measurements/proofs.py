@@ -7,10 +7,11 @@ the site, did it. See law 3 of DESIGN and `docs/decisions`; each function says w
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from measurements.model import (
+    DnsLookup,
     Failure,
     Hop,
     HttpExchange,
@@ -100,12 +101,6 @@ def name_fails_elsewhere(
     return Shown(Proof.ELSEWHERE, Where.NETWORK, tuple(sorted(o.id for o in (*targets, *beside))))
 
 
-def witness_tally(story: Reading) -> tuple[int, int]:
-    """Count how often the name failed at witnesses, of how many tries."""
-    targets = _outcomes(story, Purpose.TARGET_AT_WITNESS)
-    return sum(not _worked(t) for t in targets), len(targets)
-
-
 def _unfit(step: TcpConnect | TlsHandshake | HttpExchange) -> bool:
     """Whether a server is no witness: it is not there, or takes no name but its own."""
     return isinstance(step, TcpConnect) or step.failure is Failure.SSL_FAILED_HANDSHAKE
@@ -183,9 +178,11 @@ def place(story: Reading, beside: Purpose) -> Shown | None:
 
 def same_prefix(one: str, other: str) -> bool:
     """Whether two addresses lie in the smallest prefix that networks announce: one /24, or one /48."""
-    here = ipaddress.ip_address(one)
-    length = 24 if here.version == 4 else 48
-    return ipaddress.ip_address(other) in ipaddress.ip_network(f"{one}/{length}", strict=False)
+    try:
+        here, there = ipaddress.ip_address(one), ipaddress.ip_address(other)
+    except ValueError:  # a record from elsewhere may name anything
+        return False
+    return there in ipaddress.ip_network((here, 24 if here.version == 4 else 48), strict=False)
 
 
 def _evidence(step: Hop, other: Hop, witness: dict[int, Hop]) -> tuple[int, ...]:
@@ -213,9 +210,7 @@ def kind_of(step: TcpConnect | TlsHandshake | HttpExchange) -> str:
 def repeated(story: Reading) -> bool | None:
     """Say whether the repetition failed too; None when there was none."""
     tries = _outcomes(story, Purpose.REPETITION)
-    return not _worked(tries[-1]) if tries else None
-
-
-def first_failing(flows: Sequence[Flow]) -> Flow | None:
-    """The first flow whose failure is evidence."""
-    return next((f for f in flows if f.failed is not None), None)
+    if tries:
+        return not _worked(tries[-1])
+    lookups = story.follow_ups(DnsLookup, Purpose.REPETITION)
+    return lookups[-1].failure is not None if lookups else None

@@ -195,13 +195,12 @@ class Reading:
         return tuple(legs)
 
     def _inherited(self, start: int, steps: dict[int, list[AnyObservation]]) -> list[DnsLookup]:
-        """Lookups of an earlier leg, which a redirect within one host uses again."""
-        above = self.by_id.get(start)
-        if above is None:
-            return []
-        origin = self._leg_of(above)
-        own = of(DnsLookup, steps.get(origin, []))
-        return own or (self._inherited(origin, steps) if origin else [])
+        """Lookups of the nearest earlier leg that had any: a redirect within one host uses them again."""
+        while start and (above := self.by_id.get(start)) is not None:
+            start = self._leg_of(above)
+            if own := of(DnsLookup, steps.get(start, [])):
+                return own
+        return []
 
     def _leg(self, url: str, members: list[AnyObservation], inherited: list[DnsLookup]) -> Leg:
         lookups = of(DnsLookup, members)
@@ -237,6 +236,11 @@ class Reading:
                     page=next(iter(of(HttpExchange, own)), None),
                 )
         return None
+
+    @cached_property
+    def queries(self) -> tuple[ControlQuery, ...]:
+        """The questions that were put to a control, answered or not."""
+        return tuple(of(ControlQuery, self.observations))
 
     @cached_property
     def control(self) -> Control | None:

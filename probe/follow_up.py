@@ -347,9 +347,21 @@ class _FollowUp:
         if tls is None:
             return False
         page = await self.net.exchange(
-            tls, f"https://{name}/", purpose=purpose, timeout=TIMEOUT, body_limit=self.net.limits.body_routine // 4
+            tls, self._url("https", name), purpose=purpose, timeout=TIMEOUT, body_limit=self._sample
         )
         return page.failure is None
+
+    @property
+    def _sample(self) -> int:
+        """How many bytes of a follow-up's page are enough to know it again."""
+        return self.net.limits.body_routine // 4
+
+    def _url(self, scheme: str, name: str) -> str:
+        """Write the leg's own URL under `name`: what was asked first must be asked again."""
+        asked = urlsplit(self.leg.url)
+        path = asked.path if asked.scheme == scheme else ""
+        query = f"?{asked.query}" if path and asked.query and name == self.name else ""
+        return f"{scheme}://{name}{path or '/'}{query}"
 
     async def _request(self, address: str, name: str, purpose: Purpose) -> bool:
         """Fetch a page in clear under the Host `name`; True when something was answered."""
@@ -357,13 +369,8 @@ class _FollowUp:
         tcp = await self.connect(address, port, purpose)
         if tcp is None:
             return False
-        path = urlsplit(self.leg.url).path if not self.leg.encrypted else "/"
         page = await self.net.exchange(
-            tcp,
-            f"http://{name}{path or '/'}",
-            purpose=purpose,
-            timeout=TIMEOUT,
-            body_limit=self.net.limits.body_routine // 4,
+            tcp, self._url("http", name), purpose=purpose, timeout=TIMEOUT, body_limit=self._sample
         )
         return page.failure is None
 

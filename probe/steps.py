@@ -50,7 +50,10 @@ def candidates(net: Network, host: str, lookups: Iterable[DnsLookup]) -> list[Ca
     Private addresses are left out: no public site has one, and a volunteer's own devices are not ours to ask.
     """
     if is_address(host):
-        return [Candidate(host, None, View.LOCAL)]
+        if not net.is_private(host):
+            return [Candidate(host, None, View.LOCAL)]
+        net.spent.limits.append("private_address")
+        return []
     by_view: dict[View, list[Candidate]] = {View.LOCAL: [], View.TRUSTED: []}
     known: set[str] = set()
     private = False
@@ -85,12 +88,12 @@ def _in_turn(families: list[list[tuple[str, DnsLookup]]]) -> Iterable[tuple[str,
 
 
 def harmless_name(name: str) -> str:
-    """Make a name as long as `name` that nobody owns or blocks (RFC 2606, .example and .test).
+    """Make a name as long as `name` that nobody owns or blocks (RFC 2606, .example and .test, or one label).
 
     It is no witness's own name either: a server may know its own and refuse all others.
     """
-    suffix = ".example" if len(name) > len(".example") + 1 else ".test"
-    letters = max(1, len(name) - len(suffix))
+    suffix = next((s for s in (".example", ".test") if len(name) > len(s)), "")
+    letters = len(name) - len(suffix)
     labels = []
     while letters > 63:
         labels.append("w" * 31)

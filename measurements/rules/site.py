@@ -16,6 +16,18 @@ from measurements.model import (
 from measurements.proofs import alive, given_by_others
 from measurements.reading import REFUSALS, Flow, Leg
 
+NOT_DOWN = frozenset(
+    {
+        None,
+        *OURS,
+        Failure.UNKNOWN,  # such as a redirect that a control does not follow
+        Failure.HTTP_INVALID_REDIRECT,
+        Failure.NETWORK_UNREACHABLE,  # the control's own want of IPv6
+        Failure.ADDRESS_FAMILY_NOT_SUPPORTED,
+    }
+)
+"""What a control says of a page that does not mean that the site is down."""
+
 
 def accessible(case: Case) -> Finding | None:
     """The page came under the site's own certificate, or as the control sees it."""
@@ -153,8 +165,10 @@ def down(case: Case) -> Finding | None:
         return None
     control = leg.control
     if control is not None:
-        failed = control.page is not None and control.page.failure not in (None, *OURS)
-        if failed and not any(f.secure for f in leg.flows) and not leg.served:
+        failed = control.page is not None and control.page.failure not in NOT_DOWN
+        stood = any(step.failure is None for step in (control.handshakes if leg.encrypted else control.connects))
+        tried = bool(leg.local_flows) or any(q.failure for q in leg.lookups)
+        if failed and tried and not stood and not any(f.secure for f in leg.flows) and not leg.served:
             return _down(leg, f"{leg.host} does not answer the control either: it is down.", (control.query.id,))
         return None
     known = [q for q in leg.trusted if q.valid_replies]
@@ -203,12 +217,15 @@ def unknown(case: Case) -> Finding | None:
         return None
     lookups = [q for q in leg.lookups if q.failure is not None]
     no_dns = bool(leg.lookups) and not leg.local_addresses and not any(q.valid_replies for q in leg.trusted)
+    asked = bool(story.queries)
     steps = [f.failed for f in leg.local_flows if f.failed is not None]
     what = steps[0].failure if steps else lookups[0].failure if lookups else None
     reason = "no_trusted_dns" if no_dns else "no_control" if leg.control is None else "unproven"
     words = {
         "no_trusted_dns": "no trusted resolver answered, so there is nothing to compare with",
-        "no_control": "there is no control to say whether it works at all",
+        "no_control": "no control answered that could say whether it works at all"
+        if asked
+        else "there is no control to say whether it works at all",
         "unproven": "what was seen proves neither that it works nor that it is blocked",
     }[reason]
     return Finding(

@@ -145,10 +145,8 @@ def mitm(case: Case) -> Finding | None:
     forged = _same_hand(tls, story.follow_ups(TlsHandshake, Purpose.TARGET_AT_WITNESS))
     every = _same_hand(tls, story.follow_ups(TlsHandshake, Purpose.HARMLESS_AT_WITNESS))
     at = place(story, Purpose.TRACE_NEIGHBOUR)
-    relayed = tuple(
-        f.page.id for f in leg.local_flows if f.page is not None and f.page.status is not None and f.page.status < 400
-    )
-    living = (alive(story, leg) or relayed) if forged else alive(story, leg, beside=False)
+    proven = alive(story, leg, beside=False)
+    living = proven or (_relayed(leg) if forged and control is None else ())
     if not living or not (forged or answered_for(story, leg, flow)):
         return None
     beyond = [h for h in _first_hops(case) if h == "expired"]
@@ -170,7 +168,7 @@ def mitm(case: Case) -> Finding | None:
         mechanism=Mechanism.TLS_MITM,
         trigger=Trigger.ANY if every else Trigger.NAME if forged else Trigger.ADDRESS,
         where=where,
-        confidence=Confidence.CONFIRMED,
+        confidence=Confidence.CONFIRMED if proven else Confidence.LIKELY,
         proof=Proof.IMPOSSIBLE,
         summary=f"{leg.host} is answered with "
         + ("another's certificate" if not unknown else "a certificate of an unknown issuer")
@@ -180,6 +178,12 @@ def mitm(case: Case) -> Finding | None:
         + (f". It is answered at hop {at.hop}." if at is not None else "."),
         evidence=tuple(sorted({*flow.ids, *living, *(h.id for h in (*forged, *every)), *(at.evidence if at else ())})),
     )
+
+
+def _relayed(leg: Leg) -> tuple[int, ...]:
+    """Show that whoever answers with the forged certificate brings a page: with no control, all that says it lives."""
+    pages = [f.page for f in leg.local_flows if f.page is not None and f.page.status is not None]
+    return tuple(page.id for page in pages if page.status is not None and page.status < 400)
 
 
 def _same_hand(shown: TlsHandshake, others: list[TlsHandshake]) -> list[TlsHandshake]:
