@@ -29,6 +29,14 @@ _DAMAGE = (EOFError, zlib.error, zstandard.ZstdError, gzip.BadGzipFile)
 
 
 @dataclass(frozen=True, slots=True)
+class Record:
+    """A measurement, and the place in a file that it is from."""
+
+    place: str
+    measurement: Measurement
+
+
+@dataclass(frozen=True, slots=True)
 class BadRecord:
     """A place in a file that holds no measurement, and why."""
 
@@ -54,7 +62,7 @@ class _Shape(msgspec.Struct):
     test_name: msgspec.Raw = msgspec.Raw()
 
 
-def read_records(stream: BinaryIO, name: str, *, max_line: int = MAX_LINE) -> Iterator[Measurement | BadRecord]:
+def read_records(stream: BinaryIO, name: str, *, max_line: int = MAX_LINE) -> Iterator[Record | BadRecord]:
     """Yield what a file holds, in order; `name` names it in complaints. A record has `max_line` bytes at most."""
     number = 0
     lines = _lines(_plain(stream), max_line)
@@ -164,15 +172,15 @@ def _join(first: bytes, rest: Iterator[bytes], longest: int) -> bytes:
     return b"".join(pieces)
 
 
-def _record(data: bytes | msgspec.Raw, place: str) -> Measurement | BadRecord:
+def _record(data: bytes | msgspec.Raw, place: str) -> Record | BadRecord:
     try:
         shape = msgspec.json.decode(data, type=_Shape)
         if shape.test_keys or shape.test_name:
-            return read_ooni(msgspec.json.decode(data, type=dict))
+            return Record(place, read_ooni(msgspec.json.decode(data, type=dict)))
         if shape.measurement:
-            return msgspec.json.decode(shape.measurement, type=Measurement)
+            return Record(place, msgspec.json.decode(shape.measurement, type=Measurement))
         if shape.observations:
-            return msgspec.json.decode(data, type=Measurement)
+            return Record(place, msgspec.json.decode(data, type=Measurement))
     except msgspec.ValidationError as error:
         return BadRecord(place, f"no measurement: {error}")
     except msgspec.DecodeError as error:

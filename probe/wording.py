@@ -165,10 +165,13 @@ def _describe(step: AnyObservation) -> tuple[str, str]:
 def _lookup_result(step: DnsLookup) -> str:
     if step.failure is not None:
         return problem(step)
-    given = [answer.data for reply in step.valid_replies[:1] for answer in reply.answers if answer.rtype == step.rtype]
+    valid = step.valid_replies
+    if not valid:  # in a foreign record a lookup may have worked and hold no reply
+        return "no answer that counts"
+    given = [answer.data for answer in valid[0].answers if answer.rtype == step.rtype]
     shown = ", ".join(clean(data, 60) for data in given[:2]) or "an answer"
     more = f" and {len(given) - 2} more" if len(given) > 2 else ""
-    others = {reply.answers for reply in step.valid_replies} - {step.valid_replies[0].answers}
+    others = {reply.answers for reply in valid} - {valid[0].answers}
     return shown + more + (f"; then {plural(len(others), 'other answer')}" if others else "")
 
 

@@ -1,20 +1,28 @@
-"""`wazi judge`: judge measurements from files by the rules of this version."""
+"""`wazi judge`: judge measurements from files by the rules of this version.
+
+Nobody vouches for what is in a file, and a record may be well formed and still be one that no rule was
+written for. Such a record is named, counts as one that could not be judged, and the rest goes on.
+"""
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from measurements.exports.jsonl import line
-from measurements.model import Measurement, Outcome
+from measurements.model import Measurement, Outcome, Past, Verdict
 from measurements.redact import redact
 from probe.commands.building import judge_with, load_settings
-from probe.commands.console import Common, Refusal, exit_code, say, wants_colour, width, write, write_line
+from probe.commands.console import Common, Refusal, exit_code, say, wants_colour, width, write_line
 from probe.present import short
-from probe.records import BadRecord, read_records
+from probe.records import BadRecord, Record, read_records
 from probe.wording import clean
+
+log = logging.getLogger(__name__)
 
 
 def judge_files(common: Common, files: Sequence[str], *, as_json: bool, bodies: bool, bogons: Path | None) -> int:
@@ -23,30 +31,66 @@ def judge_files(common: Common, files: Sequence[str], *, as_json: bool, bodies: 
         if name != "-" and not Path(name).is_file():
             raise Refusal(f"{name}: there is no such file")
     settings = load_settings(common, {"network": {"bogons": str(bogons) if bogons else None}})
-    judge = judge_with(settings.bogons())
-    colour, room = wants_colour(sys.stdout), width(sys.stdout)
+    if common.verbose:
+        from probe.commands import logs
+
+        logs.configure(verbose=True, for_people=True)
+    bench = _Bench(
+        judge_with(settings.bogons()), as_json, bodies, colour=wants_colour(sys.stdout), room=width(sys.stdout)
+    )
     outcomes: set[Outcome] = set()
     bad = False
     for record in _records(files):
-        if isinstance(record, BadRecord):
-            say(clean(str(record), 1000))
+        result = bench.judge_one(record) if isinstance(record, Record) else record
+        if isinstance(result, BadRecord):
+            say(clean(str(result), 1000))
             bad = True
             continue
-        measurement = redact(record, ())
-        verdict = judge(measurement, ())
-        outcomes.add(verdict.outcome)
-        if as_json:
-            write_line(line(measurement, verdict, bodies=bodies))
-        else:
-            head = short(measurement.started, measurement.target.url, verdict, colour=colour, width=room)
-            write(f"{head}\n    {clean(verdict.summary, 1000)}" if verdict.summary else head)
+        outcomes.add(result.outcome)
+        write_line(result.text)
     if not outcomes and not bad:
         say("there was no measurement to judge")
         bad = True
     return exit_code(outcomes, bad=bad)
 
 
-def _records(files: Sequence[str]) -> Iterator[Measurement | BadRecord]:
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What became of one record, ready to be written."""
+
+    outcome: Outcome
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """How records are judged and shown."""
+
+    judge: Callable[[Measurement, tuple[Past, ...]], Verdict]
+    as_json: bool
+    bodies: bool
+    colour: bool
+    room: int
+
+    def judge_one(self, record: Record) -> _Result | BadRecord:
+        """Judge a record, or say why it cannot be."""
+        try:
+            measurement = redact(record.measurement, ())
+            verdict = self.judge(measurement, ())
+            return _Result(verdict.outcome, self._shown(measurement, verdict))
+        except Exception as error:  # foreign data finds every way to be odd, a chain deeper than the stack among them
+            log.debug("%s cannot be judged", record.place, exc_info=True)
+            return BadRecord(record.place, f"cannot be judged: {error or type(error).__name__}")
+
+    def _shown(self, measurement: Measurement, verdict: Verdict) -> bytes:
+        if self.as_json:
+            return line(measurement, verdict, bodies=self.bodies)
+        head = short(measurement.started, measurement.target.url, verdict, colour=self.colour, width=self.room)
+        text = f"{head}\n    {clean(verdict.summary, 1000)}" if verdict.summary else head
+        return text.encode(sys.stdout.encoding, "backslashreplace") + b"\n"
+
+
+def _records(files: Sequence[str]) -> Iterator[Record | BadRecord]:
     for name in files:
         if name == "-":
             yield from read_records(cast(BinaryIO, sys.stdin.buffer), "stdin")

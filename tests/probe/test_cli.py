@@ -351,6 +351,42 @@ def test_judge_names_bad_lines_judges_the_rest_and_counts_them(world: World) -> 
     assert world.wazi("judge", "-").returncode == 3
 
 
+def redirected_from(record: dict[str, Any], hops: int) -> dict[str, Any]:
+    """Make of a measured page the end of so many redirects."""
+    measurement = record["measurement"]
+    steps = measurement["observations"]
+    connection = next(step for step in steps if step["type"] == "tcp_connect")
+    page = next(step for step in steps if step["type"] == "http_exchange")
+    chain: list[dict[str, Any]] = []
+    for number in range(1, 2 * hops, 2):
+        chain.append({**connection, "id": number, "cause": number - 1 or None})
+        chain.append({**page, "id": number + 1, "cause": number, "redirect": f"https://h{number}.test/", "body": ""})
+    return {**record, "measurement": {**measurement, "observations": chain}}
+
+
+def test_a_record_that_no_rule_can_take_is_named_and_the_rest_goes_on(world: World) -> None:
+    good = world.wazi("check", "--json", world.url()).stdout
+    record = json.loads(good)
+    steps = record["measurement"]["observations"]
+    lookup = next(step for step in steps if step["type"] == "dns_lookup")
+    hop = {"type": "hop", "id": 90, "address": "nowhere", "port": 443, "probe": "hello", "ttl": 3, "router": "nobody"}
+    odd: list[dict[str, Any]] = [
+        {**record["measurement"], "target": {**record["measurement"]["target"], "url": "http://[::1"}},
+        {**record["measurement"], "observations": [*steps, hop]},
+        {**record["measurement"], "observations": [{**lookup, "replies": []}]},
+    ]
+    chain = json.dumps(redirected_from(record, 1500))
+    (world.folder / "odd.jsonl").write_text("\n".join([*map(json.dumps, odd), chain, good.strip()]))
+    ran = world.wazi("judge", "odd.jsonl", "--json")
+    assert ran.returncode == 3
+    assert "Traceback" not in ran.stderr
+    complaints = ran.stderr.splitlines()
+    assert complaints[0] == "wazi: odd.jsonl:1: cannot be judged: Invalid IPv6 URL"
+    assert len(complaints) + len(lines(ran.stdout)) == 5
+    assert lines(ran.stdout)[-1]["outcome"] == "accessible"
+    assert "Traceback" in world.wazi("--verbose", "judge", "odd.jsonl").stderr
+
+
 def test_a_terminal_gets_colour_and_progress_unless_it_wants_none(world: World) -> None:
     plain = on_terminal(world, "check", world.url(), world.url(path="/2"), NO_COLOR="1")
     assert "ACCESSIBLE  " in plain

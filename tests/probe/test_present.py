@@ -232,6 +232,7 @@ def test_steps_in_plain_words() -> None:
     )
     both = msgspec.structs.replace(forged, replies=(*forged.replies, true))
     assert describe(both)[1] == "198.51.100.7; then 1 other answer"
+    assert describe(lookup(1, replies=()))[1] == "no answer that counts"
     assert describe(lookup(1, failure=Failure.DNS_NXDOMAIN))[1] == "“no such name”"
     page = HttpExchange(id=1, url=URL, status=301, redirect="https://www.site.example/")
     assert describe(page)[1] == "301, to https://www.site.example/"

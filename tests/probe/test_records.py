@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from measurements.exports.jsonl import line
 from measurements.model import Measurement, Outcome, Target, TcpConnect, Vantage, Verdict, encode
-from probe.records import BadRecord, read_records
+from probe.records import BadRecord, Record, read_records
 
 TARGET = Target(url="https://site.example/", scheme="https", host="site.example", port=443)
 
@@ -45,7 +45,8 @@ OONI = {
 
 
 def read(data: bytes, **options: int) -> list[Measurement | BadRecord]:
-    return list(read_records(io.BufferedReader(io.BytesIO(data)), "f", **options))
+    records = read_records(io.BufferedReader(io.BytesIO(data)), "f", **options)
+    return [record.measurement if isinstance(record, Record) else record for record in records]
 
 
 def plain(data: bytes) -> bytes:
@@ -115,7 +116,7 @@ def test_a_real_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl.gz"
     path.write_bytes(gzip.compress(printed(1) * 3))
     with path.open("rb") as stream:
-        assert list(read_records(stream, "x")) == [made(1)] * 3
+        assert list(read_records(stream, "x")) == [Record(f"x:{number}", made(1)) for number in (1, 2, 3)]
 
 
 @given(st.binary(max_size=300))
