@@ -26,6 +26,7 @@ from measurements.proofs import (
     name_fails_elsewhere,
     place,
     repeated,
+    same_prefix,
 )
 from measurements.reading import Flow, Leg
 
@@ -63,6 +64,8 @@ def blocked(case: Case) -> Finding | None:
         return _by_ooni(leg, flow, mechanism)
     kind = kind_of(tls)
     elsewhere = name_fails_elsewhere(story, lambda step: not _ended(step) and kind_of(step) == kind)
+    if kind == "alert" and not _apart(story.follow_ups(TlsHandshake, Purpose.TARGET_AT_WITNESS)):
+        elsewhere = None  # one company's servers refuse a name alike, wherever they stand
     at = place(story, Purpose.TRACE_HARMLESS)
     shown = at if at is not None and (at.proof is Proof.IMPOSSIBLE or at.where is Where.LOCAL) else elsewhere or at
     if shown is None or repeated(story) is False:
@@ -81,6 +84,11 @@ def blocked(case: Case) -> Finding | None:
             sorted({*flow.ids, *living, *shown.evidence, *(elsewhere.evidence if elsewhere else ()), *beside})
         ),
     )
+
+
+def _apart(hands: list[TlsHandshake]) -> bool:
+    """Whether servers stand in more than one network."""
+    return any(not same_prefix(one.address, other.address) for one in hands for other in hands)
 
 
 def _ended(step: object) -> bool:

@@ -218,6 +218,13 @@ BLOCKED = [
         "local",
     ),
     Disruption(
+        "sni-alert",
+        replace(OPEN, hands=at_witnesses(Failure.SSL_FAILED_HANDSHAKE), paths={(SITE, HOST): cut_at(3, "data")}),
+        "blocked",
+        "tls.alert",
+        "name_and_address",
+    ),
+    Disruption(
         "mitm-all",
         replace(
             OPEN,
@@ -393,6 +400,11 @@ QUIET = [
     Disruption(
         "edge-alerts",
         replace(OPEN, hands={(SITE, HOST): Failure.SSL_FAILED_HANDSHAKE}, paths={(SITE, HOST): cut_at(4, "data")}),
+        "unreachable",
+    ),
+    Disruption(
+        "a-company-refuses-the-name-on-all-its-servers",
+        replace(OPEN, hands=at_witnesses(Failure.SSL_FAILED_HANDSHAKE), paths={(SITE, HOST): cut_at(4, "data")}),
         "unreachable",
     ),
     Disruption("down", replace(OPEN, ports={(SITE, 443): TIMEOUT}, seen=TIMEOUT), "down"),
