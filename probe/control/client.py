@@ -6,6 +6,8 @@ With two answers, that of the control which stands first is used as far as the o
 it: an endpoint that only one of them could reach is left out, and when they differ on whether the name
 has addresses or the site answers, there is no control. One answer alone is used, and the report says
 so. A control that fails is no evidence about the site.
+
+What is sent and read is counted while it happens, for a measurement that is cut has paid for it too.
 """
 
 from __future__ import annotations
@@ -22,9 +24,12 @@ from measurements.model import AnyObservation, Failure
 from probe.control.agreement import differ, without_contradictions
 from probe.control.protocol import HEADERS, Malformed, Question, read_answer
 from probe.control.reading import Account, account
+from probe.network import Spent
 
 MAX_ANSWER = 256 * 1024
 CONNECT_SECONDS = 8.0
+HELLO, WELCOME = 600, 3_800
+"""Bytes that a TLS handshake sends and reads under a chain of 3 kB, about; httpx does not count them."""
 PATIENCE = 5.0
 """Seconds that a second control may take longer than the first took, once that has answered."""
 
@@ -75,11 +80,14 @@ class ControlClient:
         self._http = http_client
         self._headers = _browser_headers() if headers is None else headers
 
-    async def ask(self, url: str, endpoints: Sequence[str], timeout: float) -> ControlReport:
-        """Ask about `url` and `endpoints` ("ip:port") within `timeout` seconds; raises nothing of the network's."""
+    async def ask(self, url: str, endpoints: Sequence[str], timeout: float, spent: Spent) -> ControlReport:
+        """Ask about `url` and `endpoints` ("ip:port") within `timeout` seconds; raises nothing of the network's.
+
+        What it takes is added to `spent`.
+        """
         sent = {name: [value] for name, value in self._headers.items() if name.title() in HEADERS}
         question = msgspec.json.encode(Question(url, sent, list(endpoints)))
-        accounts, troubles = await self._collect(url, endpoints, question, timeout)
+        accounts, troubles = await self._collect(url, endpoints, question, timeout, spent)
         if not accounts:
             words = "; ".join(map(str, troubles)) or "no control is configured"
             return ControlReport(url, troubles[0].failure if troubles else Failure.UNKNOWN, words)
@@ -93,7 +101,7 @@ class ControlClient:
         return _report(url, without_contradictions(first, second), f"{second.label} agrees")
 
     async def _collect(
-        self, url: str, endpoints: Sequence[str], question: bytes, timeout: float
+        self, url: str, endpoints: Sequence[str], question: bytes, timeout: float, spent: Spent
     ) -> tuple[list[Account], list[Trouble]]:
         """Ask until two have answered, in the order of the configuration, and why the others did not."""
         now = asyncio.get_running_loop().time
@@ -108,7 +116,8 @@ class ControlClient:
                 answered = sum(isinstance(e, Account) for e in ended.values())
                 while waiting and len(running) < 2 - answered + lagging:
                     control = waiting.pop(0)
-                    running[asyncio.create_task(self._ask_one(control, url, endpoints, question, timeout))] = control
+                    asking = self._ask_one(control, url, endpoints, question, timeout, spent)
+                    running[asyncio.create_task(asking)] = control
                 left = min(deadline, overdue) - now()
                 if not running or deadline <= now():
                     break
@@ -129,12 +138,12 @@ class ControlClient:
         return [r for r in results if isinstance(r, Account)], [r for r in results if isinstance(r, Trouble)]
 
     async def _ask_one(
-        self, control: str, url: str, endpoints: Sequence[str], question: bytes, timeout: float
+        self, control: str, url: str, endpoints: Sequence[str], question: bytes, timeout: float, spent: Spent
     ) -> Account | Trouble:
         named = label(control)
         try:
             async with asyncio.timeout(timeout):
-                answer = read_answer(await self._post(control, question, timeout))
+                answer = read_answer(await self._post(control, question, timeout, spent))
             said = account(answer, url, endpoints, named)
         except Malformed as error:
             return Trouble(named, Failure.HTTP_INVALID_RESPONSE, f"is no control: {error}")
@@ -146,7 +155,17 @@ class ControlClient:
             return Trouble(named, Failure.HTTP_INVALID_RESPONSE, "says nothing about the site")
         return said
 
-    async def _post(self, control: str, question: bytes, timeout: float) -> bytes:
+    async def _post(self, control: str, question: bytes, timeout: float, spent: Spent) -> bytes:
+        async def count(event: str, info: object) -> None:
+            if event == "connection.connect_tcp.started":
+                spent.connections += 1
+            elif event == "connection.start_tls.started":
+                spent.sent += HELLO
+            elif event == "connection.start_tls.complete":
+                spent.received += WELCOME
+            elif event.endswith(".send_request_headers.started"):
+                spent.sent += len(question) + _HEADERS_SENT
+
         async with self._http.stream(
             "POST",
             control,
@@ -154,17 +173,23 @@ class ControlClient:
             headers={"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"},
             timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS)),
             follow_redirects=False,
+            extensions={"trace": count},
         ) as response:
+            spent.received += sum(len(name) + len(value) + 4 for name, value in response.headers.raw)
             if response.status_code != 200:
                 raise _Declined(f"answered {response.status_code} {await _few_words(response)}".strip())
             if response.headers.get("content-encoding", "identity").lower() != "identity":
                 raise Malformed("the answer is compressed, which was not asked for")
             data = bytearray()
             async for chunk in response.aiter_raw():
+                spent.received += len(chunk)
                 data += chunk
                 if len(data) > MAX_ANSWER:
                     raise Malformed(f"the answer is longer than {MAX_ANSWER} bytes")
             return bytes(data)
+
+
+_HEADERS_SENT = 300  # bytes around a question, about
 
 
 class _Declined(Exception):

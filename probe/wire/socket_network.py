@@ -371,7 +371,7 @@ class SocketNetwork(Network):
             control = self._wire.control
             if control is None:
                 raise StepFailed(Failure.INVALID_ARGUMENT, "no control is configured")
-            report = await control.ask(url, endpoints, limit)
+            report = await control.ask(url, endpoints, limit, self._spent)
             facts.update(
                 url=report.url,
                 resolved=report.resolved,

@@ -58,7 +58,7 @@ class Report(Protocol):
 class Control(Protocol):
     """What the wire asks of a control's client (`probe.control.client.ControlClient`)."""
 
-    async def ask(self, url: str, endpoints: Sequence[str], timeout: float) -> Report: ...
+    async def ask(self, url: str, endpoints: Sequence[str], timeout: float, spent: Spent) -> Report: ...
 
 
 class Wire:

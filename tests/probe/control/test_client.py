@@ -13,6 +13,7 @@ import pytest
 
 from measurements.model import Failure, HttpExchange
 from probe.control.client import MAX_ANSWER, ControlClient, ControlReport, label
+from probe.network import Spent
 from tests.probe.control.examples import ADDRESS, OTHER, URL, answer, down
 from tests.probe.control.servers import (
     Behaviour,
@@ -37,9 +38,10 @@ async def controls(*behaviours: Behaviour) -> AsyncIterator[list[Seen]]:
         yield [await stack.enter_async_context(http_server(behaviour)) for behaviour in behaviours]
 
 
-async def ask(urls: Sequence[str], timeout: float = 5.0) -> ControlReport:
+async def ask(urls: Sequence[str], timeout: float = 5.0, spent: Spent | None = None) -> ControlReport:
     async with httpx.AsyncClient(trust_env=False, http2=True) as http:
-        return await ControlClient(urls, http, headers=HEADERS).ask(URL, ENDPOINTS, timeout)
+        client = ControlClient(urls, http, headers=HEADERS)
+        return await client.ask(URL, ENDPOINTS, timeout, Spent() if spent is None else spent)
 
 
 def asking(*behaviours: Behaviour, timeout: float = 5.0) -> tuple[ControlReport, list[Seen]]:
@@ -59,6 +61,29 @@ def test_the_question_is_what_a_test_helper_expects() -> None:
         "tcp_connect": list(ENDPOINTS),
     }
     assert server.heads[0].startswith(b"POST / HTTP/1.1\r\n")
+
+
+def test_what_a_control_costs_is_counted_whether_it_answers_or_not() -> None:
+    async def cost(*behaviours: Behaviour, timeout: float = 5.0) -> tuple[Spent, int]:
+        spent = Spent()
+        async with controls(*behaviours) as servers:
+            await ask([s.url for s in servers], timeout, spent)
+            return spent, sum(len(part) for server in servers for part in (*server.heads, *server.bodies))
+
+    told = answer()
+    spent, asked = asyncio.run(cost(says_json(told)))
+    assert spent.connections == 1
+    assert spent.sent == pytest.approx(asked, abs=150)
+    assert 0 < spent.received - len(msgspec.json.encode(told)) < 200
+
+    spent, asked = asyncio.run(cost(gigabyte, says_json(told)))
+    assert spent.connections == 2
+    assert spent.sent == pytest.approx(asked, abs=300)
+    assert MAX_ANSWER < spent.received < 2 * MAX_ANSWER
+
+    spent, asked = asyncio.run(cost(never, timeout=0.3))
+    assert (spent.connections, spent.received) == (1, 0)
+    assert spent.sent == pytest.approx(asked, abs=150)
 
 
 def test_one_control_that_answers_is_the_control() -> None:

@@ -22,7 +22,7 @@ from measurements.model import Failure, HttpExchange, View
 from probe.control.app import ServiceLimits
 from probe.control.client import ControlClient
 from probe.control.server import CannotListen, open_listener, serve
-from probe.network import Peers
+from probe.network import Peers, Spent
 from probe.wire import Wire
 from tests.probe.control.servers import http_server, never, until
 from tests.probe.control.serving import BOGONS, LIMITS, peers
@@ -284,7 +284,9 @@ def test_our_client_at_our_own_door_records_what_the_control_saw(sites: Sites) -
 def test_two_of_our_own_controls_agree(sites: Sites) -> None:
     async def run() -> Any:
         async with control(sites) as one, control(sites) as other, client() as http:
-            return await ControlClient([one, other], http).ask(f"http://both.test:{sites.http}/", [], 10.0), other
+            return await ControlClient([one, other], http).ask(
+                f"http://both.test:{sites.http}/", [], 10.0, Spent()
+            ), other
 
     report, other = asyncio.run(run())
     assert (report.failure, report.detail) == (None, f"{other} agrees")

@@ -20,7 +20,7 @@ from measurements.model import (
     View,
 )
 from probe.control.client import ControlReport
-from probe.network import Limits, Peers, Resolver
+from probe.network import Limits, Peers, Resolver, Spent
 from probe.wire import SocketNetwork, Wire
 from tests.probe.wire.conftest import NAME, Keys, Nginx, Unbound
 from tests.probe.wire.peers import NoBogons, network, run
@@ -173,8 +173,11 @@ class FakeControl:
         self.report = report
         self.asked: list[tuple[str, tuple[str, ...]]] = []
 
-    async def ask(self, url: str, endpoints: Sequence[str], timeout: float) -> ControlReport:
+    async def ask(self, url: str, endpoints: Sequence[str], timeout: float, spent: Spent) -> ControlReport:
         self.asked.append((url, tuple(endpoints)))
+        spent.connections += 1
+        spent.sent += 400
+        spent.received += 4000
         return self.report
 
 
@@ -200,6 +203,7 @@ def test_what_the_control_saw_becomes_steps_of_this_measurement() -> None:
             (3, 1, View.CONTROL),
         ]
         assert "198.51.100.7" in net.own_addresses
+        assert (net.spent.connections, net.spent.sent, net.spent.received) == (1, 400, 4000)
 
     run(main())
 
