@@ -22,7 +22,8 @@ from probe.network import Network
 from tests.bench.figures import Figure, say
 from tests.bench.loopback import loopback, page
 from tests.bench.measuring import measured
-from tests.measurements.test_verdicts import BLOCKED, Disruption
+from tests.measurements.blocked_worlds import BLOCKED
+from tests.measurements.worlds import Disruption
 from tests.scripted import BOGONS, ScriptedNetwork
 
 PART = "judge"
