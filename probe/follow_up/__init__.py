@@ -1,0 +1,51 @@
+"""The steps that are taken only when something failed: what the two proofs need, gently.
+
+*Alive* and *between* are asked apart. Does the name fail at unrelated servers where an equally long
+harmless name works (3 + 3, interleaved)? Does a harmless name work at the target's own address, first and
+last? Where on the path does the packet die, or whence comes the forged answer (rising IP TTL, for the
+target, for a harmless name or a neighbour, and for a witness)? Is the resolver alive for other names, does
+an address without a resolver answer? Once more after a pause: does it last?
+
+`lookups` asks about the name and `path` about a connection, which takes `attempts` under a name and
+`traces`. Each is given the `asking.Asking`: whom the doubt is about, and the allowance that all share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from measurements.reading import Flow, Leg, Reading, is_address
+from probe.follow_up.asking import TIMEOUT, Asking
+from probe.follow_up.lookups import ask_dns
+from probe.follow_up.path import ask_path
+from probe.network import Network
+from probe.steps import endpoint
+
+__all__ = ["TIMEOUT", "follow_up"]
+
+
+async def follow_up(net: Network, story: Reading, leg: Leg) -> None:
+    """Gather the proofs that `leg` lacks."""
+    if net.preconditions.reason is not None:
+        return  # where nothing works, nothing more can be learnt
+    asking = Asking(net, story, leg)
+    failing = next((f for f in leg.local_flows if f.failed is not None), None)
+    flow = failing or (leg.local_flows[0] if leg.local_flows else None)
+    async with asyncio.TaskGroup() as group:
+        if not is_address(leg.host) and not any(_given_by_others(leg, f) for f in leg.local_flows):
+            group.create_task(ask_dns(asking))
+        if flow is not None:
+            group.create_task(ask_path(asking, flow))
+        group.create_task(_ask_control_again(asking))
+
+
+def _given_by_others(leg: Leg, flow: Flow) -> bool:
+    """Whether a flow's address is beyond the suspicion that the lookup lied about it."""
+    return flow.secure or flow.tcp.address in leg.trusted_addresses
+
+
+async def _ask_control_again(asking: Asking) -> None:
+    """Ask the control about the leg itself when the chain had moved on from what it was asked before."""
+    net, leg = asking.net, asking.leg
+    if net.peers.controls and leg.url != asking.story.target.url:
+        await net.ask_control(leg.url, [endpoint(f.tcp.address, f.tcp.port) for f in leg.flows])

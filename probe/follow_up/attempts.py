@@ -1,0 +1,98 @@
+"""Attempts under a name at an address: a handshake, a page, and both beside a harmless name's.
+
+An attempt is true when something was answered, whatever it was: under a bad certificate, with an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+from measurements.model import Purpose, TcpConnect, TlsHandshake, View
+from measurements.reading import Flow, is_address
+from probe.follow_up.asking import PAIRS, TIMEOUT, Asking
+from probe.network import CLASSIC
+
+Attempt = Callable[[Asking, str, str, Purpose], Awaitable[bool]]
+"""Tries (address, name, purpose)."""
+
+
+async def handshake(asking: Asking, address: str, name: str, purpose: Purpose, hello: str = CLASSIC) -> bool:
+    """Shake hands under `name`; True when it ended, under whatever certificate."""
+    return (await _hands(asking, address, name, purpose, hello)) is not None
+
+
+async def handshake_and_page(asking: Asking, address: str, name: str, purpose: Purpose) -> bool:
+    """Shake hands and fetch a page; True when something was answered."""
+    tls = await _hands(asking, address, name, purpose)
+    return tls is not None and await _page(asking, tls, "https", name, purpose)
+
+
+async def request(asking: Asking, address: str, name: str, purpose: Purpose) -> bool:
+    """Fetch a page in clear under the Host `name`; True when something was answered."""
+    tcp = await asking.connect(address, 80 if asking.leg.encrypted else asking.leg.port, purpose)
+    return tcp is not None and await _page(asking, tcp, "http", name, purpose)
+
+
+async def _hands(
+    asking: Asking, address: str, name: str, purpose: Purpose, hello: str = CLASSIC
+) -> TlsHandshake | None:
+    tcp = await asking.connect(address, asking.leg.port if asking.leg.encrypted else 443, purpose)
+    if tcp is None:
+        return None
+    sni = None if is_address(name) else name
+    tls = await asking.net.handshake(tcp, name=sni, verify=name, purpose=purpose, hello=hello, timeout=TIMEOUT)
+    return tls if tls.ended else None
+
+
+async def _page(asking: Asking, over: TcpConnect | TlsHandshake, scheme: str, name: str, purpose: Purpose) -> bool:
+    enough = asking.net.limits.body_routine // 4  # to know the page again
+    page = await asking.net.exchange(
+        over, _url(asking, scheme, name), purpose=purpose, timeout=TIMEOUT, body_limit=enough
+    )
+    return page.failure is None
+
+
+def _url(asking: Asking, scheme: str, name: str) -> str:
+    """Write the leg's own URL under `name`: what was asked first must be asked again."""
+    asked = urlsplit(asking.leg.url)
+    path = asked.path if asked.scheme == scheme else ""
+    query = f"?{asked.query}" if path and asked.query and name == asking.name else ""
+    return f"{scheme}://{name}{path or '/'}{query}"
+
+
+async def pairs(asking: Asking, attempt: Attempt) -> None:
+    """Try the name beside a harmless one at unrelated servers: three pairs, on three servers if there are.
+
+    The harmless name goes first, so that what a name leaves behind on the path cannot touch it; a server
+    that does not take the harmless name is no witness for this.
+    """
+    servers = await asking.witnesses()
+
+    async def first(address: str) -> str | None:
+        return address if await attempt(asking, address, asking.harmless, Purpose.HARMLESS_AT_WITNESS) else None
+
+    async with asyncio.TaskGroup() as group:
+        tries = [group.create_task(first(address)) for address in servers]
+    fit = [address for task in tries if (address := task.result())]
+
+    async def at(address: str, times: int) -> None:
+        for again in range(times):
+            if again and not await attempt(asking, address, asking.harmless, Purpose.HARMLESS_AT_WITNESS):
+                return
+            await attempt(asking, address, asking.name, Purpose.TARGET_AT_WITNESS)
+
+    async with asyncio.TaskGroup() as group:
+        for i, address in enumerate(fit):
+            group.create_task(at(address, PAIRS // len(fit) + (i < PAIRS % len(fit))))
+
+
+async def prove_by_certificate(asking: Asking, flow: Flow) -> None:
+    """Ask an address that others gave for the name's certificate, which says more than a page in clear."""
+    if not asking.allowed():
+        return
+    lookup = asking.story.by_id.get(flow.tcp.cause or 0)
+    tcp = await asking.net.connect(flow.tcp.address, 443, cause=lookup, view=View.TRUSTED, timeout=TIMEOUT)
+    if tcp.failure is None:
+        await asking.net.handshake(tcp, name=asking.name, timeout=TIMEOUT)

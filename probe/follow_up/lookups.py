@@ -1,0 +1,171 @@
+"""Questions about the name: does our resolver, or something before it, lie about it?
+
+An address without a resolver is asked too, and a packet that cannot leave the first hop: what answers there
+was forged. A suspicious answer is followed to the page behind it, and the addresses that others gave are proved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from urllib.parse import urlsplit
+
+from measurements.model import ControlQuery, DnsLookup, Failure, Purpose, View
+from measurements.reading import is_address
+from probe.follow_up.asking import PAIRS, TIMEOUT, Asking
+from probe.follow_up.attempts import prove_by_certificate, request
+from probe.network import Resolver
+
+
+async def ask_dns(asking: Asking) -> None:
+    """Ask what shows whether our resolver, or something before it, lies about the name."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_resolver_alive(asking))
+        group.create_task(_serverless(asking))
+        group.create_task(_first_hop(asking))
+        group.create_task(_pairs(asking))
+        group.create_task(_sibling(asking))
+        group.create_task(_where_it_leads(asking))
+        group.create_task(_true_addresses(asking))
+        group.create_task(_repetition(asking))
+
+
+def _rtype(asking: Asking) -> str:
+    """Name the record type in which the trouble shows: A, unless the name has only AAAA."""
+    trusted = {q.rtype for q in asking.leg.trusted if q.addresses}
+    return "AAAA" if trusted == {"AAAA"} else "A"
+
+
+def _local_failures(asking: Asking) -> set[Failure | None]:
+    return {q.failure for q in asking.leg.lookups if q.rtype == _rtype(asking)}
+
+
+async def _lookup(
+    asking: Asking,
+    name: str,
+    resolver: Resolver,
+    purpose: Purpose,
+    *,
+    timeout: float = 2.0,
+    ip_ttl: int | None = None,
+    checking_disabled: bool = False,
+) -> DnsLookup:
+    return await asking.net.lookup(
+        name,
+        _rtype(asking),
+        resolver,
+        view=View.FOLLOW_UP,
+        purpose=purpose,
+        linger=0.0,
+        timeout=timeout,
+        ip_ttl=ip_ttl,
+        checking_disabled=checking_disabled,
+    )
+
+
+def _plain_resolvers(asking: Asking) -> list[Resolver]:
+    """List the trusted resolvers' own addresses, over plain UDP."""
+    hosts = [urlsplit(r.address).hostname or "" for r in asking.net.peers.trusted if r.is_doh]
+    return [Resolver(f"{host}:53", View.FOLLOW_UP) for host in hosts if is_address(host) and ":" not in host]
+
+
+# -- does it lie?
+
+
+async def _resolver_alive(asking: Asking) -> None:
+    local = asking.net.peers.local
+    if local is None:
+        return
+    for witness in asking.net.peers.witnesses[:2]:
+        await _lookup(asking, witness.name, local, Purpose.HARMLESS_AT_RESOLVER)
+    if Failure.DNS_SERVFAIL in _local_failures(asking):
+        await _lookup(asking, asking.name, local, Purpose.CHECKING_DISABLED, checking_disabled=True)
+
+
+async def _serverless(asking: Asking) -> None:
+    """Put the question to a witness, which runs no resolver: whatever answers was forged on the way."""
+    servers = await asking.witnesses()
+    if servers:
+        nobody = Resolver(f"{servers[0]}:53", View.FOLLOW_UP)
+        for _ in range(2):
+            await asyncio.gather(
+                _lookup(asking, asking.harmless, nobody, Purpose.HARMLESS_SERVERLESS, timeout=1.5),
+                _lookup(asking, asking.name, nobody, Purpose.SERVERLESS, timeout=1.5),
+            )
+
+
+async def _first_hop(asking: Asking) -> None:
+    """Ask with a packet that cannot leave the first hop: an answer is the volunteer's own router's."""
+    for resolver in _plain_resolvers(asking)[:1]:
+        await _lookup(asking, asking.name, resolver, Purpose.FIRST_HOP, ip_ttl=1, timeout=1.0)
+
+
+async def _pairs(asking: Asking) -> None:
+    """Ask unrelated resolvers for the name beside a harmless one when ours gives no answer."""
+    if Failure.TIMEOUT not in _local_failures(asking):
+        return
+    resolvers = _plain_resolvers(asking)[:PAIRS]
+
+    async def at(resolver: Resolver, times: int) -> None:
+        for _ in range(times):
+            await _lookup(asking, asking.harmless, resolver, Purpose.HARMLESS_AT_WITNESS)
+            await _lookup(asking, asking.name, resolver, Purpose.TARGET_AT_WITNESS)
+
+    async with asyncio.TaskGroup() as group:
+        for i, resolver in enumerate(resolvers):
+            group.create_task(at(resolver, PAIRS // len(resolvers) + (i < PAIRS % len(resolvers))))
+
+
+async def _sibling(asking: Asking) -> None:
+    """Ask for a name nobody can have stored, where the answer may be stale rather than a lie."""
+    if not asking.leg.public(asking.leg.local_addresses):
+        return
+    sibling = f"w{secrets.token_hex(4)}.{asking.name}"
+    peers = asking.net.peers
+    for resolver in [r for r in (peers.local, *peers.trusted[:1]) if r is not None]:
+        await _lookup(asking, sibling, resolver, Purpose.SIBLING_AT_RESOLVER)
+
+
+async def _repetition(asking: Asking) -> None:
+    local = asking.net.peers.local
+    if local is not None:
+        await asking.again(lambda: _lookup(asking, asking.name, local, Purpose.REPETITION))
+
+
+# -- where do the answers lead?
+
+
+async def _where_it_leads(asking: Asking) -> None:
+    """Look at the page behind a suspicious answer, for the name and for a harmless one."""
+    for address in asking.leg.public(asking.leg.local_addresses)[:1]:
+        await request(asking, address, asking.name, Purpose.OTHER_PORT)
+        await request(asking, address, asking.harmless, Purpose.HARMLESS_AT_TARGET)
+
+
+async def _true_addresses(asking: Asking) -> None:
+    """Prove the addresses that others gave: the trusted resolvers', or else the control's."""
+    net, leg = asking.net, asking.leg
+    flows = [f for f in leg.flows if not f.local]
+    if any(f.secure for f in flows):
+        return
+    control = next((o for o in net.observations if isinstance(o, ControlQuery) and o.resolved), None)
+    if not flows and control is not None and control.url == leg.url:
+        await _prove_the_controls(asking, control)
+    elif not leg.encrypted:
+        for flow in flows[:2]:
+            if flow.tcp.failure is None and not flow.pages:
+                await net.exchange(flow.tcp, leg.url, timeout=TIMEOUT)
+        for flow in flows[:1]:
+            await prove_by_certificate(asking, flow)
+
+
+async def _prove_the_controls(asking: Asking, control: ControlQuery) -> None:
+    net, leg = asking.net, asking.leg
+    for address in leg.public(control.resolved)[:2]:
+        if not asking.allowed():
+            return
+        tcp = await net.connect(address, leg.port, cause=control, view=View.TRUSTED, timeout=TIMEOUT)
+        if tcp.failure is None and leg.encrypted:
+            await net.handshake(tcp, name=asking.name, timeout=TIMEOUT)
+        elif tcp.failure is None:
+            await net.exchange(tcp, leg.url, timeout=TIMEOUT)

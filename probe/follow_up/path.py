@@ -1,0 +1,80 @@
+"""Questions about a connection: who on the path stops it, or answers for it?
+
+A harmless name is tried at the target's own address first and last, so that what the name itself leaves
+behind on the path shows; between them come the pairs, the traces and a repetition, side by side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from measurements.model import HttpExchange, Purpose, TcpConnect
+from measurements.reading import Flow, failed_like, identical, is_address
+from probe.follow_up.asking import Asking
+from probe.follow_up.attempts import Attempt, handshake, handshake_and_page, pairs, prove_by_certificate, request
+from probe.follow_up.traces import answered_early, trace_name, trace_syn
+from probe.network import LARGE
+
+
+async def ask_path(asking: Asking, flow: Flow) -> None:
+    """Ask what shows who stops, or answers for, the connection of `flow`."""
+    if flow.tcp.failure is not None:
+        if failed_like(flow.tcp.failure):
+            await _ask_tcp(asking, flow.tcp)
+    elif asking.leg.encrypted and not flow.secure:
+        if flow.tls is not None and failed_like(flow.tls.failure):
+            await _ask_about_name(asking, flow, "hello", handshake)
+    elif asking.leg.encrypted:
+        await _ask_about_name(asking, flow, "hello", handshake_and_page)
+    else:
+        await _ask_about_name(asking, flow, "request", request)
+
+
+async def _ask_tcp(asking: Asking, tcp: TcpConnect) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(asking.connect(tcp.address, 80 if tcp.port == 443 else 443, Purpose.OTHER_PORT))
+        group.create_task(trace_syn(asking, tcp))
+        group.create_task(asking.again(lambda: asking.connect(tcp.address, tcp.port, Purpose.REPETITION)))
+
+
+async def _ask_about_name(asking: Asking, flow: Flow, probe: str, attempt: Attempt) -> None:
+    """Harmless first; then the pairs, the traces and a repetition; harmless last.
+
+    A page in clear that nothing speaks against but the want of a control gets the pairs, and then, unless the
+    same page comes from a witness too, no more than the trace that shows whether it comes from the site's
+    address at all. A page or a certificate that comes for any name is traced so too.
+    """
+    address = flow.tcp.address
+    named = not is_address(asking.name)
+    in_clear = not asking.leg.encrypted and flow.page is not None and flow.page.failure is None
+    doubted = in_clear and asking.story.control is None
+    if named and doubted:
+        await pairs(asking, attempt)
+        theirs = asking.story_now().follow_ups(HttpExchange, Purpose.TARGET_AT_WITNESS)
+        if flow.page is None or not any(identical(flow.page, page) for page in theirs):
+            await trace_syn(asking, flow.tcp)
+            if answered_early(asking):
+                await prove_by_certificate(asking, flow)  # is there a site at all behind what answers for it?
+            return
+    if named:
+        await attempt(asking, address, asking.harmless, Purpose.HARMLESS_AT_TARGET)
+    async with asyncio.TaskGroup() as group:
+        if named and not doubted:
+            group.create_task(pairs(asking, attempt))
+        if _same_for_any_name(asking, flow):
+            group.create_task(trace_syn(asking, flow.tcp))  # who is it that answers us?
+        else:
+            group.create_task(trace_name(asking, address, probe))
+        if probe == "hello" and flow.tls is not None and not flow.tls.ended:
+            group.create_task(handshake(asking, address, asking.name, Purpose.OTHER_HELLO, hello=LARGE))
+        group.create_task(asking.again(lambda: attempt(asking, address, asking.name, Purpose.REPETITION)))
+    if named:
+        await attempt(asking, address, asking.harmless, Purpose.HARMLESS_AT_TARGET)
+
+
+def _same_for_any_name(asking: Asking, flow: Flow) -> bool:
+    """Whether what answered has a certificate, or gives one page for the name and for a harmless one."""
+    if flow.tls is not None:
+        return flow.tls.issuer is not None
+    beside = asking.story_now().follow_ups(HttpExchange, Purpose.HARMLESS_AT_TARGET)
+    return flow.page is not None and any(identical(flow.page, page) for page in beside)
