@@ -51,7 +51,7 @@ def _measure(lab: LabClient, rounds: int) -> Iterator[Figure]:
     urls = lab.many_sites(SITES, dead=DEAD)
     (lab.work / "many.txt").write_text("\n".join(urls) + "\n")
     trips = {name: _round_trip(lab, address) for name, address in _PLACES.items()}
-    bound, bare_bound = _bounds(trips)
+    bound, bare_bound = bounds(trips)
     say(f"list: round trips {trips} s; the bound is {bound:.1f} s, without linger and follow-ups {bare_bound:.1f} s")
     checked: list[float] = []
     ran: list[float] = []
@@ -92,7 +92,7 @@ def _round_trip(lab: LabClient, address: str) -> float:
     return float(found[1]) / 1e3
 
 
-def _bounds(trips: dict[str, float]) -> tuple[float, float]:
+def bounds(trips: dict[str, float]) -> tuple[float, float]:
     """Compute how long the list must take: with all that Wazi waits for on purpose, and without."""
     limits = Limits()
     dead = int(SITES * DEAD)
@@ -134,7 +134,7 @@ def _check(lab: LabClient) -> dict[str, Any]:
     list_of_all = str(lab.work / "many.txt")
     seen = _watch(lab, output, "-", ["--config", str(config), "check", "--json", "--file", list_of_all])
     outcomes = Counter(json.loads(line)["outcome"] for line in output.read_text().splitlines())
-    return seen | {"outcomes": _expected(outcomes)}
+    return seen | {"outcomes": expected(outcomes)}
 
 
 def _run(lab: LabClient, number: int) -> dict[str, Any]:
@@ -142,10 +142,10 @@ def _run(lab: LabClient, number: int) -> dict[str, Any]:
     seen = _watch(lab, lab.work / "run.log", str(store), ["--config", str(_settings(lab, store)), "run"])
     with closing(sqlite3.connect(store)) as connection:
         outcomes = Counter(outcome for (outcome,) in connection.execute("SELECT outcome FROM verdict"))
-    return seen | {"outcomes": _expected(outcomes)}
+    return seen | {"outcomes": expected(outcomes)}
 
 
-def _expected(outcomes: Counter[str]) -> dict[str, int]:
+def expected(outcomes: Counter[str]) -> dict[str, int]:
     """Return the outcomes; raise when the list was not measured as it should be."""
     if sum(outcomes.values()) != SITES or outcomes["accessible"] != SITES - int(SITES * DEAD):
         raise RuntimeError(f"the list was not measured as it should be: {dict(outcomes)}")
