@@ -13,12 +13,12 @@ two ways.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import product
 
 from measurements.address_forms import DIGITS, HEX, Address, faces, needles, parse, patterns, unmistakable
+from measurements.escapes import layers, undone
 
 Span = tuple[int, int]
 
@@ -47,7 +47,10 @@ class Disguises:
 
     def suspects(self, text: bytes) -> bool:
         """Say whether `spans` could find anything in `text`."""
-        bare = _undone(_undone(text))
+        return self.suspects_read(text, undone(text))
+
+    def suspects_read(self, text: bytes, bare: bytes) -> bool:
+        """Say the same of a text whose escapes were undone already, as `bare`."""
         both = text if bare == text else text + b"\n" + bare
         for stream, of_stream in self._needles.items():
             prepared = _STREAMS[stream](both if stream in _AS_IT_IS else bare)
@@ -62,10 +65,10 @@ class Disguises:
         found: list[Span] = []
         for one in self._single if len(self.addresses) > 1 else (self,):
             if one.suspects(text):
-                for reading, origins in _layers(text):
+                for reading, origins in layers(text):
                     for pattern in one._patterns:
                         found += ((origins[m.start()], origins[m.end()]) for m in pattern.finditer(reading))
-        return _merged(found)
+        return merged(found)
 
     def in_binary(self, data: bytes) -> bool:
         """Say whether binary data, such as a certificate, holds an address.
@@ -80,15 +83,7 @@ class Disguises:
 
     def strike(self, text: bytes, marker: bytes) -> bytes:
         """Put `marker` in the place of every form of an address; the very same `text` when it has none."""
-        spans = self.spans(text)
-        if not spans:
-            return text
-        parts: list[bytes] = []
-        at = 0
-        for start, end in spans:
-            parts += (text[at:start], marker)
-            at = end
-        return b"".join((*parts, text[at:]))
+        return struck(text, self.spans(text), marker)
 
 
 @lru_cache(maxsize=64)
@@ -104,14 +99,26 @@ def _shortest(of_stream: set[bytes]) -> tuple[bytes, ...]:
     return tuple(one for one in sorted(of_stream) if not any(other in one for other in of_stream if other != one))
 
 
-def _merged(spans: Iterable[Span]) -> list[Span]:
-    merged: list[Span] = []
+def struck(text: bytes, spans: Sequence[Span], marker: bytes) -> bytes:
+    """Put `marker` in the place of each span; the very same `text` when there are none."""
+    if not spans:
+        return text
+    parts: list[bytes] = []
+    at = 0
+    for start, end in spans:
+        parts += (text[at:start], marker)
+        at = end
+    return b"".join((*parts, text[at:]))
+
+
+def merged(spans: Iterable[Span]) -> list[Span]:
+    apart: list[Span] = []
     for start, end in sorted(spans):
-        if merged and start < merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        if apart and start < apart[-1][1]:
+            apart[-1] = (apart[-1][0], max(end, apart[-1][1]))
         else:
-            merged.append((start, end))
-    return merged
+            apart.append((start, end))
+    return apart
 
 
 # What a text is turned into before needles are looked for
@@ -138,88 +145,3 @@ _STREAMS: dict[str, Callable[[bytes], bytes]] = {
 }
 _AS_IT_IS = frozenset({"digits", "digits and zeros", "raw"})
 """Streams of the text with and without its escapes; the others are costly, and only without."""
-
-
-# Escapes; every repetition is bounded, for a page may be made to be slow to search
-
-_BYTES = {
-    bytes(pair): bytes((int(bytes(pair), 16),))
-    for pair in product(b"0123456789abcdefABCDEF", b"0123456789abcdefABCDEF")
-}
-_NAMED = {b"period": b".", b"colon": b":", b"lowbar": b"_", b"comma": b",", b"hyphen": b"-", b"dash": b"-"}
-
-
-def _hex_byte(match: re.Match[bytes]) -> bytes:
-    return _BYTES[match[1]]
-
-
-def _entity(match: re.Match[bytes]) -> bytes:
-    if match[3]:
-        return _NAMED[match[3]]
-    code = int(match[1]) if match[1] else int(match[2], 16)
-    return bytes((code,)) if code < 256 else match[0]
-
-
-def _nothing(match: re.Match[bytes]) -> bytes:
-    return b""
-
-
-@dataclass(frozen=True)
-class _Escape:
-    mark: bytes  # what a text without this escape does not hold
-    pattern: re.Pattern[bytes]
-    value: Callable[[re.Match[bytes]], bytes]
-
-
-_ESCAPES = (
-    _Escape(b"%", re.compile(rb"%(?:25){0,4}(?:u00)?([0-9A-Fa-f]{2})"), _hex_byte),
-    _Escape(
-        b"&",
-        re.compile(
-            rb"&(?:amp;){0,4}(?:#0*([0-9]{1,3});?|#[xX]0*([0-9A-Fa-f]{1,2});?|(period|colon|lowbar|comma|hyphen|dash);)"
-        ),
-        _entity,
-    ),
-    _Escape(b"\\", re.compile(rb"\\\\{0,3}(?:u00|u\{0{0,4}|x)([0-9A-Fa-f]{2})\}?"), _hex_byte),
-)
-_EVERY_OTHER = _Escape(b"\0", re.compile(rb"\x00"), _nothing)  # UTF-16; streams drop it by themselves
-
-
-def _undone(text: bytes) -> bytes:
-    """Undo one layer of escapes."""
-    for escape in _ESCAPES:
-        if escape.mark in text:
-            text = escape.pattern.sub(escape.value, text)
-    return text
-
-
-def _layers(text: bytes) -> Iterator[tuple[bytes, Sequence[int]]]:
-    """Yield the text as it is, and with one and two layers of escapes undone where there are any.
-
-    With each comes the place in `text` that every byte, and the end, came from.
-    """
-    origins: Sequence[int] = range(len(text) + 1)
-    yield text, origins
-    for _ in range(2):
-        bare = text
-        for escape in (_EVERY_OTHER, *_ESCAPES):
-            bare, origins = _undo(bare, origins, escape)
-        if bare == text:
-            return
-        yield bare, origins
-        text = bare
-
-
-def _undo(text: bytes, origins: Sequence[int], escape: _Escape) -> tuple[bytes, Sequence[int]]:
-    parts: list[bytes] = []
-    places: list[int] = []
-    at = 0
-    for match in escape.pattern.finditer(text):
-        character = escape.value(match)
-        parts += (text[at : match.start()], character)
-        places += origins[at : match.start()]
-        places += [origins[match.start()]] * len(character)
-        at = match.end()
-    if not parts:
-        return text, origins
-    return b"".join((*parts, text[at:])), [*places, *origins[at:]]
