@@ -210,7 +210,7 @@ class Agent:
     async def _measure_and_judge(self, order: Order, past: tuple[Past, ...]) -> tuple[Measurement, Verdict] | None:
         """Measure; a mistake of ours costs this measurement, which may not be fit to keep, and no other."""
         try:
-            return await self.bench.measure(order, lambda fact: self._judged(fact, past))
+            return await self.bench.measure(order, lambda fact: self.judge(fact, past))
         except Exception:
             log.exception("a measurement was lost", nettest=order.nettest)
             return None
@@ -228,17 +228,6 @@ class Agent:
             full_body=target.url in self.troubled or wants_full_body(target.url, last_full, now),
         )
         return order, past
-
-    def _judged(self, measurement: Measurement, past: tuple[Past, ...]) -> Verdict:
-        try:
-            return self.judge(measurement, past)
-        except Exception as error:
-            log.exception("judging failed", measurement=measurement.id)
-            return Verdict(
-                outcome=Outcome.INVALID,
-                reason="error",
-                summary=f"A mistake in Wazi's rules ended the judging ({type(error).__name__}): nothing is said.",
-            )
 
     async def _keep(self, order: Order, measurement: Measurement, verdict: Verdict) -> None:
         """Hand a measurement to the store before anything else, and wait until it is durable."""

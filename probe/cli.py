@@ -9,15 +9,17 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
-from probe.commands.console import INTERRUPTED, Common, ReaderLeft, Refusal
+from probe.commands.console import INTERRUPTED, CannotWrite, Common, ReaderLeft, Refusal, say
 from probe.version import software
 
 OUR_MISTAKE = 70  # EX_SOFTWARE of sysexits.h
+CANNOT_WRITE = 74  # EX_IOERR
 BROKEN_PIPE = 141  # 128 + SIGPIPE, as a shell has it
 
 app = typer.Typer(
@@ -232,9 +234,42 @@ def store_upgrade(context: typer.Context) -> int:
 
 def main() -> None:
     """Run the command and end the process with its exit code."""
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a poor locale must not end a run
-    sys.exit(_run())
+    code = _run()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError as error:
+            code = code or _cannot_write(error.strerror)
+            _leave(stream)
+    sys.exit(code)
+
+
+def _open_what_is_closed() -> None:
+    """Give a program that was started with closed streams the empty device in their place.
+
+    Otherwise the first file that is opened would take the place, and get what was meant for people. What
+    stands for stdout can only be read, so that a result that is lost is told.
+    """
+    for number, name, mode, flags in (
+        (0, "stdin", "r", os.O_RDONLY),
+        (1, "stdout", "w", os.O_RDONLY),
+        (2, "stderr", "w", os.O_WRONLY),
+    ):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, flags)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(sys, name, os.fdopen(number, mode))
+
+
+def _leave(stream: TextIO) -> None:
+    """Let what is still to be written to a stream go nowhere, or Python would complain of it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    stream.flush()
 
 
 def _run() -> int:
@@ -247,19 +282,32 @@ def _run() -> int:
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except ReaderLeft:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its end
+        _leave(sys.stdout)
         return BROKEN_PIPE
+    except CannotWrite as error:
+        _leave(sys.stdout)
+        return _cannot_write(str(error))
     except Exception as error:
+        if isinstance(error, OSError) and traceback.extract_tb(error.__traceback__)[-1].name == "echo":  # typer's help
+            _leave(sys.stdout)
+            return _cannot_write(error.strerror)
+        from probe.commands.logs import struck
+
         if not {"-v", "--verbose"} & set(sys.argv):
             words = f"an error that should not be: {type(error).__name__}: {error} (wazi -v says more)"
-            return _complain(words, OUR_MISTAKE)
-        traceback.print_exc()
+            return _complain(struck(words), OUR_MISTAKE)
+        with suppress(OSError):
+            sys.stderr.write(struck(traceback.format_exc()))
         return OUR_MISTAKE
+
+
+def _cannot_write(why: str | None) -> int:
+    return _complain(f"the result cannot be written to stdout: {why}", CANNOT_WRITE)
 
 
 def _complain(text: str, code: int = 2) -> int:
     for line in text.splitlines() or [""]:
-        sys.stderr.write(f"wazi: {line}\n")
+        say(line)
     return code
 
 

@@ -2,7 +2,8 @@
 
 The id is chosen before anything is sent. A deadline, a stop or a mistake of ours ends the nettest, never
 the measurement: what was seen until then is kept, and the steps that were cut say so themselves. What
-leaves this module is redacted.
+leaves this module is redacted; the addresses that were found to be our own are in `Bench.own_addresses`, so
+that a log can be rid of them too.
 """
 
 from __future__ import annotations
@@ -100,6 +101,7 @@ class Bench:
     vantage: Vantage = field(default_factory=lambda: Vantage(probe_id=""))
     spent_looking: int = 0  # bytes; whoever counts them sets it back
     looking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    own_addresses: set[str] = field(default_factory=set)
 
     async def preconditions(self, max_age: float = FRESH) -> Preconditions:
         """Say whether this network can be judged, looking again when the last look is too old."""
@@ -116,10 +118,12 @@ class Bench:
                     try:
                         found = await self.look(net)
                     except Exception as error:
+                        self.own_addresses |= net.own_addresses
                         log.exception("looking at the network failed")
                         found = _our_mistake(error)
 
                 await _until(self.stop.cut, look())
+                self.own_addresses |= net.own_addresses
                 self.spent_looking += net.spent.sent + net.spent.received
             if found.reason != "stopped":
                 self.looked, self.looked_at = found, self.clocks().boottime
@@ -129,13 +133,26 @@ class Bench:
         """Measure and judge. When something failed, make sure that the network itself has not failed meanwhile."""
         found = await self.preconditions()
         measurement = await measure_once(order, self, found)
-        verdict = judge(measurement)
+        verdict = judge_carefully(judge, measurement)
         if verdict.outcome not in SETTLED and not self.stop.cut.is_set():
             later = await self.preconditions(DOUBTED)
             if later.reason not in (None, "stopped"):
                 measurement = replace(measurement, preconditions=later)
-                verdict = judge(measurement)
+                verdict = judge_carefully(judge, measurement)
         return measurement, verdict
+
+
+def judge_carefully(judge: Judge, measurement: Measurement) -> Verdict:
+    """Judge; a mistake in the rules costs the verdict, and neither the measurement nor the others."""
+    try:
+        return judge(measurement)
+    except Exception as error:
+        log.exception("judging measurement %s failed", measurement.id)
+        return Verdict(
+            outcome=Outcome.INVALID,
+            reason="error",
+            summary=f"A mistake in Wazi's rules ended the judging ({type(error).__name__}): nothing is said.",
+        )
 
 
 async def measure_once(order: Order, bench: Bench, preconditions: Preconditions) -> Measurement:
@@ -153,6 +170,7 @@ async def measure_once(order: Order, bench: Bench, preconditions: Preconditions)
             if deadline.expired():
                 limits.append("measurement_timeout")
             else:
+                bench.own_addresses |= net.own_addresses
                 log.exception("the nettest %s failed", order.nettest)
                 preconditions = _our_mistake(error)
     after = bench.clocks()
@@ -173,6 +191,7 @@ async def measure_once(order: Order, bench: Bench, preconditions: Preconditions)
         software=software(),
         observations=tuple(net.observations),
     )
+    bench.own_addresses |= net.own_addresses
     return redact(measurement, net.own_addresses)
 
 

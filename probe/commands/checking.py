@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from measurements.model import Measurement, Outcome, Target, Verdict
 from measurements.targets import BadTarget, normalise, read_targets
+from probe.commands import logs
 from probe.commands.building import judge_with, load_settings, open_bench, passing_id
 from probe.commands.console import (
     INTERRUPTED,
@@ -29,6 +31,9 @@ from probe.commands.console import (
 if TYPE_CHECKING:
     from probe.measuring import Bench
     from probe.settings import Settings
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,7 @@ def check(common: Common, options: CheckOptions) -> int:
         raise Refusal(f"--nettest {options.nettest}: must be one of {', '.join(NETTESTS)}")
     control = {"urls": list(options.control) or None}
     settings = load_settings(common, {"network": options.network, "control": control})
+    logs.configure(common.verbose, for_people=True)
     targets = _targets(options, skip_bad_lines=settings.network.skip_bad_lines)
     if not targets:
         raise Refusal("nothing to check: write a URL, or --file LIST, or - to read URLs from stdin")
@@ -65,6 +71,7 @@ class _Check:
         self.targets = targets
         self.judge = judge_with(settings.bogons())
         self.outcomes: list[Outcome] = []
+        self.lost = False
         self.colour = wants_colour(sys.stdout)
 
     async def run(self) -> int:
@@ -82,10 +89,11 @@ class _Check:
         loop.add_signal_handler(signal.SIGTERM, end, TERMINATED)
         with Progress(len(self.targets)) as progress:
             async with open_bench(self.settings, self._probe_id(), stop) as bench:
+                logs.strike(lambda: bench.own_addresses)
                 await self._measure_all(bench, progress)
         if ended_by:
             return ended_by[0]
-        return exit_code(self.outcomes)
+        return exit_code(self.outcomes, bad=self.lost)
 
     async def _measure_all(self, bench: Bench, progress: Progress) -> None:
         from probe.measuring import Order
@@ -97,10 +105,15 @@ class _Check:
                 if bench.stop.asked.is_set():
                     return
                 order = Order(target, self.options.nettest, full_body=True)
-                measurement, verdict = await bench.measure(order, lambda fact: self.judge(fact, ()))
+                try:
+                    judged = await bench.measure(order, lambda fact: self.judge(fact, ()))
+                except Exception:  # a mistake of ours costs this measurement, and no other
+                    log.exception("the measurement of %s was lost", target.url)
+                    self.lost = True
+                    return
                 with progress.hidden():
-                    self._print(measurement, verdict)
-                self.outcomes.append(verdict.outcome)
+                    self._print(*judged)
+                self.outcomes.append(judged[1].outcome)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -127,7 +140,11 @@ def _targets(options: CheckOptions, *, skip_bad_lines: bool) -> list[Target]:
     """Read every target from the arguments, a list and stdin, each once."""
     found: dict[str, Target] = {}
     try:
-        for url in options.urls:
+        for number, url in enumerate(options.urls, 1):
+            if not url.strip():
+                raise Refusal(
+                    f"argument {number} of check, '{url}', is empty; write a URL such as https://example.org/"
+                )
             if url == "-":
                 read = _read_list(_stdin(), "stdin", skip_bad_lines=skip_bad_lines)
             else:

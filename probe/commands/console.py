@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
@@ -32,6 +32,10 @@ class ReaderLeft(Exception):
     """Whoever read stdout has enough."""
 
 
+class CannotWrite(Exception):
+    """Results cannot be written to stdout, for the reason that the system gives."""
+
+
 @dataclass(frozen=True, slots=True)
 class Common:
     """The flags that stand before every command."""
@@ -49,9 +53,10 @@ def exit_code(outcomes: Iterable[Outcome], *, bad: bool = False) -> int:
 
 
 def say(text: str) -> None:
-    """Tell a person something that is no result."""
-    sys.stderr.write(f"wazi: {text}\n")
-    sys.stderr.flush()
+    """Tell a person something that is no result; that nobody can be told changes nothing."""
+    with suppress(OSError):
+        sys.stderr.write(f"wazi: {text}\n")
+        sys.stderr.flush()
 
 
 def write(text: str) -> None:
@@ -69,12 +74,14 @@ def write_line(line: bytes) -> None:
 
 @contextmanager
 def to_reader() -> Iterator[BinaryIO]:
-    """Lend stdout for bytes, and raise `ReaderLeft` when nobody reads them."""
+    """Lend stdout for bytes; raises `ReaderLeft` when nobody reads them, and `CannotWrite`."""
     try:
         yield cast(BinaryIO, sys.stdout.buffer)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         raise ReaderLeft from None
+    except OSError as error:
+        raise CannotWrite(error.strerror) from None
 
 
 def width(stream: TextIO) -> int:

@@ -58,12 +58,19 @@ def strike(own_addresses: Callable[[], Collection[str]]) -> None:
     _own_addresses = own_addresses
 
 
+def struck(text: str) -> str:
+    """Take them out of a text that is no line of the log."""
+    return redact_text(text, _own_addresses())
+
+
 def _shorten_errors(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
     """Put an error in one word instead of a traceback, which `-v` shows."""
-    if event.pop("exc_info", None):
-        event["error"] = type(sys.exc_info()[1]).__name__
+    told = event.pop("exc_info", None)
+    if told:
+        error = told if isinstance(told, BaseException) else told[1] if isinstance(told, tuple) else sys.exc_info()[1]
+        event["error"] = type(error).__name__
     return event
 
 
 def _strike(_logger: WrappedLogger, _name: str, text: object) -> str:
-    return redact_text(str(text), _own_addresses())
+    return struck(str(text))

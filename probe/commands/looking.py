@@ -134,8 +134,12 @@ def _rows(settings: Settings, store: Store, which: Which) -> Iterator[Judged]:
 
 def _judged(settings: Settings, kept: Kept) -> Judged:
     """Take the stored verdict, or judge what was never judged."""
-    verdict = kept.verdict or judge_with(settings.bogons())(kept.measurement, ())
-    return Judged(kept.measurement, verdict)
+    if kept.verdict is not None:
+        return Judged(kept.measurement, kept.verdict)
+    from probe.measuring import judge_carefully
+
+    judge = judge_with(settings.bogons())
+    return Judged(kept.measurement, judge_carefully(lambda fact: judge(fact, ()), kept.measurement))
 
 
 def _write_bodies(row: Judged) -> None:

@@ -61,7 +61,7 @@ async def _measure(settings: Settings, store: Store, probe_id: str) -> int:
             sys.stderr.write(line + "\n")
 
     async with open_bench(settings, probe_id, stop) as bench:
-        logs.strike(lambda: getattr(bench.wire, "own_addresses", ()))
+        logs.strike(lambda: bench.own_addresses)
         agent = Agent(
             duties,
             bench=bench,

@@ -3,6 +3,7 @@ import csv
 import gzip
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -107,6 +108,7 @@ def test_a_bad_line_of_a_list_is_refused_by_number_unless_it_may_be_skipped(worl
     [
         (["check"], "nothing to check"),
         (["check", "ftp://open.test/"], "only http and https"),
+        (["check", "https://open.test/", ""], "argument 2 of check, '', is empty"),
         (["check", "https://open.test/", "--nettest", "smell"], "must be one of dns, tcp, web"),
         (["check", "https://open.test/", "--resolver", "here"], "resolver"),
         (["check", "https://open.test/", "--timeout", "soon"], "duration"),
@@ -187,6 +189,61 @@ def test_a_reader_that_leaves_is_no_error(world: World) -> None:
     assert process.stderr.read() == ""
     process.stderr.close()
     assert process.wait(20) == 141
+
+
+@pytest.mark.parametrize("redirection", [">/dev/full", ">&-", ">&- 2>&-", ">/dev/full 2>/dev/full"])
+def test_a_result_that_cannot_be_written_is_told_in_a_sentence(world: World, redirection: str) -> None:
+    for arguments in (("--help",), ("--version",), ("config", "show"), ("check", "--json", world.url())):
+        command = f"{shlex.join(world.argv(*arguments))} {redirection}"
+        ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, cwd=world.folder)
+        assert ran.returncode == 74
+        assert ran.stdout == ""
+        told = "wazi: the result cannot be written to stdout: "
+        assert ran.stderr == "" if "2>" in redirection else ran.stderr.startswith(told)
+        assert ran.stderr.count("\n") == ("2>" not in redirection)
+
+
+def test_closed_streams_change_nothing_but_what_is_seen(world: World) -> None:
+    command = f"{shlex.join(world.argv('check', '--json', world.url()))} 2>&- <&-"
+    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, cwd=world.folder)
+    assert ran.returncode == 0
+    assert lines(ran.stdout)[0]["outcome"] == "accessible"
+
+
+MISTAKEN = """
+import sys
+import probe.nettests
+from probe.cli import main
+
+async def mistaken(target, net):
+    raise RuntimeError("boom at " + " and ".join(sorted(net.own_addresses)))
+
+probe.nettests.NETTESTS["web"] = mistaken
+main()
+"""
+
+
+def test_a_mistake_of_ours_is_told_without_traceback_or_address(world: World) -> None:
+    """Run in a network of its own with one address, which nothing leaves."""
+    setup = "ip link set lo up; ip addr add 10.1.2.3/24 dev lo"
+    (world.folder / "mistaken.py").write_text(MISTAKEN)
+    for flags in ("", "--verbose "):
+        command = f"{setup}; ip route add default dev lo src 10.1.2.3; exec {sys.executable} mistaken.py {flags}"
+        options = f"--config {world.config} check --json {world.url()}"
+        ran = subprocess.run(
+            ["unshare", "-rn", "bash", "-c", command + options],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=world.folder,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        )
+        assert ran.returncode == 3
+        assert lines(ran.stdout)[0]["reason"] == "error"
+        assert "the nettest web failed" in ran.stderr
+        assert ("Traceback" in ran.stderr) == bool(flags)
+        assert ("boom at [redacted:address]" in ran.stderr) == bool(flags)
+        assert "10.1.2.3" not in ran.stdout + ran.stderr
 
 
 def test_run_keeps_what_it_measures_and_every_command_finds_it(world: World) -> None:
