@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-import struct
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +29,7 @@ from probe.wire.sockets import (
     hear_icmp,
     open_socket,
     read_icmp,
+    reset_on_close,
     set_ttl,
 )
 from probe.wire.tcp import open_stream
@@ -74,7 +74,7 @@ async def send_syn(peer: Endpoint, ttl: int, answer: Answer, spent: Spent, timeo
             error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         _name_syn(peer, error, read_icmp(sock, time.perf_counter() - began), answer)
         if answer.answer == "open":
-            _reset_on_close(sock)
+            reset_on_close(sock)
 
 
 def _name_syn(peer: Endpoint, error: int, icmp: list[IcmpError], answer: Answer) -> None:
@@ -112,7 +112,7 @@ async def send_data(peer: Endpoint, ttl: int, data: bytes, answer: Answer, spent
             return
     finally:
         set_ttl(stream.sock, ordinary)
-        _reset_on_close(stream.sock)
+        reset_on_close(stream.sock)
         stream.close()
 
 
@@ -135,7 +135,3 @@ async def _watch(sock: socket.socket, answer: Answer, spent: Spent, waiting: asy
             spent.received += len(data)
             answer.answer = "data" if data else "eof"
             return
-
-
-def _reset_on_close(sock: socket.socket) -> None:
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("=ii", 1, 0))

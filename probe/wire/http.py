@@ -185,16 +185,19 @@ async def _exchange(
     request = httpx.Request("GET", url, headers=sent, extensions={"trace": trace})
     if stream.http is None:
         stream.http = HttpcoreTransport(stream, http2=http2)
-    response = await stream.http.handle_async_request(request)
-    try:
-        _take_head(response, page)
-        most, limit = limits.body_decoded, "decoded"
-        if wanted is not None and wanted < most:
-            most, limit = wanted, "sample"
-        page.body = Body(response.headers.get("content-encoding", ""), most, limit)
-        await _take_body(response, page, page.body)
-    finally:
-        await response.aclose()
+    with stream.unfinished():
+        response = await stream.http.handle_async_request(request)
+        try:
+            _take_head(response, page)
+            most, limit = limits.body_decoded, "decoded"
+            if wanted is not None and wanted < most:
+                most, limit = wanted, "sample"
+            page.body = Body(response.headers.get("content-encoding", ""), most, limit)
+            await _take_body(response, page, page.body)
+        except BaseException:
+            await response.aclose()
+            raise
+    await response.aclose()
 
 
 def _take_head(response: httpx.Response, page: Page) -> None:
@@ -212,8 +215,9 @@ def _take_head(response: httpx.Response, page: Page) -> None:
 
 
 async def _take_body(response: httpx.Response, page: Page, body: Body) -> None:
+    assert isinstance(response.stream, httpx.AsyncByteStream)
     try:
-        async for data in response.aiter_raw():
+        async for data in response.stream:  # httpx's own iterators would close it, while we are not done with it
             if not body.feed(data):
                 break
         else:

@@ -93,6 +93,11 @@ def default_ttl(sock: socket.socket) -> int:
     return sock.getsockopt(socket.IPPROTO_IP, IP_TTL)
 
 
+def reset_on_close(sock: socket.socket, reset: bool = True) -> None:
+    """Let closing send a reset, and give up what was sent and not acknowledged; or not so any more."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("=ii", int(reset), 0))
+
+
 def hear_icmp(sock: socket.socket) -> None:
     """Ask for the error queue."""
     if sock.family == socket.AF_INET6:

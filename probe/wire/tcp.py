@@ -5,6 +5,10 @@ asyncio's own transports report a TLS end of file as a reset, so TLS is done her
 every byte into the measurement's `Spent`, and reads within an `Allowance` when an exchange sets one, so
 that neither bytes nor CPU can be overdrawn by the peer.
 
+A stream that is closed before a handshake or an exchange ended well is closed with a reset. Else the system
+would go on sending a hello that was swallowed, for minutes, and keep awake a censor that blocks for as long as
+it sees the name.
+
 A read that was cancelled has lost nothing. A write that was cut half-way has spoilt the connection, which
 matters for the shared DoH connections: the stream remembers it and refuses to go on.
 """
@@ -16,6 +20,8 @@ import select
 import socket
 import ssl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpcore
@@ -24,7 +30,7 @@ import httpx
 from probe.network import Spent
 from probe.wire.cpu import CpuMeter
 from probe.wire.failures import LimitReached
-from probe.wire.sockets import Endpoint, open_socket
+from probe.wire.sockets import Endpoint, open_socket, reset_on_close
 
 READ_SIZE = 16 * 1024
 MOST_HANDSHAKE_BYTES = 256 * 1024
@@ -119,6 +125,10 @@ class Stream(httpcore.AsyncNetworkStream):
 
         A name that TLS cannot carry raises ValueError or UnicodeError before anything is sent.
         """
+        with self.unfinished():
+            await self._shake_hands(context, name, most)
+
+    async def _shake_hands(self, context: ssl.SSLContext, name: str | None, most: int) -> None:
         self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
         before = self.received
         while True:
@@ -205,8 +215,15 @@ class Stream(httpcore.AsyncNetworkStream):
     async def aclose(self) -> None:
         self.close()
 
+    @contextmanager
+    def unfinished(self) -> Iterator[None]:
+        """Let whoever closes the stream reset the connection, until the block has ended without an error."""
+        reset_on_close(self._sock)
+        yield
+        reset_on_close(self._sock, False)
+
     def close(self) -> None:
-        """Close the socket; idempotent."""
+        """Close the socket, with a reset where something is `unfinished`; idempotent."""
         self._sock.close()
 
     @property
