@@ -52,17 +52,20 @@ class Page:
     body: bytes = b"<title>The real site</title> welcome"
     title: str | None = "The real site"
     redirect: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass
 class World:
     """What is so.
 
-    `answers` maps (resolver address, name) to a list of addresses per reply, or a Failure; a resolver that
-    is not listed answers from `names`. `ports` maps (address, port) to None or a Failure. `hands` maps
-    (address, sni) to None or a Failure, `issuers` to another issuer than the site's. `pages` maps (address,
-    host) to a Page or a Failure. `paths` maps (address, name or None) to {ttl: (answer, router)}.
-    `seen` is what the control says: a Page, a Failure, or None when there is no control.
+    `answers` maps (resolver address, name) to a list of addresses per reply, or a Failure; a resolver that is
+    not listed answers from `names`; "ttl 1" stands for the first hop, and "unchecked" for a question that asks
+    for no checking of signatures. An address is of the record type that it looks like. `ports` maps (address,
+    port) to None or a Failure. `hands` maps (address, sni) to None or a Failure, `issuers` to another issuer
+    than the site's. `pages` maps (address, host) to a Page or a Failure. `paths` maps (address, name or None)
+    to {ttl: (answer, router)}. `seen` is what the control says: a Page, a Failure, or None when there is no
+    control.
     """
 
     names: Mapping[str, list[str]] = field(default_factory=dict)
@@ -75,6 +78,10 @@ class World:
     seen: Page | Failure | None = None
     control_ports: Mapping[tuple[str, int], Failure | None] = field(default_factory=dict)
     control_hands: dict[str, Failure | None] = field(default_factory=dict)
+
+
+def record_type(address: str) -> str:
+    return "AAAA" if ":" in address else "A"
 
 
 class ScriptedNetwork:
@@ -93,6 +100,7 @@ class ScriptedNetwork:
         self.preconditions = preconditions or Preconditions(ipv4_route=True, ipv6_route=False)
         self.observations: list[AnyObservation] = []
         self.full_body = False
+        self.routes = {4: True, 6: False}
 
     def _record(self, kind: type[T], **facts: Any) -> T:
         cause = facts.pop("cause", None)
@@ -104,7 +112,7 @@ class ScriptedNetwork:
         return BOGONS.why(address) is not None
 
     def has_route(self, *, ipv6: bool) -> bool:
-        return not ipv6
+        return self.routes[6 if ipv6 else 4]
 
     async def lookup(
         self,
@@ -121,6 +129,8 @@ class ScriptedNetwork:
         timeout: float | None = None,
     ) -> DnsLookup:
         key = "ttl 1" if ip_ttl == 1 else resolver.address
+        if checking_disabled and ("unchecked", name) in self.world.answers:
+            key = "unchecked"
         known = {**self.world.names, **{n: [a] for n, a in WITNESSES.items()}}
         serves = resolver in (LOCAL, *TRUSTED) or resolver.address in ("198.51.100.53:53", "198.51.100.54:53")
         told: list[list[str]] | Failure
@@ -130,13 +140,14 @@ class ScriptedNetwork:
             told = Failure.TIMEOUT
         else:
             told = [known[name]] if name in known else Failure.DNS_NXDOMAIN
-        if rtype != "A" and not isinstance(told, Failure):
-            told = Failure.NO_DNS_ANSWER
+        if not isinstance(told, Failure):
+            told = [of_type for each in told if (of_type := [a for a in each if record_type(a) == rtype])]
+            told = told or Failure.NO_DNS_ANSWER
         replies: list[DnsReply] = []
         failure = told if isinstance(told, Failure) else None
         if isinstance(told, list):
             for i, addresses in enumerate(told):
-                records = tuple(DnsAnswer(name=name, rtype="A", data=a, ttl=60) for a in addresses)
+                records = tuple(DnsAnswer(name=name, rtype=rtype, data=a, ttl=60) for a in addresses)
                 replies.append(DnsReply(arrival=i / 10, source=resolver.address, rcode="NOERROR", answers=records))
         elif told is not Failure.TIMEOUT:
             replies.append(DnsReply(arrival=0.0, source=resolver.address, rcode=told.value))
@@ -221,6 +232,7 @@ class ScriptedNetwork:
                 "body": page.body,
                 "title": page.title,
                 "redirect": page.redirect,
+                "headers": page.headers,
                 "body_length": len(page.body),
                 "body_sha256": hashlib.sha256(page.body).hexdigest(),
             }
@@ -270,7 +282,7 @@ class ScriptedNetwork:
         resolved = next((tuple(a) for n, a in self.world.names.items() if n == url.split("/")[2]), ())
         query = self._record(ControlQuery, view=View.CONTROL, url=url, endpoints=tuple(endpoints), resolved=resolved)
         for word in endpoints:
-            address, port = word.rsplit(":", 1)
+            address, port = word.replace("[", "").replace("]", "").rsplit(":", 1)
             failure = self.world.control_ports.get((address, int(port)), seen if isinstance(seen, Failure) else None)
             self._record(TcpConnect, cause=query, view=View.CONTROL, address=address, port=int(port), failure=failure)
             if failure is None and port == "443":

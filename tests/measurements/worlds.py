@@ -24,6 +24,12 @@ OPEN = World(names={HOST: [SITE]}, seen=Page())
 NEXT = "192.0.2.10"  # in the witnesses' own network, and behind the same last router
 NEXT_DOOR = World(names={HOST: [NEXT]}, seen=Page())
 RESET, TIMEOUT = Failure.CONNECTION_RESET, Failure.TIMEOUT
+SIX = "2001:db8:1::10"
+IN_CLEAR = f"http://{HOST}/"
+ALL = (SITE, W1, W2, W3)
+Hands = dict[tuple[str, str | None], Failure | None]
+Issuers = dict[tuple[str, str | None], str]
+Paths = dict[tuple[str, str | None], dict[int, tuple[str, str | None]]]
 PLAIN = ("198.51.100.53:53", "198.51.100.54:53")
 
 
@@ -78,3 +84,13 @@ async def _measure(nettest: str, target: Target, net: Network) -> None:
 
 def without_control(disruption: Disruption) -> Disruption:
     return replace(disruption, world=replace(disruption.world, seen=None))
+
+
+def said(world: World, url: str = f"https://{HOST}/", nettest: str = "web", ipv6: bool = False) -> Verdict:
+    """Judge what is measured in a world."""
+    before = Preconditions(ipv4_route=True, ipv6_route=ipv6)
+    return play(Disruption("", world, "", url=url, nettest=nettest, preconditions=before))[0]
+
+
+def by_rule(verdict: Verdict) -> tuple[str, str | None]:
+    return verdict.outcome.value, verdict.findings[0].rule if verdict.findings else None

@@ -1,0 +1,267 @@
+"""Pairs of worlds about what the site itself does, what comes in clear, and what OONI's records can show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
+from msgspec import structs
+
+from measurements.judge import Case, judge
+from measurements.model import (
+    Failure,
+    Mechanism,
+    Outcome,
+    Verdict,
+    View,
+)
+from measurements.targets import normalise
+from tests.measurements.worlds import (
+    ALL,
+    BESIDE,
+    BLOCK,
+    HOST,
+    IN_CLEAR,
+    OPEN,
+    RESET,
+    SINK,
+    SITE,
+    SIX,
+    TIMEOUT,
+    Disruption,
+    Hands,
+    by_rule,
+    cut_at,
+    lie,
+    play,
+    said,
+)
+from tests.scripted import BOGONS, TRUSTED, Page, World
+
+UNKNOWN = Failure.SSL_UNKNOWN_AUTHORITY
+
+
+# The site
+
+
+def test_what_fails_for_the_control_as_well_is_down() -> None:
+    dead = replace(OPEN, ports={(SITE, 443): TIMEOUT})
+    assert by_rule(said(replace(dead, seen=TIMEOUT))) == ("down", "site.down")
+    assert by_rule(said(dead)) == ("unreachable", "site.unreachable")
+
+
+@pytest.mark.parametrize("seen", [Failure.UNKNOWN, Failure.INTERRUPTED, Failure.NETWORK_UNREACHABLE])
+def test_what_the_control_could_not_ask_is_not_down(seen: Failure) -> None:
+    """If the control failed for reasons of its own, it has no say."""
+    assert said(replace(OPEN, ports={(SITE, 443): TIMEOUT}, seen=seen)).outcome is Outcome.INCONCLUSIVE
+
+
+def test_what_the_control_connected_to_is_not_down() -> None:
+    """If the control's connection or handshake stood and only its page failed, the site lives."""
+    hands: Hands = {(SITE, HOST): TIMEOUT}
+    ports = {(SITE, 443): TIMEOUT}
+    stood: dict[tuple[str, int], Failure | None] = {(SITE, 443): None, (SITE, 80): None}
+    alive = replace(OPEN, control_ports=stood, control_hands={SITE: None}, seen=TIMEOUT)
+    for world in (replace(alive, hands=hands), replace(alive, ports=ports)):
+        assert by_rule(said(world)) == ("unreachable", "site.unreachable")
+        assert by_rule(said(replace(world, control_hands={SITE: RESET}))) == ("down", "site.down")
+    in_clear = replace(alive, ports={(SITE, 80): TIMEOUT})
+    assert by_rule(said(in_clear, IN_CLEAR)) == ("unreachable", "site.unreachable")
+    assert by_rule(said(replace(in_clear, control_ports={}), IN_CLEAR)) == ("down", "site.down")
+
+
+def test_an_ipv6_literal_without_a_route_is_not_down() -> None:
+    """If neither we nor the control have IPv6, nobody can say anything of an address of it."""
+    no_route = Failure.NETWORK_UNREACHABLE
+    world = World(ports={(SIX, 443): no_route}, seen=no_route)
+    assert said(world, f"https://[{SIX}]/").outcome is Outcome.INCONCLUSIVE
+    assert said(replace(world, seen=TIMEOUT), f"https://[{SIX}]/").outcome is Outcome.DOWN
+
+
+def test_an_ipv6_address_without_a_route_is_no_partial_failure() -> None:
+    """If only addresses of a family that we do not have fail, the site opens wholly; another failure is partial."""
+    both = replace(OPEN, names={HOST: [SITE, SIX]})
+    for failure, pattern in ((Failure.NETWORK_UNREACHABLE, None), (TIMEOUT, "partial")):
+        verdict = said(replace(both, ports={(SIX, 443): failure}), ipv6=True)
+        assert (verdict.outcome, verdict.pattern) == (Outcome.ACCESSIBLE, pattern)
+
+
+def test_a_name_that_exists_nowhere_is_down_without_a_control_too() -> None:
+    assert said(replace(OPEN, names={}, seen=None)).outcome is Outcome.DOWN
+
+
+def test_a_name_that_one_trusted_resolver_knows_exists() -> None:
+    world = replace(OPEN, names={}, answers={(TRUSTED[0].address, HOST): [[SITE]]}, seen=None)
+    assert said(world).outcome is not Outcome.DOWN
+
+
+@pytest.mark.parametrize("status", [451, 403, 429, 503])
+def test_a_site_that_refuses_under_its_own_certificate_does_so_itself(status: int) -> None:
+    verdict = said(replace(OPEN, pages={(SITE, HOST): Page(status, b"no", "No")}, seen=Page(status, b"no", "No")))
+    assert (verdict.outcome, verdict.reason) == (Outcome.SERVER_SIDE, "refused")
+    assert by_rule(verdict) == ("server_side", "site.refuses")
+
+
+def test_a_page_that_is_not_found_is_still_a_page() -> None:
+    """If the site says that there is no such page, it opens."""
+    assert said(replace(OPEN, pages={(SITE, HOST): Page(404, b"no", "No")})).outcome is Outcome.ACCESSIBLE
+
+
+def test_a_site_that_redirects_without_end_leads_nowhere_itself() -> None:
+    loop = {(SITE, HOST): Page(302, b"", None, f"https://{HOST}/")}
+    verdict = said(replace(OPEN, pages=loop))
+    assert (verdict.outcome, verdict.reason) == (Outcome.SERVER_SIDE, "redirects")
+    assert by_rule(verdict) == ("server_side", "site.refuses")
+
+
+def test_a_refusal_in_clear_is_the_sites_when_the_control_gets_it_too() -> None:
+    """If the page came in clear, the control's word stands for the certificate."""
+    no = Page(451, b"no", "No")
+    verdict = said(replace(OPEN, pages={(SITE, HOST): no}, seen=no), IN_CLEAR)
+    assert by_rule(verdict) == ("server_side", "site.refuses")
+    assert "for the control as well" in verdict.summary
+
+
+def test_some_addresses_that_fail_make_an_unreachable_site_partly_so() -> None:
+    """If one of two addresses was never in question and brought no page, the failure of the other is partial."""
+    two = World(names={HOST: [SITE, BESIDE]}, seen=Page(), ports={(SITE, 443): TIMEOUT, (BESIDE, 443): TIMEOUT})
+    assert said(two).pattern is None
+    cut = replace(two, ports={(SITE, 443): TIMEOUT, (BESIDE, 443): Failure.INTERRUPTED})
+    assert (said(cut).outcome, said(cut).pattern) == (Outcome.UNREACHABLE, "partial")
+
+
+def test_nobody_to_compare_with_is_said_in_words() -> None:
+    """If neither trusted resolvers nor a control answer, what is missing is named."""
+    silent = {(resolver.address, HOST): TIMEOUT for resolver in TRUSTED}
+    world = replace(OPEN, answers=lie(TIMEOUT) | silent, seen=None)
+    assert (said(world).outcome, said(world).reason) == (Outcome.INCONCLUSIVE, "no_trusted_dns")
+    failing = replace(OPEN, answers=silent, ports={(SITE, 443): TIMEOUT, (SITE, 80): TIMEOUT}, seen=None)
+    assert (said(failing).outcome, said(failing).reason) == (Outcome.INCONCLUSIVE, "no_control")
+
+
+# The other nettests
+
+
+def test_a_lookup_that_agrees_with_others_resolves_though_the_site_is_dead() -> None:
+    dead = replace(OPEN, ports={(SITE, 443): TIMEOUT})
+    assert by_rule(said(dead, nettest="dns")) == ("accessible", "site.resolves")
+    assert by_rule(said(OPEN, nettest="dns")) == ("accessible", "site.resolves")
+    assert said(replace(dead, answers=lie([[SINK]])), nettest="dns").outcome is not Outcome.ACCESSIBLE
+
+
+def test_a_connection_to_where_only_our_resolver_leads_is_no_success() -> None:
+    led = replace(OPEN, answers=lie([[SINK]]), ports={(SINK, 443): None})
+    assert by_rule(said(OPEN, nettest="tcp")) == ("accessible", "site.connects")
+    assert said(led, nettest="tcp").outcome is not Outcome.ACCESSIBLE
+    assert said(replace(OPEN, ports={(SITE, 443): TIMEOUT}), nettest="tcp").outcome is not Outcome.ACCESSIBLE
+
+
+def test_some_addresses_that_take_no_connection_make_it_partial() -> None:
+    two = World(names={HOST: [SITE, BESIDE]}, ports={(BESIDE, 443): TIMEOUT}, seen=Page())
+    assert said(two, nettest="tcp").pattern == "partial"
+
+
+# In clear
+
+
+def test_a_refusal_in_clear_that_comes_from_witnesses_too_is_not_the_sites() -> None:
+    """If witnesses give the same refusal for the name, something on the way speaks; else the site does."""
+    no = Page(403, b"no entry", "No entry")
+    assert said(replace(OPEN, pages={(SITE, HOST): no}), IN_CLEAR).outcome is Outcome.SERVER_SIDE
+    everywhere = said(replace(OPEN, pages={(a, HOST): no for a in ALL}), IN_CLEAR)
+    assert (everywhere.outcome, everywhere.mechanism) == (Outcome.BLOCKED, Mechanism.HTTP_BLOCKPAGE)
+
+
+def test_a_page_in_clear_at_an_address_of_our_resolver_alone_is_not_beyond_doubt() -> None:
+    """If trusted resolvers give another address, the page may be anybody's."""
+    led = replace(OPEN, answers=lie([[SINK]]), ports={(SINK, 80): None}, seen=None)
+    led = replace(led, pages={(SINK, HOST): Page(200, b"hello", "Hello")})
+    assert said(led, IN_CLEAR).outcome is not Outcome.ACCESSIBLE
+    assert by_rule(said(replace(OPEN, seen=None), IN_CLEAR)) == ("accessible", "http.in_clear")
+
+
+@pytest.mark.parametrize("failure", [Failure.EOF, RESET, TIMEOUT])
+def test_requests_that_fail_at_the_site_alone_accuse_nobody(failure: Failure) -> None:
+    assert said(replace(OPEN, pages={(SITE, HOST): failure}), IN_CLEAR).outcome is Outcome.UNREACHABLE
+    everywhere = replace(OPEN, pages={(a, HOST): failure for a in ALL})
+    assert said(everywhere, IN_CLEAR).outcome is Outcome.BLOCKED
+
+
+@pytest.mark.parametrize("ttl", [1, 2, 3])
+def test_where_requests_that_name_the_site_are_cut_is_said(ttl: int) -> None:
+    """If the reset comes from short of the site's network, it says where; at its gate, nobody is accused."""
+    world = replace(OPEN, pages={(SITE, HOST): RESET}, paths={(SITE, HOST): cut_at(ttl, "reset")})
+    verdict = said(world, IN_CLEAR)
+    assert (verdict.mechanism, verdict.where) == (Mechanism.HTTP_RESET, "local" if ttl == 1 else "network")
+    assert verdict.trigger == "name_and_address"
+    gate = replace(world, paths={(SITE, HOST): cut_at(4, "reset")})
+    assert said(gate, IN_CLEAR).outcome is Outcome.UNREACHABLE
+
+
+def test_a_request_that_is_cut_behind_a_good_handshake_is_judged_by_pairs_too() -> None:
+    """If every exchange under a good certificate dies, nothing on the way has read the name, and nobody is accused."""
+    world = replace(OPEN, pages={(SITE, HOST): RESET})
+    assert said(world).outcome is Outcome.UNREACHABLE
+
+
+def test_a_failure_without_a_name_among_mechanisms_accuses_nobody() -> None:
+    """If what came is no HTTP at all, it is an anomaly."""
+    strange = Failure.HTTP_INVALID_RESPONSE
+    assert said(replace(OPEN, pages={(a, HOST): strange for a in ALL}), IN_CLEAR).outcome is Outcome.UNREACHABLE
+
+
+# Records of OONI's, which hold no follow-up steps
+
+
+@dataclass(frozen=True)
+class Record:
+    """What OONI's probe would have seen in a world, and what may be said of it."""
+
+    world: World
+    mechanism: Mechanism | None
+    quiet: Callable[[World], World]
+    url: str = f"https://{HOST}/"
+
+
+def unseen(world: World) -> World:
+    return replace(world, seen=TIMEOUT)
+
+
+RECORDS = {
+    "nxdomain": Record(replace(OPEN, answers=lie(Failure.DNS_NXDOMAIN)), Mechanism.DNS_NXDOMAIN, unseen),
+    "tcp": Record(replace(OPEN, ports={(SITE, 443): TIMEOUT}), Mechanism.TCP_TIMEOUT, unseen),
+    "tls": Record(replace(OPEN, hands={(SITE, HOST): RESET}), Mechanism.TLS_RESET, unseen),
+    "mitm": Record(
+        replace(OPEN, hands={(SITE, HOST): UNKNOWN}),
+        Mechanism.TLS_MITM,
+        lambda world: replace(world, control_hands={SITE: UNKNOWN}),
+    ),
+    "alert": Record(replace(OPEN, hands={(SITE, HOST): Failure.SSL_FAILED_HANDSHAKE}), None, unseen),
+    "http": Record(replace(OPEN, pages={(SITE, HOST): RESET}), Mechanism.HTTP_RESET, unseen, IN_CLEAR),
+    "page": Record(replace(OPEN, pages={(SITE, HOST): BLOCK}), None, unseen, IN_CLEAR),
+    "stranger": Record(
+        replace(OPEN, answers=lie([[SINK]]), ports={(SINK, 80): None}, pages={(SINK, HOST): BLOCK}),
+        Mechanism.DNS_BLOCKPAGE,
+        unseen,
+        IN_CLEAR,
+    ),
+}
+
+
+def as_ooni_s(world: World, url: str) -> Verdict:
+    _, net = play(Disruption("", world, "", url=url))
+    steps = tuple(o for o in net.observations if o.purpose is None and o.view is not View.TRUSTED)
+    measured = structs.replace(net.measurement(normalise(url), "web"), source="ooni", observations=steps)
+    return judge(Case(measurement=measured, bogons=BOGONS))
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_record_of_ooni_s_accuses_with_less_confidence_and_only_with_the_test_helper(name: str) -> None:
+    """If the test helper reached what failed here, that is likely blocked; if it did not, nobody is accused."""
+    record = RECORDS[name]
+    verdict = as_ooni_s(record.world, record.url)
+    assert verdict.mechanism is record.mechanism, verdict
+    assert verdict.confidence == (record.mechanism and "likely"), verdict
+    quiet = as_ooni_s(record.quiet(record.world), record.url)
+    assert quiet.outcome is not Outcome.BLOCKED, quiet
