@@ -180,7 +180,7 @@ def bogon(case: Case) -> Finding | None:
     return _lie(
         case,
         Mechanism.DNS_BOGON,
-        lambda leg, q: bool(q.addresses) and not leg.public(q.addresses),
+        lambda leg, q: bool(q.addresses) and not leg.public(q.addresses) and not set(q.addresses) & _known(leg),
         "The lookup of {host} gives an address here that no public site can have.",
     )
 
@@ -210,7 +210,7 @@ def injected(case: Case) -> Finding | None:
     leg = _leg(case)
     if leg is None:
         return None
-    known = {*leg.trusted_addresses, *(leg.control.query.resolved if leg.control else ())}
+    known = _known(leg)
     doubled = [q for q in leg.lookups if _forged_beside(q, known)]
     where, by = _where(case.reading)
     truth = _truth(case, leg)
@@ -233,12 +233,17 @@ def injected(case: Case) -> Finding | None:
     )
 
 
+def _known(leg: Leg) -> set[str]:
+    """The addresses that others give."""
+    return {*leg.trusted_addresses, *(leg.control.query.resolved if leg.control else ())}
+
+
 def _misleads(case: Case) -> tuple[Leg, Truth] | None:
     """The leg whose lookup gave public addresses that are not the site's, and the true answer."""
     leg = _leg(case)
     if leg is None or not leg.public(leg.local_addresses):
         return None
-    known = {*leg.trusted_addresses, *(leg.control.query.resolved if leg.control else ())}
+    known = _known(leg)
     truth = _truth(case, leg)
     return None if truth is None or set(leg.local_addresses) & known or not known else (leg, truth)
 

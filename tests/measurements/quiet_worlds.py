@@ -74,6 +74,11 @@ QUIET = [
         replace(OPEN, hands=at_witnesses(Failure.SSL_FAILED_HANDSHAKE), paths={(SITE, HOST): cut_at(4, "data")}),
         "unreachable",
     ),
+    Disruption(
+        "private-everywhere",
+        replace(OPEN, names={HOST: ["10.1.2.3"]}),
+        "inconclusive",
+    ),
     Disruption("down", replace(OPEN, ports={(SITE, 443): TIMEOUT}, seen=TIMEOUT), "down"),
     Disruption("nowhere", replace(OPEN, names={}, seen=Failure.DNS_NXDOMAIN), "down"),
     Disruption(
