@@ -14,7 +14,7 @@ from measurements.model import (
     TlsHandshake,
 )
 from measurements.proofs import alive, given_by_others
-from measurements.reading import REFUSALS, Flow, Leg
+from measurements.reading import REFUSALS, Flow, Leg, is_address
 
 NOT_DOWN = frozenset(
     {
@@ -220,8 +220,18 @@ def unknown(case: Case) -> Finding | None:
     asked = bool(story.queries)
     steps = [f.failed for f in leg.local_flows if f.failed is not None]
     what = steps[0].failure if steps else lookups[0].failure if lookups else None
-    reason = "no_trusted_dns" if no_dns else "no_control" if leg.control is None else "unproven"
+    own = is_address(leg.host) and case.private(leg.host)
+    reason = (
+        "private_address"
+        if own
+        else "no_trusted_dns"
+        if no_dns
+        else "no_control"
+        if leg.control is None
+        else "unproven"
+    )
     words = {
+        "private_address": "it is a private address, which belongs to somebody's own network and is not visited",
         "no_trusted_dns": "no trusted resolver answered, so there is nothing to compare with",
         "no_control": "no control answered that could say whether it works at all"
         if asked

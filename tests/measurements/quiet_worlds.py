@@ -79,6 +79,13 @@ QUIET = [
         replace(OPEN, names={HOST: ["10.1.2.3"]}),
         "inconclusive",
     ),
+    Disruption(
+        "a-device-of-the-volunteers-own",
+        replace(OPEN, ports={("10.1.2.3", 80): None}),
+        "inconclusive",
+        reason="private_address",
+        url="http://10.1.2.3/",
+    ),
     Disruption("down", replace(OPEN, ports={(SITE, 443): TIMEOUT}, seen=TIMEOUT), "down"),
     Disruption("nowhere", replace(OPEN, names={}, seen=Failure.DNS_NXDOMAIN), "down"),
     Disruption(
