@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from statistics import median
 
@@ -87,9 +88,10 @@ async def _visit(
         return tls, None
     page = await net.exchange(tls, f"https://{witness.name}/", body_limit=PAGE, timeout=TIMEOUT)
     try:
-        return tls, parsedate_to_datetime(page.header("date") or "").timestamp() - now()
-    except (ValueError, OverflowError, OSError):
+        said = parsedate_to_datetime(page.header("date") or "")
+    except (ValueError, OverflowError):
         return tls, None
+    return tls, said.replace(tzinfo=said.tzinfo or UTC).timestamp() - now()
 
 
 def _offset(seen: Sequence[Visit]) -> float | None:
