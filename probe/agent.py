@@ -13,7 +13,7 @@ import contextlib
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
@@ -21,6 +21,7 @@ import structlog
 from measurements.model import Gap, Measurement, Outcome, Past, Target, Verdict
 from probe.heartbeat import INTERVAL, CampaignState, Heartbeat
 from probe.measuring import Bench, Order
+from probe.network import Limits
 from probe.purse import Purse
 from probe.schedule import Campaign, Instant, first_run, shuffled, stall, wants_full_body
 from probe.silence import Silence
@@ -83,6 +84,7 @@ class Duties:
     campaigns: Sequence[Campaign]
     budget: int  # bytes a UTC day
     concurrency: int
+    limits: Limits = field(default_factory=Limits)  # of a measurement
 
 
 class Agent:
@@ -105,7 +107,9 @@ class Agent:
         self.judge = judge
         self.report = report
         self.probe_id = duties.probe_id
-        self.purse = Purse(store, self.probe_id, duties.budget, self._now)
+        trouble = duties.limits.body_wire + duties.limits.follow_up_bytes
+        self.purse = Purse(store, self.probe_id, duties.budget, self._now, trouble)
+        self.paid = asyncio.Event()  # a measurement has ended, and what was put aside for it is free
         self.silence = Silence(store, self.probe_id, self._now)
         self.started = self._now()
         self.measured = 0
@@ -185,17 +189,27 @@ class Agent:
         async with asyncio.TaskGroup() as group:
             for target in targets:
                 await self.slots.acquire()
-                if stop.asked.is_set() or self.purse.left <= 0:
+                reserved = await self._reserve(target)
+                if reserved is None:
                     self.slots.release()
                     break
                 begun += 1
-                group.create_task(self._measure_one(campaign, target))
+                group.create_task(self._measure_one(campaign, target, reserved))
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.asked.wait(), SPACING)
         return begun
 
-    async def _measure_one(self, campaign: Campaign, target: Target) -> None:
-        reserved = self.purse.reserve(target)
+    async def _reserve(self, target: Target) -> int | None:
+        """Put aside the data of a measurement, waiting for others when little is left; None to begin no more."""
+        while not self.bench.stop.asked.is_set():
+            reserved = self.purse.reserve(target)
+            if reserved is not None or self.purse.idle:
+                return reserved
+            self.paid.clear()
+            await self.paid.wait()
+        return None
+
+    async def _measure_one(self, campaign: Campaign, target: Target, reserved: int) -> None:
         try:
             order, past = await asyncio.to_thread(self._order, campaign, target)
             judged = await self._measure_and_judge(order, past)
@@ -205,6 +219,7 @@ class Agent:
             self._give_up(error)
         finally:
             self.purse.release(reserved)
+            self.paid.set()
             self.slots.release()
 
     async def _measure_and_judge(self, order: Order, past: tuple[Past, ...]) -> tuple[Measurement, Verdict] | None:

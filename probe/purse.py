@@ -1,4 +1,10 @@
-"""The day's data: what was spent, what running measurements will take, and what is left.
+"""The day's data: what was spent, what running measurements may take, and what is left.
+
+What a measurement takes is known afterwards, and one that fails takes many times what one that works does.
+So each that begins has the most put aside that it may ordinarily take. What is put aside never exceeds what
+is left, however many run at once; when it would, they wait for each other, until one at a time is left to
+begin. So the budget is overrun by what one measurement takes at most, and by what a site gets past its caps:
+each step of a measurement is bounded, and a chain of long redirects may reach that bound at every step.
 
 The sum is kept in the store, so that a restart does not give the volunteer's data away twice.
 """
@@ -11,7 +17,7 @@ from typing import Protocol
 from measurements.model import Target
 from probe.schedule import Campaign, Plan, allowance, day_of, plan
 
-UNKNOWN_COST = 20_000  # bytes put aside for a measurement of which nothing is known yet
+UNKNOWN_COST = 20_000  # bytes that a routine measurement probably takes of which nothing is known yet
 
 
 class Counters(Protocol):
@@ -23,10 +29,16 @@ class Counters(Protocol):
 
 
 class Purse:
-    """Counts bytes against the budget of each UTC day."""
+    """Counts bytes against the budget of each UTC day.
 
-    def __init__(self, counters: Counters, probe_id: str, budget: int, now: Callable[[], float]) -> None:
+    `trouble` is what a measurement may take beyond a routine one: a page in full, and following up.
+    """
+
+    def __init__(
+        self, counters: Counters, probe_id: str, budget: int, now: Callable[[], float], trouble: int = 0
+    ) -> None:
         self.budget = budget
+        self._trouble = trouble
         self._counters = counters
         self._probe_id = probe_id
         self._now = now
@@ -50,19 +62,29 @@ class Purse:
 
     @property
     def left(self) -> int:
-        """The bytes that may still be spent today, with what runs already taken off."""
-        return self.budget - self.spent - self._reserved
+        """The bytes that may still be spent today, by what runs too."""
+        return self.budget - self.spent
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is put aside."""
+        return self._reserved == 0
 
     def plan(self, campaign: Campaign, campaigns: Sequence[Campaign], order: Sequence[Target]) -> Plan:
         """Choose what a run of `campaign` may measure."""
         share = allowance(campaign, campaigns, left=self.left, costs=self._costs, now=self._now())
         return plan(order, costs=self._costs, measured=self._times, allowance=share)
 
-    def reserve(self, target: Target) -> int:
-        """Put aside what a measurement will probably take; return it."""
-        cost = self._costs.get(target.url, UNKNOWN_COST)
-        self._reserved += cost
-        return cost
+    def reserve(self, target: Target) -> int | None:
+        """Put aside the most that a measurement may take, and return it; None when it must not begin.
+
+        While others run there must be enough for all of them; a single one may begin on whatever is left.
+        """
+        most = self._costs.get(target.url, UNKNOWN_COST) + self._trouble
+        if self.left <= 0 or (not self.idle and most > self.left - self._reserved):
+            return None
+        self._reserved += most
+        return most
 
     def release(self, reserved: int) -> None:
         """Give back what was put aside."""
