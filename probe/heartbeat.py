@@ -1,11 +1,17 @@
 """The sign of life that `wazi run` leaves in the data folder, for `wazi status` and for its next start.
 
-It tells since when a probe that was killed has been silent, and what it was waiting for.
+It tells since when a probe that was killed has been silent, and what it was waiting for. While a probe
+lives it holds a lock beside the file, which the kernel lets go of however the process ends; a process id
+would tell less, for a container has its own.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -14,6 +20,7 @@ from measurements.model import Gap, decode, encode
 
 INTERVAL = 30.0
 FRESH = 3 * INTERVAL
+LOCK_TRIES, LOCK_PAUSE = 10, 0.02  # a reader holds the lock for an instant
 
 
 class CampaignState(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +57,7 @@ class HeartbeatFile:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "heartbeat.json"
+        self._lock = folder / "heartbeat.lock"
 
     def write(self, beat: Heartbeat) -> None:
         """Replace the file, in a folder that is made where there is none; raises OSError."""
@@ -60,9 +68,51 @@ class HeartbeatFile:
             file.write(encode(beat) + b"\n")
         draft.replace(self.path)
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the lock that shows that the probe lives; where files cannot be locked, the time alone has to do."""
+        descriptor = None
+        try:
+            with suppress(OSError):
+                self._lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
+                _take(descriptor)
+            yield
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def is_alive(self, now: float) -> bool:
+        """Tell whether the probe that writes here lives."""
+        beat = self.read()
+        return beat is not None and beat.is_fresh(now) and self._is_held() is not False
+
+    def _is_held(self) -> bool | None:
+        """Tell whether somebody holds the lock; None when that cannot be told."""
+        try:
+            with self._lock.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return None
+        return False
+
     def read(self) -> Heartbeat | None:
         """Return the last heartbeat, or None when there is none that can be read."""
         try:
             return decode(self.path.read_bytes()[:1_000_000], Heartbeat)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return None
+
+
+def _take(descriptor: int) -> None:
+    """Take the lock; raises BlockingIOError when another probe keeps it."""
+    for left in reversed(range(LOCK_TRIES)):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if not left:
+                raise
+            time.sleep(LOCK_PAUSE)

@@ -93,7 +93,7 @@ def timeline(measurement: Measurement, verdict: Verdict, *, colour: bool = False
     if measurement.limits:
         lines.append(f"limits      reached: {', '.join(clean(limit) for limit in measurement.limits)}")
     lines += ["", "steps (* is cited as evidence)"]
-    lines += [_step_line(step, step.id in cited) for step in sorted(measurement.observations, key=_order)]
+    lines += [_step_line(step, step.id in cited) for step in _in_order(measurement.observations)]
     lines += ["", f"findings (rules version {verdict.rules_version})"]
     for finding in verdict.findings:
         mechanism = f" {finding.mechanism}" if finding.mechanism else ""
@@ -234,10 +234,26 @@ def _rests_on(verdict: Verdict) -> str:
 def _step_line(step: AnyObservation, cited: bool) -> str:
     what, result = describe(step)
     eyes = purpose(step.purpose) if step.purpose else VIEWS[step.view]
-    return (
-        f"{'*' if cited else ' '}{step.id:4} {step.started:+8.3f} s {step.elapsed:7.3f} s  "
-        f"{f'[{eyes}] ' if eyes else ''}{what}: {result}" + (f" (after {step.cause})" if step.cause is not None else "")
+    when = " " * 21 if _is_told(step) else f"{step.started:+8.3f} s {step.elapsed:7.3f} s"
+    return f"{'*' if cited else ' '}{step.id:4} {when}  {f'[{eyes}] ' if eyes else ''}{what}: {result}" + (
+        f" (after {step.cause})" if step.cause is not None else ""
     )
+
+
+def _in_order(steps: Sequence[AnyObservation]) -> list[AnyObservation]:
+    """Sort steps by when they began; what a control saw, on a clock of its own, comes with its answer."""
+    answered = {step.id: step.started + step.elapsed for step in steps if isinstance(step, ControlQuery)}
+
+    def known(step: AnyObservation) -> tuple[float, int]:
+        began = answered.get(step.cause or 0) if _is_told(step) else None
+        return (step.started if began is None else began, step.id)
+
+    return sorted(steps, key=known)
+
+
+def _is_told(step: AnyObservation) -> bool:
+    """Whether a control told of a step, which has no times of ours then."""
+    return step.view is View.CONTROL and not isinstance(step, ControlQuery)
 
 
 def _order(step: AnyObservation) -> tuple[float, int]:

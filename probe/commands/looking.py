@@ -1,4 +1,8 @@
-"""`wazi status`, `list`, `show` and `export`: what runs, what was measured, and on what a verdict rests."""
+"""The commands that look, and measure nothing.
+
+`wazi status`, `list`, `show` and `export` tell what runs, what was measured and on what a verdict rests;
+`config show` and `config check` tell the settings. Only `store upgrade` changes something.
+"""
 
 from __future__ import annotations
 
@@ -49,8 +53,8 @@ class Which:
 def status(common: Common, *, as_json: bool, health: bool) -> int:
     """Tell what runs and how the store is; with `health` only whether the probe is alive."""
     settings = load_settings(common)
-    beat = HeartbeatFile(data_folder(settings)).read()
-    alive = beat is not None and beat.is_fresh(time.time())
+    heart = HeartbeatFile(data_folder(settings))
+    beat, alive = heart.read(), heart.is_alive(time.time())
     if health:
         if not alive:
             say("the probe gave no sign of life" if beat is None else f"no sign of life since {moment(beat.alive)}")

@@ -36,13 +36,14 @@ def run(common: Common, *, skip_bad_lines: bool | None) -> int:
         store = open_store(settings.store.url)
     except StoreError as error:
         raise Refusal(str(error)) from None
-    with store:
+    heart = HeartbeatFile(data_folder(settings))
+    with store, heart.held():
         for notice in store.notices:
             say(notice)
-        return asyncio.run(_measure(settings, store, probe_id))
+        return asyncio.run(_measure(settings, store, heart, probe_id))
 
 
-async def _measure(settings: Settings, store: Store, probe_id: str) -> int:
+async def _measure(settings: Settings, store: Store, heart: HeartbeatFile, probe_id: str) -> int:
     from probe.agent import Agent, Duties, StoreFailed
     from probe.measuring import Stop
 
@@ -52,7 +53,8 @@ async def _measure(settings: Settings, store: Store, probe_id: str) -> int:
         loop.add_signal_handler(number, stop.ask)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # under nohup it is to be ignored
         loop.add_signal_handler(signal.SIGHUP, stop.ask)
-    duties = Duties(probe_id, settings.campaigns, settings.network.data_per_day, settings.network.concurrency)
+    network = settings.network
+    duties = Duties(probe_id, settings.campaigns, network.data_per_day, network.concurrency, settings.limits())
     colour = wants_colour(sys.stderr)
 
     def report(measurement: Measurement, verdict: Verdict) -> None:
@@ -66,7 +68,7 @@ async def _measure(settings: Settings, store: Store, probe_id: str) -> int:
             duties,
             bench=bench,
             store=store,
-            heart=HeartbeatFile(data_folder(settings)),
+            heart=heart,
             judge=judge_with(settings.bogons()),
             report=report,
         )

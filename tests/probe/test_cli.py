@@ -315,6 +315,15 @@ def test_sigterm_stores_what_runs_within_ten_seconds_and_a_second_one_is_faster(
     assert cut["outcome"] != "blocked"
 
 
+def test_a_probe_that_was_killed_is_not_said_to_run(world: World) -> None:
+    process = world.start("run")
+    wait_for(lambda: stored(world))
+    assert "running; " in world.wazi("status").stdout
+    end(process, signal.SIGKILL)
+    assert "not running, last seen" in world.wazi("status").stdout
+    assert world.wazi("status", "--health").returncode == 1
+
+
 def test_a_restart_does_not_measure_again_what_is_not_due(world: World) -> None:
     for _ in range(2):
         process = world.start("run")

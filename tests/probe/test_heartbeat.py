@@ -39,3 +39,35 @@ def test_a_heartbeat_is_fresh_for_a_while_and_only_of_one_that_runs() -> None:
     assert not BEAT.is_fresh(1000.1 + FRESH)
     stopped = Heartbeat(alive=1000.0, started=1.0, pid=1, running=False, software="w", probe_id="p")
     assert not stopped.is_fresh(1000.0)
+
+
+def test_a_probe_lives_while_it_holds_its_lock(tmp_path: Path) -> None:
+    file, reader = HeartbeatFile(tmp_path / "folder"), HeartbeatFile(tmp_path / "folder")
+    assert not reader.is_alive(1000.0)
+    with file.held():
+        assert not reader.is_alive(1000.0)
+        file.write(BEAT)
+        assert reader.is_alive(1000.0)
+        assert not reader.is_alive(1000.1 + FRESH)
+    assert not reader.is_alive(1000.0)
+    with file.held():
+        assert reader.is_alive(1000.0)
+
+
+def test_where_there_is_no_lock_the_time_decides(tmp_path: Path) -> None:
+    file = HeartbeatFile(tmp_path)
+    file.write(BEAT)
+    assert file.is_alive(1000.0)
+    (tmp_path / "heartbeat.lock").mkdir()  # neither a probe nor a reader can lock this
+    with file.held():
+        assert file.is_alive(1000.0)
+    assert file.is_alive(1000.0)
+
+
+def test_a_second_probe_does_not_wait_for_the_first(tmp_path: Path) -> None:
+    file, second = HeartbeatFile(tmp_path), HeartbeatFile(tmp_path)
+    file.write(BEAT)
+    with file.held():
+        with second.held():
+            assert file.is_alive(1000.0)
+        assert file.is_alive(1000.0)

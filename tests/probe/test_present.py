@@ -183,6 +183,24 @@ def test_a_timeline_leaves_no_step_out_and_marks_the_evidence() -> None:
     assert "(after 4)" in text
 
 
+def test_what_the_control_saw_stands_behind_the_question_to_it() -> None:
+    asked = ControlQuery(id=2, started=0.5, elapsed=1.0, url=URL)
+    saw = HttpExchange(id=5, cause=2, view=View.CONTROL, url=URL, status=200)
+    nobody_asked = HttpExchange(id=6, cause=77, view=View.CONTROL, url=URL, status=200)
+    steps = (
+        saw,
+        TcpConnect(id=4, started=2.0, address=ADDRESS, port=443),
+        TcpConnect(id=3, started=1.2, address=ADDRESS, port=443),
+        asked,
+        TcpConnect(id=1, started=0.1, address=ADDRESS, port=443),
+        nobody_asked,
+    )
+    text = timeline(msgspec.structs.replace(MEASUREMENT, observations=steps), VERDICT).split("\n")
+    shown = text[text.index("steps (* is cited as evidence)") + 1 :][: len(steps)]
+    assert [int(line[1:5]) for line in shown] == [6, 1, 2, 3, 5, 4]
+    assert [" s " in line[:30] for line in shown] == [False, True, True, True, False, True]
+
+
 EVIL = st.text(st.characters() | st.sampled_from("\x1b\x9b\r\n\t\x00\x07\u202e\u2066\u200d\ufeff\ud800語\u0301"))
 
 
