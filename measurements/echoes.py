@@ -54,7 +54,7 @@ def _cookie(value: str) -> str:
     """Keep what a cookie is called and where it may go; drop what it says and how long."""
     pair, *attributes = value.split(";")
     name = pair.partition("=")[0].strip()
-    if len(name) > MAX_COOKIE_NAME or "=" not in pair:
+    if (len(name) > MAX_COOKIE_NAME and "[redacted:" not in name) or "=" not in pair:  # that may have made it longer
         name = ""
     kept = [match[1] for attribute in attributes if (match := _FLAGS.fullmatch(attribute))]
     return "; ".join((f"{name}={COOKIE}" if name else COOKIE, *kept))

@@ -66,10 +66,21 @@ def _once_undone(text: bytes) -> bytes:
     return text
 
 
-def layers(text: bytes) -> Iterator[tuple[bytes, Sequence[int]]]:
-    """Yield the text as it is, and with one and two layers of escapes undone where there are any.
+def readings(text: bytes) -> Iterator[bytes]:
+    """Yield the text as it is, and with one and two layers of escapes undone where there are any."""
+    yield text
+    for _ in range(2):
+        bare = _once_undone(text.replace(b"\0", b""))
+        if bare == text:
+            return
+        yield bare
+        text = bare
 
-    With each comes the place in `text` that every byte, and the end, came from.
+
+def layers(text: bytes) -> Iterator[tuple[bytes, Sequence[int]]]:
+    """Yield what `readings` does, and with each the places of its characters.
+
+    A place is where in `text` a byte, or the end, came from.
     """
     origins: Sequence[int] = range(len(text) + 1)
     yield text, origins

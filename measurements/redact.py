@@ -4,6 +4,8 @@ Redaction is typed: it walks the observations and knows what each field is for. 
 
 - the probe's own addresses, in every form that `disguises` finds, wherever a text or bytes hold one:
   `[redacted:address]` in prose, `redacted.invalid` in a field that is a name, an address or a URL;
+- every other address that a text quotes and that may be the volunteer's public one, which a probe behind NAT
+  does not know: all that no step names as a server, a resolver, a router or an answer (`quotes`);
 - a certificate that holds one, as a whole: its signature would tell when the address is guessed right;
 - the values of cookies, and of headers that echo the client's address or place, whatever they are;
 - the routers and resolvers of the home: they become `private-1`, `private-2` …, the same token for the
@@ -20,17 +22,20 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from enum import Enum
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from measurements.address_forms import at_home, parse
 from measurements.disguises import Disguises, disguises
 from measurements.echoes import quiet
+from measurements.escapes import undone
 from measurements.model import AnyObservation, DnsLookup, Hop, HttpExchange, Measurement
+from measurements.named import NAMING, named
+from measurements.quotes import Quotes
 
 ADDRESS = "[redacted:address]"
 NO_HOST = "redacted.invalid"  # RFC 2606: may stand in a URL, and cannot exist
@@ -54,7 +59,8 @@ def redact(measurement: Measurement, own_addresses: Collection[str]) -> Measurem
     `own_addresses` are this machine's as its sockets and the control saw them. Loopback is not looked
     for, nor what is no address.
     """
-    redaction = _Redaction(disguises(frozenset(own_addresses)), _home_routers(measurement))
+    own, quotes = disguises(frozenset(own_addresses)), Quotes(named(measurement))
+    redaction = _Redaction(own, quotes, _home_routers(measurement))
     changed = redaction.measurement(measurement)
     if not redaction.done:
         return measurement
@@ -63,21 +69,34 @@ def redact(measurement: Measurement, own_addresses: Collection[str]) -> Measurem
 
 def redact_text(text: str, own_addresses: Collection[str]) -> str:
     """Return a line for the log or the screen without the probe's own addresses."""
-    return _struck(text, disguises(frozenset(own_addresses)), ADDRESS)
+    return _struck(text, [disguises(frozenset(own_addresses))], ADDRESS)
+
+
+class _Finder(Protocol):
+    """Finds addresses in texts and in binary data."""
+
+    def strike(self, text: bytes, marker: bytes) -> bytes: ...
+
+    def in_binary(self, data: bytes) -> bool: ...
 
 
 class _Redaction:
     """One measurement's redaction; `done` lists the fields that were changed and what for."""
 
-    def __init__(self, own: Disguises, routers: Mapping[str, str]) -> None:
+    def __init__(self, own: Disguises, quotes: Quotes, routers: Mapping[str, str]) -> None:
         self.own = own
+        self.quotes = quotes
         self.routers = routers
+        self.finders: tuple[_Finder, ...] = ()  # those that would find something
         self.done: set[str] = set()
 
     def measurement(self, whole: Measurement) -> Measurement:
-        suspected = bool(self.own.addresses) and self.own.suspects(_everything(whole))
-        steps = tuple(self._step(step, suspected) for step in whole.observations)
-        frame = msgspec.structs.replace(whole, observations=())
+        self.finders = self._suspicious(whole)
+        steps = tuple(self._step(step) for step in whole.observations)
+        before = whole.preconditions
+        if self.finders:
+            before = self._struct(before, "preconditions.")
+        frame = msgspec.structs.replace(whole, observations=(), preconditions=before)
         if self.routers:
             frame = self._replaced(
                 frame,
@@ -85,17 +104,29 @@ class _Redaction:
                 "router",
                 vantage=self._replaced(whole.vantage, "", "router", resolver=self._router(whole.vantage.resolver)),
             )
-        if suspected:
+        self.finders = tuple(finder for finder in self.finders if finder is self.own)  # the target is the user's word
+        if self.finders:
             frame = self._struct(frame, "")
         return msgspec.structs.replace(frame, observations=steps)
 
-    def _step(self, step: AnyObservation, suspected: bool) -> AnyObservation:
+    def _suspicious(self, whole: Measurement) -> tuple[_Finder, ...]:
+        """Look through all text of a measurement at once, which nearly always is all there is to do."""
+        said, naming = _everything(whole)
+        bare = undone(said)
+        found: list[_Finder] = []
+        if self.own.addresses and (self.own.suspects_read(said, bare) or self.own.suspects(naming)):
+            found.append(self.own)
+        if self.quotes.suspects_read(said, bare):
+            found.append(self.quotes)
+        return tuple(found)
+
+    def _step(self, step: AnyObservation) -> AnyObservation:
         place = f"{step.id}."
         if isinstance(step, HttpExchange):
             step = self._exchange(step, place)
         if self.routers:
             step = self._without_routers(step, place)
-        return self._struct(step, place) if suspected else step
+        return self._struct(step, place) if self.finders else step
 
     # The home's routers
 
@@ -129,7 +160,8 @@ class _Redaction:
         headers = tuple((name, quiet(name, value)) for name, value in page.headers)
         page = self._replaced(page, place, "client", headers=headers)
         if page.body and (page.truncated or page.body_length > len(page.body)):
-            page = self._with_body(page, place, _without_cut_address(page.body, self.own))
+            body = self.quotes.without_cut(_without_cut_address(page.body, self.own))
+            page = self._with_body(page, place, body)
         return page
 
     def _with_body(self, page: HttpExchange, place: str, body: bytes) -> HttpExchange:
@@ -157,16 +189,18 @@ class _Redaction:
                 changes[name] = new
         value = msgspec.structs.replace(value, **changes) if changes else value
         if isinstance(value, HttpExchange):
-            body = self.own.strike(value.body, ADDRESS.encode())
+            body = _struck_bytes(value.body, self.finders, ADDRESS)
             return self._with_body(value, place, body)  # type: ignore[return-value]  # S is HttpExchange here
         return value
 
     def _any(self, value: Any, name: str, place: str) -> Any:
         if isinstance(value, str) and not isinstance(value, Enum):
-            new = _struck(value, self.own, ADDRESS if name in _PROSE else NO_HOST)
+            finders = [finder for finder in self.finders if finder is self.own or name not in NAMING]
+            new = _struck(value, finders, ADDRESS if name in _PROSE else NO_HOST)
             return value if new == value else self._noted(new, place, "address")
         if isinstance(value, bytes):
-            return self._noted(CERTIFICATE, place, "address") if self.own.in_binary(value) else value
+            held = any(finder.in_binary(value) for finder in self.finders)
+            return self._noted(CERTIFICATE, place, "address") if held else value
         if isinstance(value, msgspec.Struct):
             return self._struct(value, f"{place}.")
         if isinstance(value, tuple):
@@ -196,10 +230,16 @@ class _Redaction:
         return value
 
 
-def _struck(text: str, own: Disguises, marker: str) -> str:
+def _struck(text: str, finders: Iterable[_Finder], marker: str) -> str:
     raw = text.encode("utf-8", "surrogatepass")
-    struck = own.strike(raw, marker.encode())
+    struck = _struck_bytes(raw, finders, marker)
     return text if struck is raw else struck.decode("utf-8", "replace")
+
+
+def _struck_bytes(text: bytes, finders: Iterable[_Finder], marker: str) -> bytes:
+    for finder in finders:
+        text = finder.strike(text, marker.encode())
+    return text
 
 
 def _without_cut_address(body: bytes, own: Disguises) -> bytes:
@@ -212,26 +252,28 @@ def _without_cut_address(body: bytes, own: Disguises) -> bytes:
     return body
 
 
-def _everything(measurement: Measurement) -> bytes:
-    """Gather all text and bytes of a measurement, to look through them at once."""
+def _everything(measurement: Measurement) -> tuple[bytes, bytes]:
+    """Gather all text and bytes of a measurement: what may quote an address, and what names one."""
     texts: list[str] = []
+    naming: list[str] = []
     raw: list[bytes] = []
-    _gather(measurement, texts, raw)
-    return b"\n".join(("\n".join(texts).encode("utf-8", "surrogatepass"), *raw))
+    _gather(measurement, texts, naming, raw)
+    said = b"\n".join(("\n".join(texts).encode("utf-8", "surrogatepass"), *raw))
+    return said, "\n".join(naming).encode("utf-8", "surrogatepass")
 
 
-def _gather(value: Any, texts: list[str], raw: list[bytes]) -> None:
+def _gather(value: Any, texts: list[str], naming: list[str], raw: list[bytes]) -> None:
     kind = type(value)
     if kind is str:
         texts.append(value)
     elif kind is tuple:
         for item in value:
-            _gather(item, texts, raw)
+            _gather(item, texts, naming, raw)
     elif kind is bytes:
         raw.append(value)
     elif issubclass(kind, msgspec.Struct):
         for name in value.__struct_fields__:
-            _gather(getattr(value, name), texts, raw)
+            _gather(getattr(value, name), naming if name in NAMING else texts, naming, raw)
 
 
 # The home's routers

@@ -198,7 +198,16 @@ def innocent_numbers(count: int) -> Iterator[str]:
         lambda: f"{dice.randint(0, 20)}.{dice.randint(0, 30)}.{dice.randint(0, 99)}",
         lambda: f"20{dice.randint(0, 30):02}.{dice.randint(1, 12):02}.{dice.randint(1, 28):02}",
         lambda: f"{dice.randint(1, 28):02}-{dice.randint(1, 12):02}-20{dice.randint(0, 30)}",
-        lambda: ".".join(str(dice.randint(0, 255)) for _ in range(4)),
+        lambda: ".".join(map(str, (dice.choice([0, 10, 127, 224]), *(dice.randint(0, 255) for _ in range(3))))),
+        lambda: f"jquery-{dice.randint(1, 31)}.{dice.randint(0, 9)}.{dice.randint(0, 9)}.{dice.randint(0, 99)}",
+        lambda: f"Brave/{dice.randint(60, 140)}.{dice.randint(0, 9)}.{dice.randint(1, 99)}.{dice.randint(0, 255)}",
+        lambda: f"version {dice.randint(1, 99)}.{dice.randint(0, 99)}.{dice.randint(0, 99)}.{dice.randint(0, 255)}",
+        lambda: f"{dice.randint(1, 31)}.{dice.randint(0, 9)}.{dice.randint(0, 9)}.{dice.randint(0, 9)}",
+        lambda: (
+            f"20{dice.randint(0, 30):02}-{dice.randint(1, 12):02}-{dice.randint(1, 28):02}T{dice.randint(0, 23):02}"
+        ),
+        lambda: f"1.3.6.1.4.1.{dice.randint(1, 60000)}.{dice.randint(1, 9)}",
+        lambda: f"{dice.getrandbits(32):08x}-{dice.getrandbits(16):04x}-4{dice.getrandbits(12):03x}-a000-{1:012x}",
         lambda: f"203.0.113.{dice.choice([n for n in range(256) if n != 77])}",
         lambda: f"203.0.{dice.choice([n for n in range(256) if n != 113])}.77",
         lambda: f"10.0.0.{dice.randint(3, 255)}",
@@ -218,7 +227,9 @@ def test_2000_innocent_dotted_numbers_stay_as_they_were() -> None:
     for number in numbers:
         assert redact_text(f"is {number}; ", OWN) == f"is {number}; "
     body = "\n".join(numbers).encode()
-    whole = measurement(page(body=body, body_length=len(body), headers=(("server", " ".join(INNOCENT)),)))
+    others = tuple(number.replace("-", ".") for number in numbers if number.count(".") + number.count("-") == 3)
+    asked = lookup(*(reply(address) for address in others))  # their addresses are named, and so evidence
+    whole = measurement(page(body=body, body_length=len(body), headers=(("server", " ".join(INNOCENT)),)), asked)
     assert redact(whole, OWN) is whole
 
 
