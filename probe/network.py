@@ -39,6 +39,11 @@ CLASSIC = "classic"  # about 517 bytes, one segment
 LARGE = "large"  # padded beyond one segment, as a browser's post-quantum hello is
 
 
+def endpoint(address: str, port: int) -> str:
+    """Write an address and a port as one word: "ip:port", or "[ip6]:port"."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
 @dataclass(frozen=True, slots=True)
 class Resolver:
     """A resolver that may be asked. `address` is "ip:port" ("[ip6]:port") for UDP, or a DoH URL."""

@@ -22,6 +22,7 @@ from measurements.model import (
     TlsHandshake,
     View,
 )
+from probe.network import endpoint
 
 FAILURES: dict[Failure, str] = {
     Failure.CONNECTION_REFUSED: "connection refused",
@@ -146,15 +147,15 @@ def _describe(step: AnyObservation) -> tuple[str, str]:
         case DnsLookup():
             return f"lookup of {clean(step.name)} ({step.rtype}) at {clean(step.resolver)}", _lookup_result(step)
         case TcpConnect():
-            return f"connection to {_endpoint(step.address, step.port)}", problem(step) or "stands"
+            return f"connection to {endpoint(step.address, step.port)}", problem(step) or "stands"
         case TlsHandshake():
             name = f"as {clean(step.name)}" if step.name else "without a name"
-            return f"TLS handshake {name} with {_endpoint(step.address, step.port)}", _tls_result(step)
+            return f"TLS handshake {name} with {endpoint(step.address, step.port)}", _tls_result(step)
         case HttpExchange():
             host = f" (Host: {clean(step.host)})" if step.purpose and step.host else ""
             return f"{step.method} {clean(step.url)}{host}", _page_result(step)
         case Hop():
-            return f"{step.probe} towards {_endpoint(step.address, step.port)}, {step.ttl} hops far", _hop_result(step)
+            return f"{step.probe} towards {endpoint(step.address, step.port)}, {step.ttl} hops far", _hop_result(step)
         case ControlQuery():
             found = ", ".join(clean(address) for address in step.resolved[:3])
             return f"the control was asked about {clean(step.url)}", problem(
@@ -197,10 +198,6 @@ def _hop_result(step: Hop) -> str:
     if step.failure is not None:
         return problem(step)
     return f"{step.answer} at {clean(step.router)}" if step.router else step.answer
-
-
-def _endpoint(address: str, port: int) -> str:
-    return f"[{clean(address)}]:{port}" if ":" in address else f"{clean(address)}:{port}"
 
 
 def _acts(character: str) -> bool:

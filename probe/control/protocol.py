@@ -110,11 +110,6 @@ def _read(data: bytes, kind: type[T]) -> T:
         raise Malformed(str(error)) from None
 
 
-def join_endpoint(address: str, port: int) -> str:
-    """Write an endpoint as `ip:port` or `[ip6]:port`."""
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
 def split_endpoint(text: str) -> tuple[str, int]:
     """Read `ip:port` or `[ip6]:port` into a canonical address and a port; raises `Malformed`."""
     host, _, port = text.rpartition(":")

@@ -22,9 +22,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from measurements.model import Preconditions
 from probe.control.app import ControlApp, ServiceLimits
 from probe.control.policy import Policy
-from probe.control.protocol import join_endpoint
 from probe.control.survey import AsnOf
-from probe.network import Limits, Peers
+from probe.network import Limits, Peers, endpoint
 from probe.wire import Wire
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ async def serve(
                 asn_of=asn_of,
             )
             host, port = listener.getsockname()[:2]
-            announce(f"http://{join_endpoint(host, port)}/")
+            announce(f"http://{endpoint(host, port)}/")
             await _run(app, listener, service)
 
 

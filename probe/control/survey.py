@@ -33,10 +33,9 @@ from probe.control.protocol import (
     Page,
     Resolved,
     canonical,
-    join_endpoint,
     word,
 )
-from probe.network import Network
+from probe.network import Network, endpoint
 
 DEFINITE = frozenset({Failure.DNS_NXDOMAIN, Failure.NO_DNS_ANSWER})
 """What a resolver says about the name; any other failure is the resolver's own, and another is asked."""
@@ -151,7 +150,7 @@ class _Surveyor:
         offered = () if canonical(target.host) else self.errand.offered
         pairs = [(a, p) for a in self.usable([*own, *offered]) for p in ports][: self.policy.endpoints]
         return {
-            join_endpoint(a, p): self.start(self.reach(a, p, target, secure=target.scheme == "https" or p == 443))
+            endpoint(a, p): self.start(self.reach(a, p, target, secure=target.scheme == "https" or p == 443))
             for a, p in pairs
         }
 
@@ -168,14 +167,14 @@ class _Surveyor:
         """Wait for the endpoints until our time is over; one that did not end by then is left out."""
         if reaching:
             await asyncio.wait(reaching.values(), timeout=self.remaining())
-        return {endpoint: task.result() for endpoint, task in reaching.items() if task.done()}
+        return {place: task.result() for place, task in reaching.items() if task.done()}
 
     async def page(self, own: Sequence[str], failure: Failure | None, reaching: Reaching) -> Page:
         """Fetch the page, or say why not; a chain that is still going when our time is over has timed out."""
         if failure is not None:
             return Page(failure="dns_lookup_error")
         port = self.errand.target.port
-        contenders = [reaching[e] for a in self.usable(own) if (e := join_endpoint(a, port)) in reaching]
+        contenders = [reaching[e] for a in self.usable(own) if (e := endpoint(a, port)) in reaching]
         try:
             async with asyncio.timeout(self.remaining()):
                 return await self.follow(contenders)

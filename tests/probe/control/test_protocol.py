@@ -13,12 +13,12 @@ from probe.control.protocol import (
     Question,
     canonical,
     failure_of,
-    join_endpoint,
     read_answer,
     read_question,
     split_endpoint,
     word,
 )
+from probe.network import endpoint
 from tests.probe.control import examples
 
 
@@ -84,9 +84,9 @@ def test_a_helpers_word_becomes_our_failure(text: str | None, failure: Failure |
     assert failure_of(text) == (failure, detail)
 
 
-@pytest.mark.parametrize("endpoint", ["192.0.2.1:443", "[2001:db8::1]:80"])
-def test_an_endpoint_is_read_and_written_alike(endpoint: str) -> None:
-    assert join_endpoint(*split_endpoint(endpoint)) == endpoint
+@pytest.mark.parametrize("text", ["192.0.2.1:443", "[2001:db8::1]:80"])
+def test_an_endpoint_is_read_and_written_alike(text: str) -> None:
+    assert endpoint(*split_endpoint(text)) == text
 
 
 @pytest.mark.parametrize(
