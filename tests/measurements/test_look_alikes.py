@@ -11,6 +11,7 @@ from msgspec import structs
 
 from measurements.model import (
     DnsLookup,
+    DnsReply,
     Failure,
     Mechanism,
     Outcome,
@@ -204,6 +205,29 @@ def test_the_first_router_answers_for_what_it_says_alone() -> None:
     forged = replace(OPEN, answers=lie([[SINK], [SITE]]) | {("ttl 1", HOST): [[SINK]]})
     assert said(forged).where == "local"
     assert said(replace(OPEN, answers=lie([[SINK], [SITE]]))).where == "network"
+
+
+class SayingTwo(ScriptedNetwork):
+    """To the question for the name, our resolver's denial comes, and with it something else without an address."""
+
+    second = "NOERROR"
+
+    async def lookup(self, name: str, rtype: str, resolver: Resolver, **kwargs: Any) -> DnsLookup:
+        told = await super().lookup(name, rtype, resolver, **kwargs)
+        if (resolver, name) == (LOCAL, HOST):
+            denials = [DnsReply(arrival=0.1, source=LOCAL.address, rcode=code) for code in ("NXDOMAIN", self.second)]
+            told = self.observations[-1] = structs.replace(told, replies=tuple(denials))
+        return told
+
+
+def test_two_denials_that_differ_are_two_hands_and_one_said_twice_is_one() -> None:
+    """If one reply says that there is no such name and another that there is, one of them is forged."""
+    world = replace(OPEN, answers=lie(Failure.DNS_NXDOMAIN))
+    differing, _ = play(Disruption("", world, ""), SayingTwo(world))
+    assert differing.mechanism is Mechanism.DNS_INJECTED
+    same = SayingTwo(world)
+    same.second = "NXDOMAIN"
+    assert play(Disruption("", world, ""), same)[0].mechanism is Mechanism.DNS_NXDOMAIN
 
 
 def test_harmless_questions_that_vanish_too_accuse_nobody() -> None:

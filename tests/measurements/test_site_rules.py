@@ -265,3 +265,28 @@ def test_a_record_of_ooni_s_accuses_with_less_confidence_and_only_with_the_test_
     assert verdict.confidence == (record.mechanism and "likely"), verdict
     quiet = as_ooni_s(record.quiet(record.world), record.url)
     assert quiet.outcome is not Outcome.BLOCKED, quiet
+
+
+STOOD: dict[tuple[str, int], Failure | None] = {(a, port): None for a in (SITE, BESIDE) for port in (80, 443)}
+HALVES = {
+    "page-but-not-this-address": (replace(RECORDS["tcp"].world, control_ports={(SITE, 443): TIMEOUT}), "https"),
+    "address-but-no-page": (replace(RECORDS["http"].world, seen=TIMEOUT, control_ports=STOOD), "http"),
+    "another-address-but-not-this": (
+        World(
+            names={HOST: [SITE, BESIDE]},
+            hands={(SITE, HOST): RESET, (BESIDE, HOST): RESET},
+            control_ports=STOOD,
+            control_hands={SITE: TIMEOUT, BESIDE: None},
+            seen=TIMEOUT,
+        ),
+        "https",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HALVES)
+def test_a_test_helper_that_reached_the_half_of_it_shows_no_block(name: str) -> None:
+    """If the test helper did not get through to what failed here, the site is an anomaly and no more."""
+    world, scheme = HALVES[name]
+    verdict = as_ooni_s(world, f"{scheme}://{HOST}/")
+    assert verdict.outcome is Outcome.UNREACHABLE, verdict
