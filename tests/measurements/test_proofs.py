@@ -99,6 +99,13 @@ def test_pairs_that_are_not_perfect_show_nothing(targets: list[Failure | None], 
     assert pairs(targets, harmless).judge() is None
 
 
+@pytest.mark.parametrize("extra", [Purpose.TARGET_AT_WITNESS, Purpose.HARMLESS_AT_WITNESS])
+def test_three_of_one_kind_beside_two_of_the_other_are_no_three_pairs(extra: Purpose) -> None:
+    made = pairs([RESET] * 2, [None] * 2)
+    made.try_at(extra, "192.0.2.0", RESET if extra is Purpose.TARGET_AT_WITNESS else None)
+    assert made.judge() is None
+
+
 def test_a_server_that_takes_no_harmless_name_is_no_witness() -> None:
     """If the name was not tried at a server because the harmless one did not work there, that server says nothing."""
     for failure, stood, counts in ((ALERT, True, True), (REFUSED, False, True), (TIMEOUT, True, False)):
@@ -195,12 +202,28 @@ def test_the_control_s_page_of_the_first_url_speaks_for_a_later_one() -> None:
     )
     story = told(steps)
     assert alive(story, story.legs[1]) == (7, 8)
+    failed = [*steps[:7], HttpExchange(id=8, cause=7, view=View.CONTROL, url=other, failure=TIMEOUT)]
+    story = told(failed)
+    assert alive(story, story.legs[1]) == ()
+    control(
+        steps,
+        lambda i, q: HttpExchange(id=i, cause=q, view=View.CONTROL, url=other, failure=TIMEOUT),
+        url=other,
+    )
+    story = told(steps)  # asked about the leg itself, the control failed: that is what counts
+    assert alive(story, story.legs[1]) == ()
 
 
 def test_an_address_is_the_sites_when_another_view_gives_it() -> None:
     for trusted, others in (((SITE,), True), ((BESIDE,), False), ((), True)):
         leg = told(scene(trusted=trusted)).legs[0]
         assert given_by_others(leg, leg.flows[0]) is others
+    literal: list[AnyObservation] = [
+        TcpConnect(id=1, address=SITE, port=443),
+        ControlQuery(id=2, view=View.CONTROL, url=f"https://{SITE}/", resolved=(BESIDE,)),
+    ]
+    leg = told(literal, f"https://{SITE}/").legs[0]
+    assert given_by_others(leg, leg.flows[0])  # nobody looked it up: it is what was asked for
 
 
 # Failures and repetitions
