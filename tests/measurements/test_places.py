@@ -39,7 +39,7 @@ class Paths:
 
     def send(self, purpose: Purpose, path: str, address: str, probe: str = "syn", **routers: str) -> None:
         for ttl, letter in enumerate(path, 1):
-            router = routers.get(f"at{ttl}", ROUTERS.get(ttl, f"198.51.100.{ttl + 20}")) if letter == "e" else None
+            router = routers.get(f"at{ttl}", ROUTERS.get(ttl, f"198.51.100.{ttl + 20}")) if letter in "eu" else None
             self.steps.append(
                 Hop(
                     id=len(self.steps) + 1,
@@ -166,6 +166,27 @@ def test_a_nameless_router_is_named_by_a_syn_of_the_same_distance() -> None:
         paths.send(Purpose.TRACE_PATH, path, SITE)
         paths.send(Purpose.TRACE_WITNESS, "eeeo", WITNESS)
         assert found(place(told(paths.steps), Purpose.TRACE_HARMLESS)) == expected
+
+
+@pytest.mark.parametrize(
+    ("harmless", "path", "witness"),
+    [("ee.d", "eeee", "eeeo"), ("eeed", "eeu", "eeeo"), ("eeed", "eee", "eeu"), ("eeed", "ee", "eee")],
+    ids=["harmless-silent-there", "refused-there", "refused-for-others-there", "nameless-for-both"],
+)
+def test_only_a_router_that_passes_all_three_on_places_it(harmless: str, path: str, witness: str) -> None:
+    """If one of the three packets that go so far did not meet the same forwarding router, nobody is placed."""
+    paths = Paths()
+    for _ in range(2):
+        paths.send(Purpose.TRACE_TARGET, "eer", SITE, "hello")
+    paths.send(Purpose.TRACE_HARMLESS, harmless, SITE, "hello", at3="?")
+    paths.send(Purpose.TRACE_PATH, path, SITE, at3="198.51.100.10")
+    paths.send(Purpose.TRACE_WITNESS, witness, WITNESS, at3="?" if len(path) < 3 else "198.51.100.10")
+    assert place(told(paths.steps), Purpose.TRACE_HARMLESS) is None
+
+
+def test_a_path_beyond_which_nothing_was_asked_does_not_exclude_a_gate_next_door() -> None:
+    assert drawn("eer", "eee", "eeeeo", at=NEAR) is None
+    assert found(drawn("eer", "eee", "eeeeo")) == (Proof.IMPOSSIBLE, Where.NETWORK, 3)
 
 
 def test_a_hello_is_compared_with_hellos_and_a_syn_with_syns() -> None:

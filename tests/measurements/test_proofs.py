@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from measurements.model import (
     AnyObservation,
@@ -114,6 +115,13 @@ def test_a_server_that_takes_no_harmless_name_is_no_witness() -> None:
         assert (made.judge() is not None) is counts, failure
 
 
+def test_a_witness_that_fails_the_harmless_name_once_more_is_no_witness() -> None:
+    """If a server at which the name was tried takes the harmless name once and not again, its word is worth nothing."""
+    made = pairs([RESET] * 3, [None] * 3)
+    made.try_at(Purpose.HARMLESS_AT_WITNESS, "192.0.2.0", ALERT)
+    assert made.judge() is None
+
+
 def test_a_bad_certificate_of_a_witness_is_still_an_answer() -> None:
     assert pairs([RESET] * 3, [Failure.SSL_INVALID_HOSTNAME] * 3).judge() is not None
 
@@ -172,6 +180,24 @@ def test_another_view_s_page_in_clear_shows_life() -> None:
     assert living(steps, url) == (4, 5)
 
 
+def test_what_is_no_other_view_s_page_in_clear_shows_no_life() -> None:
+    """If the page is our own, failed, or came under a bad certificate, it says nothing of the site."""
+    clear, sealed = f"http://{HOST}/", f"https://{HOST}/"
+    own = scene(failure=None, url=clear)
+    own.append(HttpExchange(id=4, cause=3, url=clear, address=SITE, status=200))
+    assert living(own, clear) == ()
+    failed = scene(trusted=(BESIDE,), url=clear)
+    failed.append(TcpConnect(id=4, cause=2, view=View.TRUSTED, address=BESIDE, port=80))
+    failed.append(HttpExchange(id=5, cause=4, view=View.TRUSTED, url=clear, address=BESIDE, failure=RESET))
+    assert living(failed, clear) == ()
+    forged = scene(trusted=(BESIDE,))
+    forged.append(TcpConnect(id=4, cause=2, view=View.TRUSTED, address=BESIDE, port=443))
+    bad = Failure.SSL_UNKNOWN_AUTHORITY
+    forged.append(TlsHandshake(id=5, cause=4, view=View.TRUSTED, address=BESIDE, port=443, name=HOST, failure=bad))
+    forged.append(HttpExchange(id=6, cause=5, view=View.TRUSTED, url=sealed, address=BESIDE, status=200))
+    assert living(forged) == ()
+
+
 def test_a_harmless_name_s_answer_shows_life_only_at_an_address_that_others_give() -> None:
     """If only our resolver gave the address, what answers there is anybody's; and `beside` may leave it out."""
     hands = TlsHandshake(
@@ -181,6 +207,7 @@ def test_a_harmless_name_s_answer_shows_life_only_at_an_address_that_others_give
     for trusted, lives in (((SITE,), (4,)), ((BESIDE,), ())):
         steps = [*scene(trusted=trusted), hands, page]
         assert living(steps) == lives
+        assert living([*steps[:3], structs.replace(hands, failure=RESET), page]) == ()
         assert living(steps, beside=False) == ()
         assert harmless_at_target(told(steps)) == (4,)
 
