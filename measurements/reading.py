@@ -305,20 +305,26 @@ def same_site(one: str, other: str) -> bool:
     return one == other or one.endswith("." + other) or other.endswith("." + one)
 
 
-def words(title: str | None) -> set[str]:
-    return {w.lower() for w in (title or "").split() if len(w) >= 3}
+def words(page: HttpExchange) -> set[str]:
+    """The telling words of a title: neither the site's own name, which a block page shows too, nor our own marks."""
+    host = (urlsplit(page.url).hostname or "").removeprefix("www.")
+    found = {w.strip(".,:;!?|()«»“”\"'").lower() for w in (page.title or "").split()}
+    return {w for w in found if len(w) >= 3 and w not in host.split(".") and host not in w and "[redacted" not in w}
 
 
 def same_page(ours: HttpExchange, theirs: HttpExchange) -> bool:
     """Whether two answers are the same page as far as two places can see it alike.
 
-    The status class must agree, and one of: title words shared, or a body of like length (70 %).
+    The status class must agree, and then the titles (the same, or most of their telling words), or where they
+    tell nothing a body of like length (70 %).
     """
     if ours.status is None or theirs.status is None or ours.status // 100 != theirs.status // 100:
         return False
     if ours.title and theirs.title:
-        mine, other = words(ours.title), words(theirs.title)
-        return ours.title == theirs.title or bool(mine & other)
+        mine, other = words(ours), words(theirs)
+        if ours.title == theirs.title or mine or other:
+            shared = len(mine & other)
+            return ours.title == theirs.title or 2 * shared > min(len(mine), len(other))
     if ours.truncated or theirs.truncated:
         return not (ours.title or theirs.title)
     longer = max(ours.body_length, theirs.body_length)

@@ -198,7 +198,7 @@ class SocketNetwork(Network):
         opened: list[Stream] = []
 
         async def work() -> None:
-            stream = await open_stream(_endpoint(address, port), self._spent)
+            stream = await open_stream(_endpoint(address, port), self._spent, narrow=not self._full_body)
             self._opened.append(stream)
             opened.append(stream)
             self._own_addresses.add(stream.own_address)
@@ -300,6 +300,8 @@ class SocketNetwork(Network):
             facts["host"] = host or parsed.netloc.decode("ascii")
             with self._using(over) as stream:
                 before = stream.received
+                if wanted is None or wanted > self.limits.body_routine:
+                    stream.widen()
                 try:
                     await exchange(
                         stream,

@@ -52,6 +52,10 @@ class Allowance:
             raise LimitReached("cpu")
 
 
+SAMPLE_WINDOW = 16 * 1024
+WHOLE_WINDOW = 1024 * 1024
+
+
 class Stream(httpcore.AsyncNetworkStream):
     """One connected socket, plain or under TLS."""
 
@@ -215,6 +219,10 @@ class Stream(httpcore.AsyncNetworkStream):
     async def aclose(self) -> None:
         self.close()
 
+    def widen(self) -> None:
+        """Let the peer send at full speed, for a page that is read whole."""
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, WHOLE_WINDOW)
+
     @contextmanager
     def unfinished(self) -> Iterator[None]:
         """Let whoever closes the stream reset the connection, until the block has ended without an error."""
@@ -237,10 +245,16 @@ def _poll(sock: socket.socket) -> list[tuple[int, int]]:
     return poller.poll(0)
 
 
-async def open_stream(peer: Endpoint, spent: Spent) -> Stream:
-    """Connect; raises OSError."""
+async def open_stream(peer: Endpoint, spent: Spent, *, narrow: bool = False) -> Stream:
+    """Connect; raises OSError.
+
+    With `narrow` the peer may have no more than `SAMPLE_WINDOW` bytes under way: what a sample leaves unread
+    is the volunteer's data all the same.
+    """
     sock = open_socket(peer.family, socket.SOCK_STREAM)
     try:
+        if narrow:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SAMPLE_WINDOW)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         spent.connections += 1
         await asyncio.get_running_loop().sock_connect(sock, peer.pair)

@@ -272,9 +272,12 @@ def test_a_page_in_clear_is_alike_only_to_one_that_the_control_got() -> None:
     ("ours", "theirs", "alike"),
     [
         (page(title="Daily News"), page(title="Daily News"), True),
-        (page(title="Daily News | Sport"), page(text=b"x" * 999, title="News of today"), True),
+        (page(title="Daily News | Sport"), page(text=b"x" * 999, title="Daily News today"), True),
         (page(title="Blocked"), page(title="Daily News"), False),
-        (page(title="A B"), page(title="A C"), False),
+        (page(title="A B"), page(title="A C"), True),  # no telling word in either: the lengths decide
+        (page(title="A B", text=b"x"), page(title="A C", text=b"x" * 9), False),
+        (page(title="Access denied"), page(title="Access your mail today"), False),
+        (page(title="Your address [redacted:address]"), page(title="Welcome [redacted:address]"), False),
         (page(title="A B"), page(title="A B"), True),
         (page(text=b"x" * 71), page(text=b"x" * 100), True),
         (page(text=b"x" * 70), page(text=b"x" * 100), False),

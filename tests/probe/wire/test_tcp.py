@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import ssl
+import struct
+import threading
 
 import pytest
 
+from measurements.bogons import Bogons
 from measurements.model import Failure, TcpConnect
-from probe.wire import SocketNetwork
+from probe.network import Limits, Peers
+from probe.wire import SocketNetwork, Wire
 from tests.probe.wire.conftest import NAME, Keys
 from tests.probe.wire.peers import Serve, network, read_request, run, server_context, tcp_peer
 
@@ -135,3 +141,47 @@ def test_a_connection_whose_next_step_ends_ill_is_reset(keys: Keys) -> None:
     assert run(main(0, 0.1)) == "reset"
     assert run(main(1, 0.0)) == "end"
     assert run(main(1, 0.1)) == "reset"
+
+
+async def _acknowledged(full_body: bool) -> tuple[int, int]:
+    """Fetch a page of 400 kB; return the bytes of the body that were read, and those that crossed the wire."""
+    crossed = 0
+    listener = socket.socket()
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1448)
+    listener.bind(("127.0.0.2", 0))
+    listener.listen()
+
+    def serve() -> None:
+        nonlocal crossed
+        peer, _ = listener.accept()
+        with peer, contextlib.suppress(OSError):
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+            peer.recv(4096)
+            peer.settimeout(5)
+            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 400000\r\n\r\n")
+            for _ in range(400):
+                peer.sendall(b"x" * 1000)
+                crossed = struct.unpack_from("<Q", peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256), 120)[0]
+
+    server = threading.Thread(target=serve)
+    server.start()
+    port = listener.getsockname()[1]
+    bogons = Bogons.parse("prefix,why\n10.0.0.0/8,private\n", "test")
+    async with (
+        Wire(peers=Peers(None), limits=Limits(), bogons=bogons) as wire,
+        wire.network(full_body=full_body) as net,
+    ):
+        page = await net.exchange(await net.connect("127.0.0.2", port), f"http://127.0.0.2:{port}/")
+    await asyncio.to_thread(server.join)
+    listener.close()
+    return page.body_length, crossed
+
+
+def test_a_sample_costs_little_more_than_is_read() -> None:
+    """If a routine measurement reads 16 KiB of a long page, the rest is not under way all the same."""
+    read, crossed = asyncio.run(_acknowledged(full_body=False))
+    assert read == Limits().body_routine
+    assert crossed < 4 * read
+    read, crossed = asyncio.run(_acknowledged(full_body=True))
+    assert read == 400_000
+    assert crossed > 350_000
