@@ -290,3 +290,16 @@ def test_a_test_helper_that_reached_the_half_of_it_shows_no_block(name: str) -> 
     world, scheme = HALVES[name]
     verdict = as_ooni_s(world, f"{scheme}://{HOST}/")
     assert verdict.outcome is Outcome.UNREACHABLE, verdict
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        replace(RECORDS["tls"].world, control_ports={(SITE, 443): TIMEOUT}),
+        replace(RECORDS["tls"].world, control_ports=STOOD, control_hands={SITE: None}, seen=TIMEOUT),
+    ],
+    ids=["a-page", "a-handshake"],
+)
+def test_a_test_helper_s_page_or_handshake_is_enough_for_a_handshake(world: World) -> None:
+    verdict = as_ooni_s(world, f"https://{HOST}/")
+    assert (verdict.mechanism, verdict.confidence) == (Mechanism.TLS_RESET, "likely")
