@@ -103,6 +103,7 @@ def test_packets_that_end_short_of_the_site_are_placed(ours: str, theirs: str, w
         ("er", "e.", "the neighbour's died there too"),
         ("er", "er", "both get the same"),
         ("ee.eo", "eeeeo", "what was silent was passed"),
+        ("e..eo", "eeeeo", "two silent routers were passed"),
         ("", "eeeo", "nothing was sent"),
         ("eee", "eeeo", "nothing ended"),
     ],

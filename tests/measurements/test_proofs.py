@@ -171,6 +171,17 @@ def test_a_control_that_reached_the_address_shows_life(
     assert bool(living(steps, url)) is lives
 
 
+def test_a_control_that_connected_and_shook_no_hands_shows_no_protected_site() -> None:
+    steps = scene()
+    control(
+        steps,
+        lambda i, q: TcpConnect(id=i, cause=q, view=View.CONTROL, address=SITE, port=443),
+        lambda i, q: HttpExchange(id=i, cause=q, view=View.CONTROL, url=f"https://{HOST}/", failure=TIMEOUT),
+        url=f"https://{HOST}/",
+    )
+    assert living(steps) == ()
+
+
 def test_another_view_s_page_in_clear_shows_life() -> None:
     url = f"http://{HOST}/"
     steps = scene(trusted=(BESIDE,), url=url)

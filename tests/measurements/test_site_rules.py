@@ -30,6 +30,7 @@ from tests.measurements.worlds import (
     SIX,
     TIMEOUT,
     Disruption,
+    H,
     Hands,
     by_rule,
     cut_at,
@@ -209,6 +210,13 @@ def test_a_failure_without_a_name_among_mechanisms_accuses_nobody() -> None:
     """If what came is no HTTP at all, it is an anomaly."""
     strange = Failure.HTTP_INVALID_RESPONSE
     assert said(replace(OPEN, pages={(a, HOST): strange for a in ALL}), IN_CLEAR).outcome is Outcome.UNREACHABLE
+
+
+def test_a_page_that_comes_for_every_name_from_everywhere_is_not_the_name_s() -> None:
+    """If harmless names at witnesses get the same page, it is a portal and not a block of this site."""
+    portal = replace(OPEN, pages={(a, n): BLOCK for a in ALL for n in (HOST, H)})
+    assert said(portal, IN_CLEAR).outcome is not Outcome.BLOCKED
+    assert said(replace(OPEN, pages={(a, HOST): BLOCK for a in ALL}), IN_CLEAR).outcome is Outcome.BLOCKED
 
 
 # Records of OONI's, which hold no follow-up steps
