@@ -20,6 +20,8 @@ from measurements.model import (
     Proof,
     Vantage,
     Verdict,
+    decode,
+    encode,
 )
 from measurements.rules import LAST_RESORT, RULES
 from measurements.targets import normalise
@@ -198,3 +200,10 @@ def test_a_follow_up_that_was_cut_is_no_reason_by_itself() -> None:
     world = replace(OPEN, ports={(SITE, 443): Failure.TIMEOUT, (SITE, 80): Failure.INTERRUPTED})
     said, _ = play(Disruption("a follow-up cut", world, "unreachable"))
     assert (said.outcome, said.reason) == (Outcome.UNREACHABLE, "site_or_network")
+
+
+def test_what_is_judged_and_what_is_said_come_back_from_json() -> None:
+    said, net = play(BY_NAME["sni-reset"])
+    measurement = net.measurement(normalise(f"https://{HOST}/"), "web")
+    assert decode(encode(measurement), Measurement) == measurement
+    assert decode(encode(said), Verdict) == said
