@@ -142,7 +142,8 @@ def _check(lab: LabClient) -> dict[str, Any]:
 
 
 def _run(lab: LabClient, number: int) -> dict[str, Any]:
-    store = lab.work / f"bench-{number}.db"
+    store = lab.work / f"run-{number}" / "wazi.db"  # a folder of its own, or the campaign would not be due again
+    store.parent.mkdir()
     seen = _watch(lab, lab.work / "run.log", str(store), ["--config", str(_settings(lab, store)), "run"])
     with closing(sqlite3.connect(store)) as connection:
         outcomes = Counter(outcome for (outcome,) in connection.execute("SELECT outcome FROM verdict"))
