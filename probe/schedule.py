@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from measurements.model import Target
 
 DAY = 86_400.0
+RESTED = 60.0  # seconds between two runs of a campaign, however often the probe is started
 SLEPT = 30.0  # seconds by which clocks must disagree before it means something
 
 
@@ -88,10 +89,13 @@ class Stall:
 
 
 def first_run(last: float | None, every: float, now: float) -> float:
-    """Say when a campaign that last began at `last` is due after a start: at once when that is overdue."""
+    """Say when a campaign that last began at `last` is due after a start: at once, as whoever started it expects.
+
+    Only a probe that is started again and again must not measure each time: it rests for a minute.
+    """
     if last is None or last > now:  # a clock that was set back must not silence the campaign
         return now
-    return max(now, last + every)
+    return max(now, last + min(every, RESTED))
 
 
 def runs_due(last: float, every: float, now: float) -> int:

@@ -427,10 +427,10 @@ def test_a_silence_between_two_lives_is_a_gap_when_runs_were_due(store: Store, t
     assert store.count() == 1
 
 
-def test_a_short_absence_is_no_gap_and_measures_nothing_again(store: Store, tmp_path: Path) -> None:
+def test_a_moment_of_absence_is_no_gap_and_measures_nothing_again(store: Store, tmp_path: Path) -> None:
     now = read_clocks().wall
-    ran = CampaignState(name="c", targets=1, last_run=now - 300)
-    HeartbeatFile(tmp_path).write(beat(now - 100, campaigns=(ran,)))
+    ran = CampaignState(name="c", targets=1, last_run=now - 20)
+    HeartbeatFile(tmp_path).write(beat(now - 10, campaigns=(ran,)))
     life = Life(store, tmp_path, bench_of(), (Campaign("c", targets(1), "web", HOUR),))
     written = (tmp_path / "heartbeat.json").stat().st_mtime_ns
     asyncio.run(life.live(lambda: (tmp_path / "heartbeat.json").stat().st_mtime_ns != written))

@@ -51,9 +51,11 @@ def test_a_campaign_runs_in_its_window_and_without_one_always() -> None:
     assert {hour for hour in range(24) if nightly.may_run(MIDNIGHT + hour * HOUR)} == {22, 23, 0, 1}
 
 
-def test_the_first_run_after_a_start_is_due_when_the_last_one_says_so() -> None:
+def test_the_first_run_after_a_start_is_due_at_once_but_not_twice_a_minute() -> None:
     assert first_run(None, HOUR, 1000.0) == 1000.0
-    assert first_run(1000.0, HOUR, 1100.0) == 1000.0 + HOUR
+    assert first_run(1000.0, HOUR, 1020.0) == 1060.0
+    assert first_run(1000.0, 30.0, 1020.0) == 1030.0
+    assert first_run(1000.0, HOUR, 1100.0) == 1100.0
     assert first_run(1000.0, HOUR, 9000.0) == 9000.0
     assert first_run(99_999.0, HOUR, 1000.0) == 1000.0
 
