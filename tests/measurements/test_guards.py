@@ -84,6 +84,7 @@ def test_requests_that_fail_in_several_ways_are_not_one_block() -> None:
 def test_the_words_say_what_was_shown_of_a_request(paths: Paths, words: str) -> None:
     world = replace(BROKEN, paths=paths)
     assert words in said(world, IN_CLEAR).summary
+    assert said(world, IN_CLEAR).confidence == ("confirmed" if paths else "likely")
     alone = said(replace(world, pages={(SITE, HOST): RESET}), IN_CLEAR)
     assert "unrelated servers" not in alone.summary
 
