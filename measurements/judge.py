@@ -62,6 +62,7 @@ def _seen_before(case: Case, finding: Finding) -> Finding:
         if SESSION_APART <= now - past.started <= SESSION_WITHIN
         and past.verdict.outcome is Outcome.BLOCKED
         and past.verdict.mechanism is finding.mechanism
+        and any(before.proof in (Proof.ELSEWHERE, Proof.IMPOSSIBLE) for before in past.verdict.findings[:1])
     ]
     if finding.proof is Proof.ELSEWHERE and earlier:
         return structs.replace(finding, confidence=Confidence.CONFIRMED)

@@ -60,7 +60,8 @@ def alive(story: Reading, leg: Leg, *, beside: bool = True) -> tuple[int, ...]:
     for flow in leg.flows:
         if not flow.local and not leg.encrypted and flow.page is not None and flow.page.status is not None:
             return flow.ids
-    ours = any(given_by_others(leg, f) for f in leg.local_flows)  # where a lie leads, anything may answer
+    known = not leg.lookups or bool(leg.trusted_addresses or (leg.control and leg.control.query.resolved))
+    ours = known and any(given_by_others(leg, f) for f in leg.local_flows)  # where a lie leads, anything may answer
     return harmless_at_target(story) if beside and ours else ()
 
 

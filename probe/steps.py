@@ -99,7 +99,8 @@ def harmless_name(name: str) -> str:
         labels.append("w" * 31)
         letters -= 32
     labels.append("w" * letters)
-    return ".".join(labels) + suffix
+    harmless = ".".join(labels) + suffix
+    return harmless if harmless != name else "x" + harmless[1:]
 
 
 def endpoint(address: str, port: int) -> str:

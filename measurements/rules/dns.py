@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from measurements.case import Case
 from measurements.model import (
+    OURS,
     Confidence,
     DnsLookup,
     DnsReply,
@@ -66,8 +67,9 @@ def _truth(case: Case, leg: Leg) -> Truth | None:
         if agreed or case.measurement.source == "ooni" or not leg.trusted:
             return Truth((*answers, control.query.id, control.page.id), certain=False)
     for flow in elsewhere:
-        if not leg.encrypted and flow.page is not None and flow.page.status is not None and answers:
-            return Truth((*answers, *flow.ids), certain=False)
+        by = answers or ((control.query.id,) if control is not None and control.reached else ())
+        if not leg.encrypted and flow.page is not None and flow.page.status is not None and by:
+            return Truth((*by, *flow.ids), certain=False)
     return None
 
 
@@ -104,6 +106,9 @@ def _lie(case: Case, mechanism: Mechanism, told: Callable[[Leg, DnsLookup], bool
     truth = _truth(case, leg)
     if not lies or len(lies) < len(_local(leg)) or truth is None:
         return None
+    others = [q for q in leg.trusted if q.rtype == _rtype(leg) and q.valid_replies]
+    if others and all(told(leg, q) for q in others):
+        return None  # trusted resolvers say the same: what a control is told elsewhere may not be meant for here
     honest = _honest_otherwise(case, leg)
     if honest is None:
         return None
@@ -358,8 +363,18 @@ def resolver(case: Case) -> Finding | None:
     if leg is None or leg.local_addresses:
         return None
     truth = _truth(case, leg)
-    if truth is None:
+    if truth is None or all(q.failure in OURS for q in _local(leg)):
         return None
+    asked = case.reading.follow_ups(DnsLookup, Purpose.HARMLESS_AT_RESOLVER)
+    if asked and all(q.failure is not None for q in asked):
+        return Finding(
+            rule="dns.resolver",
+            outcome=Outcome.INVALID,
+            where=Where.RESOLVER,
+            reason="resolver_dead",
+            summary="The resolver here gives no address for harmless names either.",
+            evidence=tuple(sorted(q.id for q in (*_local(leg), *asked))),
+        )
     signed = [
         q
         for q in case.reading.follow_ups(DnsLookup, Purpose.CHECKING_DISABLED)

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from measurements.case import Case
-from measurements.model import OURS, Failure, Finding, HttpExchange, Outcome, Purpose, TcpConnect, TlsHandshake
+from measurements.model import (
+    OURS,
+    DnsLookup,
+    Failure,
+    Finding,
+    HttpExchange,
+    Outcome,
+    Purpose,
+    TcpConnect,
+    TlsHandshake,
+)
 
 STEPS = (TcpConnect, TlsHandshake, HttpExchange)
 
@@ -35,10 +45,13 @@ def unsteady(case: Case) -> Finding | None:
             summary="Harmless names failed here as well, so this line was too unsteady to judge by.",
             evidence=tuple(lost),
         )
-    last = [s for kind in STEPS for s in story.follow_ups(kind, Purpose.REPETITION)]
+    leg = story.troubled
+    unnamed = leg is not None and bool(leg.lookups) and not leg.local_addresses
+    kinds = (DnsLookup,) if unnamed else STEPS
+    last = [s for kind in kinds for s in story.follow_ups(kind, Purpose.REPETITION)]
     causes = {s.cause for s in last}
     ends = [s for s in last if s.id not in causes]
-    if ends and story.troubled is not None and story.troubled.served is None and all(s.failure is None for s in ends):
+    if ends and leg is not None and leg.served is None and all(s.failure is None for s in ends):
         return Finding(
             rule="network.unsteady",
             outcome=Outcome.INCONCLUSIVE,

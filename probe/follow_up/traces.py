@@ -53,12 +53,11 @@ def neighbour_of(address: str, taken: set[str]) -> str:
     """Choose an address beside `address` in its own /24 (IPv4) or /64 (IPv6) that is not one of the site's."""
     here = ipaddress.ip_address(address)
     net = ipaddress.ip_network(f"{address}/{24 if here.version == 4 else 64}", strict=False)
+    place = int(here) - int(net.network_address)
     for step in (1, -1, 2, -2, 3, -3):
-        beside = here + step
-        inside = beside in net and beside not in (net.network_address, net.broadcast_address)
-        if inside and str(beside) not in taken:
-            return str(beside)
-    return str(here + 1)
+        if 0 < place + step < net.num_addresses - 1 and str(net[place + step]) not in taken:
+            return str(net[place + step])
+    return str(net[1])
 
 
 def _sender(asking: Asking, address: str, port: int, probe: str, purpose: Purpose, name: str | None = None) -> Send:

@@ -33,6 +33,9 @@ async def measure(target: Target, net: Network) -> None:
             await asyncio.wait({asking}, timeout=CONTROL_GRACE if story.troubled is None else CONTROL_PATIENCE)
             asking.cancel()
             story = Reading(target, net.observations, net.is_private)
+        elif asking is not None and not story.legs[0].trusted_addresses and not story.legs[0].local_flows:
+            await asyncio.wait({asking}, timeout=CONTROL_PATIENCE)  # it alone may know the true addresses
+            story = Reading(target, net.observations, net.is_private)
         if story.troubled is not None:
             await follow_up(net, story, story.troubled)
 

@@ -65,10 +65,20 @@ def test_what_witnesses_proved_in_two_sessions_is_confirmed(age: float) -> None:
         earlier(DAY + 1),
         earlier(-3600.0),
         earlier(3600.0, Mechanism.TLS_TIMEOUT),
+        earlier(3600.0, proof=Proof.SHORT),
         earlier(3600.0, Mechanism.TLS_RESET, Outcome.UNREACHABLE),
         earlier(3600.0, None, Outcome.ACCESSIBLE),
     ],
-    ids=["just-too-soon", "same-session", "too-long-ago", "later", "other-mechanism", "unreachable", "accessible"],
+    ids=[
+        "just-too-soon",
+        "same-session",
+        "too-long-ago",
+        "later",
+        "other-mechanism",
+        "other-proof",
+        "unreachable",
+        "accessible",
+    ],
 )
 def test_what_is_no_second_session_confirms_nothing(past: Past) -> None:
     said, _ = play(LIKELY_BY_WITNESSES, history=(past,))
@@ -187,6 +197,15 @@ def test_what_this_machine_cut_short_is_said_to_be_ours(failure: Failure, reason
     assert (said.outcome, said.reason) == (Outcome.INCONCLUSIVE, reason)
     assert {o.failure for o in net.observations if o.id in said.findings[0].evidence} == {failure}
     assert not [o for o in net.observations if o.purpose is not None]
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"), [(Failure.INTERRUPTED, "interrupted"), (Failure.TOO_MANY_OPEN_FILES, "local_error")]
+)
+def test_a_lookup_that_this_machine_cut_short_says_nothing_of_the_resolver(failure: Failure, reason: str) -> None:
+    """If our own deadline or limit stopped the lookup, neither the resolver nor the site is counted against."""
+    said, _ = play(Disruption("ours", replace(OPEN, answers=lie(failure)), "inconclusive"))
+    assert (said.outcome, said.reason) == (Outcome.INCONCLUSIVE, reason)
 
 
 def test_one_step_of_ours_that_was_cut_hides_no_page() -> None:

@@ -43,7 +43,7 @@ from tests.measurements.worlds import (
     play,
     said,
 )
-from tests.scripted import LOCAL, TRUSTED, WITNESSES, Page, ScriptedNetwork
+from tests.scripted import LOCAL, TRUSTED, WITNESSES, Page, ScriptedNetwork, World
 
 UNKNOWN, WRONG_NAME, BAD = (
     Failure.SSL_UNKNOWN_AUTHORITY,
@@ -112,7 +112,7 @@ def test_a_resolver_that_says_the_same_of_every_name_lies_about_none(failure: Fa
     """If our resolver denies harmless names too, it is broken; if it denies this one alone, it lies."""
     every = {(LOCAL.address, name): failure for name in (HOST, *WITNESSES)}
     broken, lying = (replace(OPEN, answers=a, seen=control) for a in (every, lie(failure)))
-    assert said(broken).outcome is not Outcome.BLOCKED
+    assert (said(broken).outcome, said(broken).reason) == (Outcome.INVALID, "resolver_dead")
     assert said(lying).outcome is Outcome.BLOCKED
 
 
@@ -138,7 +138,7 @@ class SayingOnce(ScriptedNetwork):
 def test_a_denial_that_is_taken_back_is_no_lie(failure: Failure) -> None:
     world = replace(OPEN, answers=lie(failure))
     verdict, net = play(Disruption("", world, ""), SayingOnce(replace(world)))
-    assert verdict.outcome is not Outcome.BLOCKED, verdict
+    assert (verdict.outcome, verdict.reason) == (Outcome.INCONCLUSIVE, "intermittent"), verdict
     assert [o for o in net.observations if o.purpose is Purpose.REPETITION and o.failure is None]
     assert said(world).outcome is Outcome.BLOCKED
 
@@ -165,6 +165,25 @@ def test_a_name_that_has_no_address_anywhere_is_not_withheld() -> None:
     assert said(nowhere).outcome is not Outcome.BLOCKED
     assert said(replace(nowhere, seen=None)).outcome is Outcome.INCONCLUSIVE
     assert said(replace(OPEN, answers=lie(Failure.NO_DNS_ANSWER))).outcome is Outcome.BLOCKED
+
+
+@pytest.mark.parametrize("told", [Failure.DNS_NXDOMAIN, Failure.NO_DNS_ANSWER, Failure.DNS_REFUSED])
+@pytest.mark.parametrize("url", [f"https://{HOST}/", f"http://{HOST}/"])
+def test_what_trusted_resolvers_say_too_is_no_lie_of_ours(told: Failure, url: str) -> None:
+    """If a name is kept from this country by its own servers, the control's answer elsewhere makes nobody a liar."""
+    asked = (LOCAL.address, *(resolver.address for resolver in TRUSTED))
+    fenced = replace(OPEN, answers={(at, HOST): told for at in asked})
+    assert said(fenced, url).outcome is not Outcome.BLOCKED
+    one = replace(OPEN, answers={(at, HOST): told for at in asked[:2]})
+    assert said(one, url).outcome is Outcome.BLOCKED
+
+
+def test_what_answers_where_only_our_resolver_leads_shows_no_living_site() -> None:
+    """If neither a trusted resolver nor a control gives an address, who answers there may be anybody."""
+    silent = {(resolver.address, HOST): TIMEOUT for resolver in TRUSTED}
+    stranger: dict[tuple[str, int], Failure | None] = {(SINK, 80): None, (SINK, 443): RESET}
+    world = World(names={HOST: [SITE]}, answers=lie([[SINK]]) | silent, ports=stranger)
+    assert said(world).outcome is Outcome.INCONCLUSIVE
 
 
 def test_a_private_answer_that_trusted_resolvers_give_too_is_no_lie() -> None:

@@ -313,13 +313,24 @@ def test_where_no_trusted_resolver_answers_the_controls_addresses_are_proven() -
         **lie(Failure.DNS_NXDOMAIN),
         **{(resolver.address, HOST): TIMEOUT for resolver in TRUSTED},
     }
-    said, net = opened(replace(OPEN, answers=alone))
-    assert (said.outcome, said.mechanism) == (Outcome.BLOCKED, Mechanism.DNS_NXDOMAIN)
-    query = next(o for o in net.observations if isinstance(o, ControlQuery))
-    proven = [o for o in net.observations if isinstance(o, TcpConnect) and o.view is View.TRUSTED]
-    assert [(o.address, o.cause) for o in proven] == [(SITE, query.id)]
-    dead, _ = opened(replace(OPEN, answers=alone, seen=TIMEOUT, ports={(SITE, 443): TIMEOUT}))
-    assert dead.outcome is not Outcome.BLOCKED
+    for url in (URL, IN_CLEAR):
+        said, net = opened(replace(OPEN, answers=alone), url)
+        assert (said.outcome, said.mechanism) == (Outcome.BLOCKED, Mechanism.DNS_NXDOMAIN)
+        query = next(o for o in net.observations if isinstance(o, ControlQuery))
+        proven = [o for o in net.observations if isinstance(o, TcpConnect) and o.view is View.TRUSTED]
+        assert [(o.address, o.cause) for o in proven] == [(SITE, query.id)]
+        dead, _ = opened(replace(OPEN, answers=alone, seen=TIMEOUT, ports={(SITE, 443): TIMEOUT}), url)
+        assert dead.outcome is not Outcome.BLOCKED
+
+
+def test_a_control_that_alone_knows_the_addresses_is_waited_for() -> None:
+    """If trusted resolvers are shut, what the control says a few seconds later is proven all the same."""
+    alone: dict[tuple[str, str], list[list[str]] | Failure] = {
+        **lie(Failure.DNS_NXDOMAIN),
+        **{(resolver.address, HOST): TIMEOUT for resolver in TRUSTED},
+    }
+    said, _ = timed(replace(OPEN, answers=alone), after=3.0)
+    assert (said.outcome, said.confidence) == (Outcome.BLOCKED, "confirmed")
 
 
 def test_a_control_that_knows_only_private_addresses_sends_us_nowhere() -> None:
