@@ -100,10 +100,12 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def circumstances() -> dict[str, str]:
     """Say when and on what kind of machine this is."""
+    kernel = ".".join(platform.release().split(".")[:2])
+    openssl = " ".join(ssl.OPENSSL_VERSION.split()[:2])
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        "machine": f"{os.cpu_count()} × {_processor()}, {_memory()}, Linux {platform.release()}",
-        "python": f"{platform.python_implementation()} {platform.python_version()}, {ssl.OPENSSL_VERSION}",
+        "machine": f"{os.cpu_count()} × {_processor()}, {_memory()}, Linux {kernel}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}, {openssl}",
         "load": f"{os.getloadavg()[0]:.1f} at the start",
     }
 
