@@ -397,6 +397,10 @@ class Mechanism(StrEnum):
     HTTP_REDIRECT = "http.redirect"
     HTTP_PORTAL = "http.portal"
     HTTP_DIFF = "http.diff"
+    QUIC_TIMEOUT = "quic.timeout"
+    THROTTLE_RATE = "throttle.rate"
+    THROTTLE_STALL = "throttle.stall"
+    NETWORK_ALLOWLIST = "network.allowlist"
 
 
 class Trigger(StrEnum):

@@ -22,8 +22,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.lab.book import OPEN
 from tests.lab.client import LabClient
-from tests.lab.scenarios import OPEN
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STOP_WITHIN = 10.0  # seconds from SIGTERM to the end

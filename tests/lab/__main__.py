@@ -15,10 +15,10 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+from tests.lab.book import BOOK
 from tests.lab.lab import WAZI, Lab
 from tests.lab.many import many_sites
 from tests.lab.scenario import Scenario
-from tests.lab.scenarios import BOOK
 from tests.lab.settings import config_name
 from tests.lab.spaces import LabError, enter, environment
 

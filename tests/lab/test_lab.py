@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.book import ACCESSIBLE, BOOK, OPEN
 from tests.lab.client import LabClient
 from tests.lab.scenario import (
     AddressFilter,
@@ -26,7 +27,6 @@ from tests.lab.scenario import (
     Scenario,
     TlsInterception,
 )
-from tests.lab.scenarios import ACCESSIBLE, BOOK, OPEN
 from tests.lab.spaces import REPOSITORY, environment
 
 pytestmark = pytest.mark.lab

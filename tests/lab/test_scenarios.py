@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.lab.book import BOOK, OPEN
 from tests.lab.client import LabClient
 from tests.lab.scenario import Deed, Scenario
-from tests.lab.scenarios import BOOK, OPEN
 from tests.lab.sites import addresses_of
 
 pytestmark = pytest.mark.lab

@@ -1,0 +1,24 @@
+"""The book of scenarios: what may go wrong between a home and a site, and the verdict each deserves.
+
+One chapter a file; `BOOK` is all of them by name. Every censoring scenario has a quiet look-alike. Verdicts follow
+DESIGN sections 3 and 4: `blocked` needs proof that the site is alive and proof that something is in between;
+without a control, both must be found locally, or the verdict says what is missing.
+"""
+
+from __future__ import annotations
+
+from tests.lab.book import dns, http, ordinary, tcp, tls
+from tests.lab.book.ordinary import OPEN
+from tests.lab.scenario import Scenario
+
+CHAPTERS: dict[str, tuple[Scenario, ...]] = {
+    "ordinary": ordinary.ORDINARY,
+    "dns": dns.DNS,
+    "tcp": tcp.TCP,
+    "tls": tls.TLS,
+    "http": http.HTTP,
+}
+
+BOOK = {scenario.name: scenario for chapter in CHAPTERS.values() for scenario in chapter}
+
+__all__ = ["BOOK", "CHAPTERS", "OPEN"]
