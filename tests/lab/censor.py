@@ -21,9 +21,10 @@ from tests.lab.scenario import Deed, DnsTampering, HelloFilter, HostFilter
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """What one router does."""
+    """What one router does; where it draws lots, `seed` decides them."""
 
     by: str
+    seed: int = 0
     dns: tuple[DnsTampering, ...] = ()
     hello: tuple[HelloFilter, ...] = ()
     host: tuple[HostFilter, ...] = ()

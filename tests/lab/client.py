@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -31,6 +32,7 @@ class LabClient:
                 stderr=log,
                 text=True,
                 env=environment(**{INSIDE: "1"}),
+                start_new_session=True,  # Ctrl-C is for whoever started the lab, who then ends it
             )
         try:
             self.start_seconds: float = self._receive()
@@ -50,17 +52,20 @@ class LabClient:
 
     def _ask(self, **command: object) -> Any:
         assert self._process.stdin
-        self._process.stdin.write(json.dumps(command) + "\n")
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(json.dumps(command) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it died; what it said last tells more
         return self._receive()
 
     def config(self, *, control: bool) -> Path:
         """Return the probe's settings file."""
         return self.work / config_name(control=control)
 
-    def apply(self, scenario: Scenario, *, control: bool = False) -> None:
-        """Make a scenario true, from a clean state."""
-        self._ask(apply=msgspec.to_builtins(scenario), control=control)
+    def apply(self, scenario: Scenario, *, control: bool = False, seed: int = 0) -> None:
+        """Make a scenario true, from a clean state; the same `seed` draws the same lots, where lots are drawn."""
+        self._ask(apply=msgspec.to_builtins(scenario), control=control, seed=seed)
 
     def deeds(self) -> list[Deed]:
         """Return what those who interfere recorded since the last `apply`."""
@@ -86,14 +91,19 @@ class LabClient:
         urls: list[str] = self._ask(many=[count, dead])
         return urls
 
+    def kill(self) -> None:
+        """End the lab and everything in it at once; whoever waits for its answer gets a `LabError`."""
+        self._process.kill()  # --kill-child ends what is inside
+
     def close(self) -> None:
         """End the lab and everything in it."""
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         try:
             self._process.wait(20)
         except subprocess.TimeoutExpired:
-            self._process.kill()  # --kill-child ends what is inside
+            self.kill()
             self._process.wait()
         self._process.stdout.close()

@@ -1,7 +1,7 @@
 """The lab behind a pipe: a line of JSON in, a line of JSON out, and the end of input ends it all.
 
 Run by `client.LabClient` as `python -m tests.lab.daemon WORK`, inside fresh namespaces. Commands are
-`{"apply": SCENARIO, "control": bool}`, `{"deeds": null}`, `{"run": [WHERE, ARGV, TIMEOUT]}`,
+`{"apply": SCENARIO, "control": bool, "seed": N}`, `{"deeds": null}`, `{"run": [WHERE, ARGV, TIMEOUT]}`,
 `{"look": [WHERE, URL, ADDRESS]}`, `{"check": URL, "control": bool}` and `{"many": [COUNT, DEAD]}`.
 """
 
@@ -24,8 +24,8 @@ from tests.lab.spaces import LabError
 def answer(lab: Lab, asked: dict[str, Any]) -> object:
     """Do what one line asks for."""
     match asked:
-        case {"apply": scenario, "control": control}:
-            lab.apply(msgspec.convert(scenario, Scenario), control=control)
+        case {"apply": scenario, "control": control, "seed": seed}:
+            lab.apply(msgspec.convert(scenario, Scenario), control=control, seed=seed)
             return None
         case {"deeds": _}:
             return msgspec.to_builtins(lab.deeds())

@@ -67,11 +67,11 @@ class Lab:
         ours.write_text(f"nameserver {ISP_RESOLVER}\noptions timeout:2 attempts:1\n")
         check(["mount", "--bind", str(ours), "/etc/resolv.conf"])
 
-    def apply(self, scenario: Scenario, *, control: bool) -> None:
-        """Make a scenario true; with `control`, see that the control runs."""
+    def apply(self, scenario: Scenario, *, control: bool, seed: int = 0) -> None:
+        """Make a scenario true; with `control`, see that the control runs. Where lots are drawn, `seed` draws them."""
         if control:
             self.start_control()
-        self.interference.apply(scenario)
+        self.interference.apply(scenario, seed=seed)
 
     def start_control(self) -> None:
         """Start `wazi control serve` where nobody censors, unless it runs."""

@@ -53,10 +53,15 @@ class Interference:
         self._lies: set[str] = set()
         self._log_start = 0
         self._linked = True
+        self._seed = 0
 
-    def apply(self, scenario: Scenario) -> None:
-        """Undo what was there and make `scenario` true."""
+    def apply(self, scenario: Scenario, *, seed: int = 0) -> None:
+        """Undo what was there and make `scenario` true.
+
+        `seed` draws the lots of what runs in Python (censor, wan), packet for packet; those of nftables it cannot.
+        """
         self.clear()
+        self._seed = seed
         self._log_start = self._servers.isp.log.stat().st_size
         rules: dict[By, list[DpiRule]] = defaultdict(list)
         filters: dict[str, list[str]] = defaultdict(list)
@@ -128,6 +133,7 @@ class Interference:
         plan, log = work / f"rules-{by}.json", work / f"deeds-{by}.jsonl"
         rules = censor.Rules(
             by=by,
+            seed=self._seed,
             dns=tuple(rule for rule in found if isinstance(rule, DnsTampering)),
             hello=tuple(rule for rule in found if isinstance(rule, HelloFilter)),
             host=tuple(rule for rule in found if isinstance(rule, HostFilter)),
@@ -169,7 +175,7 @@ class Interference:
         self._nft("srv", "alert", "type nat hook prerouting priority -100", [line])
 
     def _delay(self, delay: Delay) -> None:
-        self._start("wan", "wan", _WAN_QUEUE, str(delay.rtt / 2), str(delay.jitter))
+        self._start("wan", "wan", _WAN_QUEUE, str(delay.rtt / 2), str(delay.jitter), str(self._seed))
         self._queue("wan", "FORWARD", [""], _WAN_QUEUE)
         if delay.loss:
             line = f"numgen random mod 1000 < {round(delay.loss * 10)} drop"

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.book import ACCESSIBLE, BOOK, OPEN
+from tests.lab.book import BOOK, OPEN
+from tests.lab.book.verdicts import ACCESSIBLE
 from tests.lab.client import LabClient
 from tests.lab.scenario import (
     AddressFilter,

@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
+from tests.lab.attempt import attempt
 from tests.lab.book import BOOK, OPEN
 from tests.lab.client import LabClient
-from tests.lab.scenario import Deed, Scenario
-from tests.lab.sites import addresses_of
+from tests.lab.scenario import Scenario
 
 pytestmark = pytest.mark.lab
 
@@ -35,22 +34,15 @@ EXIT_CODES = {
 @pytest.mark.parametrize("control", [True, False], ids=["control", "no-control"])
 @pytest.mark.parametrize("scenario", BOOK.values(), ids=BOOK)
 def test_verdict(lab: LabClient, tmp_path: Path, scenario: Scenario, control: bool) -> None:
-    lab.apply(scenario, control=control)
-    line = lab.check(scenario.target, control=control)
-    deeds = lab.deeds()
+    made = attempt(lab, scenario, control=control)
+    line = made.line
     (tmp_path / "line.json").write_text(json.dumps(line, indent=1))
 
     assert not scenario.expected(control=control).disagreements(line), explain(line)
     assert line["exit_code"] == EXIT_CODES[line["outcome"]]
-    assert bool(about_target(deeds, scenario)) == scenario.acts, deeds
+    assert made.untrue(scenario) is None
     lab.apply(OPEN)
     assert lab.look("cli", scenario.target) == scenario.abroad, "the scenario was not undone"
-
-
-def about_target(deeds: list[Deed], scenario: Scenario) -> list[Deed]:
-    """Return what was done to the target's name or addresses."""
-    name = urlsplit(scenario.target).hostname or ""
-    return [deed for deed in deeds if deed.subject == name or deed.subject in addresses_of(name)]
 
 
 def explain(line: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""A wide-area link: holds every packet for a while. Run as `wan.py QUEUE DELAY_MS JITTER_MS`.
+"""A wide-area link: holds every packet for a while. Run as `wan.py QUEUE DELAY_MS JITTER_MS SEED`.
 
 The delay is one way, and jitter is normal around it, packet by packet, so that packets overtake one
 another. The kernel's netem is not everywhere; this is the same, by verdicts that are given late.
@@ -24,6 +24,7 @@ _BATCH = 256
 def main() -> None:
     number, delay, jitter = int(sys.argv[1]), float(sys.argv[2]) / 1e3, float(sys.argv[3]) / 1e3
     ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
+    random.seed(int(sys.argv[4]))
     queue = Queue(number, copy=False, capacity=200_000)
     queue.socket.setblocking(False)
     print("ready", flush=True)
