@@ -61,7 +61,7 @@ def check(scenarios: list[Scenario], lab: Lab) -> int:
     for scenario in scenarios:
         for control in (True, False):
             lab.apply(scenario, control=control)
-            line = lab.check(scenario.target, control=control)
+            line = lab.check(scenario.target, control=control, nettest=scenario.nettest)
             found = scenario.expected(control=control).disagreements(line)
             wrong += bool(found)
             verdict = " ".join(str(line[key]) for key in ("outcome", "mechanism", "trigger", "where", "reason"))

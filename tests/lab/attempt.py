@@ -15,7 +15,7 @@ class Laboratory(Protocol):
     """What an attempt needs of a lab."""
 
     def apply(self, scenario: Scenario, *, control: bool, seed: int) -> None: ...
-    def check(self, url: str, *, control: bool) -> dict[str, Any]: ...
+    def check(self, url: str, *, control: bool, nettest: str = "web") -> dict[str, Any]: ...
     def deeds(self) -> list[Deed]: ...
 
 
@@ -43,7 +43,7 @@ def attempt(lab: Laboratory, scenario: Scenario, *, control: bool, seed: int = 0
     """Make the scenario true, ask the probe, and ask those who interfere; raises `LabError`."""
     lab.apply(scenario, control=control, seed=seed)
     began = time.monotonic()
-    line = lab.check(scenario.target, control=control)
+    line = lab.check(scenario.target, control=control, nettest=scenario.nettest)
     seconds = time.monotonic() - began
     return Attempt(line, tuple(about_target(lab.deeds(), scenario)), seconds)
 

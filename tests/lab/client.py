@@ -81,9 +81,9 @@ class LabClient:
         seen: str = self._ask(look=[where, url, address])
         return seen
 
-    def check(self, url: str, *, control: bool) -> dict[str, Any]:
+    def check(self, url: str, *, control: bool, nettest: str = "web") -> dict[str, Any]:
         """Return the line of `wazi check --json` about `url`, and its `exit_code` and `stderr` besides."""
-        line: dict[str, Any] = self._ask(check=url, control=control)
+        line: dict[str, Any] = self._ask(check=url, control=control, nettest=nettest)
         return line
 
     def many_sites(self, count: int, *, dead: float) -> list[str]:

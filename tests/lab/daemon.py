@@ -2,7 +2,8 @@
 
 Run by `client.LabClient` as `python -m tests.lab.daemon WORK`, inside fresh namespaces. Commands are
 `{"apply": SCENARIO, "control": bool, "seed": N}`, `{"deeds": null}`, `{"run": [WHERE, ARGV, TIMEOUT]}`,
-`{"look": [WHERE, URL, ADDRESS]}`, `{"check": URL, "control": bool}` and `{"many": [COUNT, DEAD]}`.
+`{"look": [WHERE, URL, ADDRESS]}`, `{"check": URL, "control": bool, "nettest": NAME}` and
+`{"many": [COUNT, DEAD]}`.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ def answer(lab: Lab, asked: dict[str, Any]) -> object:
             return asdict(lab.run(where, argv, timeout=timeout))
         case {"look": [where, url, address]}:
             return lab.look(where, url, address)
-        case {"check": url, "control": control}:
-            return lab.check(url, control=control)
+        case {"check": url, "control": control, "nettest": nettest}:
+            return lab.check(url, control=control, nettest=nettest)
         case {"many": [count, dead]}:
             return many_sites(lab, count, dead)
         case _:

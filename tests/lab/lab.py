@@ -114,9 +114,9 @@ class Lab:
         config = self.work / settings.config_name(control=control)
         return self.run("cli", [*WAZI, "--config", str(config), *arguments], timeout=timeout)
 
-    def check(self, url: str, *, control: bool) -> dict[str, object]:
+    def check(self, url: str, *, control: bool, nettest: str = "web") -> dict[str, object]:
         """Return the line that `wazi check --json` prints about `url`, and its exit code and stderr besides."""
-        ran = self.wazi("check", "--json", url, control=control)
+        ran = self.wazi("check", "--json", "--nettest", nettest, url, control=control)
         lines = ran.out.splitlines()
         if len(lines) != 1:
             raise LabError(

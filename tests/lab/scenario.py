@@ -151,6 +151,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     about: str
     target: str = "https://facebook.com/"
+    nettest: str = "web"
     mechanisms: tuple[Mechanism, ...] = ()
     expect: Expect
     without_control: Expect | None = None
