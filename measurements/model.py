@@ -99,6 +99,7 @@ class Purpose(StrEnum):
     CHECKING_DISABLED = "checking_disabled"  # the same query with CD=1 (RFC 4035, 3.2.2)
     SERVERLESS = "serverless"  # T asked of an address where no resolver runs: any answer is forged
     HARMLESS_SERVERLESS = "harmless_serverless"  # H asked there
+    PLAIN_RESOLVER = "plain_resolver"  # a trusted resolver's own address over plain DNS, when none answers over HTTPS
     FIRST_HOP = "first_hop"  # T asked with IP TTL 1: an answer comes from the volunteer's own router
     OTHER_HELLO = "other_hello"  # the other shape of ClientHello
     OTHER_PORT = "other_port"  # the target's address on another port

@@ -7,7 +7,7 @@ the site, did it. See law 3 of DESIGN and `docs/decisions`; each function says w
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from measurements.model import (
@@ -60,22 +60,23 @@ def alive(story: Reading, leg: Leg, *, beside: bool = True) -> tuple[int, ...]:
     for flow in leg.flows:
         if not flow.local and not leg.encrypted and flow.page is not None and flow.page.status is not None:
             return flow.ids
-    known = not leg.lookups or bool(leg.trusted_addresses or (leg.control and leg.control.query.resolved))
-    ours = known and any(given_by_others(leg, f) for f in leg.local_flows)  # where a lie leads, anything may answer
-    return harmless_at_target(story) if beside and ours else ()
+    if not beside or (leg.lookups and not leg.known_addresses):
+        return ()
+    ours = {f.tcp.address for f in leg.suspects if given_by_others(leg, f)}  # where a lie leads, anything may answer
+    return harmless_at_target(story, ours)
 
 
-def harmless_at_target(story: Reading) -> tuple[int, ...]:
-    """Show that a harmless name is answered at the target's own address."""
+def harmless_at_target(story: Reading, addresses: Collection[str] | None = None) -> tuple[int, ...]:
+    """Show that a harmless name is answered at the target's own address, or at one of `addresses`."""
     hands = [h for h in story.follow_ups(TlsHandshake, Purpose.HARMLESS_AT_TARGET) if h.ended]
     pages = [p for p in story.follow_ups(HttpExchange, Purpose.HARMLESS_AT_TARGET) if p.status is not None]
-    return tuple(o.id for o in (*hands, *pages))
+    answered: list[TlsHandshake | HttpExchange] = [*hands, *pages]
+    return tuple(o.id for o in answered if addresses is None or o.address in addresses)
 
 
 def given_by_others(leg: Leg, flow: Flow) -> bool:
     """Whether another view gave the same address, so that it is the site's."""
-    known = {*leg.trusted_addresses, *(leg.control.query.resolved if leg.control else ())}
-    return not known or not leg.lookups or flow.tcp.address in known
+    return not leg.known_addresses or not leg.lookups or flow.tcp.address in leg.known_addresses
 
 
 def answered_for(story: Reading, leg: Leg, flow: Flow) -> Shown | None:

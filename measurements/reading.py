@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
+from measurements.answers import addresses_in, embeds, forged_beside
 from measurements.model import (
     OURS,
     AnyObservation,
@@ -106,6 +107,7 @@ class Leg:
 
     url: str
     lookups: tuple[DnsLookup, ...]
+    services: tuple[DnsLookup, ...]  # for the HTTPS record
     trusted: tuple[DnsLookup, ...]
     flows: tuple[Flow, ...]
     control: Control | None
@@ -134,6 +136,51 @@ class Leg:
     @cached_property
     def local_flows(self) -> tuple[Flow, ...]:
         return tuple(f for f in self.flows if f.local)
+
+    @cached_property
+    def known_addresses(self) -> frozenset[str]:
+        """The addresses that trusted resolvers and the control give."""
+        return frozenset((*self.trusted_addresses, *(self.control.query.resolved if self.control else ())))
+
+    @cached_property
+    def true_addresses(self) -> frozenset[str]:
+        """The addresses that others give, and those that showed the name's own certificate."""
+        return self.known_addresses | {f.tcp.address for f in self.flows if f.secure}
+
+    @cached_property
+    def doubtful(self) -> tuple[DnsLookup, ...]:
+        """Lookups of ours that somebody may have answered in the resolver's place, though the page came.
+
+        Two replies contradict each other; or an IPv6 address, or an HTTPS record's hints, are nowhere known.
+        """
+        return tuple(q for q in (*self.lookups, *self.services) if self._doubts(q))
+
+    def _doubts(self, lookup: DnsLookup) -> bool:
+        known = self.true_addresses
+        if not known:
+            return False
+        if forged_beside(lookup, known):
+            return True
+        given = {a for r in lookup.valid_replies[:1] for a in addresses_in(r)}
+        if not given or given & known or any(embeds(a, known) for a in given):
+            return False
+        if lookup.rtype == "HTTPS":
+            return True
+        denied = [q for q in self.trusted if q.rtype == "AAAA" and q.valid_replies]
+        nowhere = bool(denied) and not any(q.addresses for q in denied)
+        return lookup.rtype == "AAAA" and (nowhere or not self.public(given))
+
+    @cached_property
+    def suspects(self) -> tuple[Flow, ...]:
+        """The flows by which the way to the site is judged: those of our own lookup.
+
+        Where the lookup gave nothing that others give too, it may have led us astray; then they are the flows to
+        the addresses that others gave, unless one of those serves and so clears the way.
+        """
+        others = tuple(f for f in self.flows if not f.local)
+        right = any(f.secure or f.tcp.address in self.known_addresses for f in self.local_flows)
+        astray = bool(self.lookups) and not right
+        return others if astray and others and not any(f.secure for f in others) else self.local_flows
 
     @cached_property
     def served(self) -> Flow | None:
@@ -218,6 +265,7 @@ class Reading:
         return Leg(
             url=url,
             lookups=local,
+            services=tuple(q for q in lookups if q.view is View.LOCAL and q.rtype == "HTTPS"),
             trusted=tuple(q for q in lookups if q.view is View.TRUSTED and q.rtype in ("A", "AAAA")),
             flows=tuple(flows),
             control=self._control(url),

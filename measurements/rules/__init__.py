@@ -11,9 +11,10 @@ from __future__ import annotations
 from measurements.case import Rule
 from measurements.rules import dns, http, network, site, tcp, tls
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 
 RULES: dict[str, Rule] = {
+    "dns.raced": dns.raced,
     "site.accessible": site.accessible,
     "site.resolves": site.resolves,
     "site.connects": site.connects,
@@ -25,6 +26,7 @@ RULES: dict[str, Rule] = {
     "dns.bogon": dns.bogon,
     "dns.blockpage": dns.blockpage,
     "dns.timeout": dns.timeout,
+    "dns.servfail": dns.servfail,
     "tcp.blocked": tcp.blocked,
     "tls.mitm": tls.mitm,
     "tls.blocked": tls.blocked,
@@ -33,6 +35,7 @@ RULES: dict[str, Rule] = {
     "site.certificate": site.certificate,
     "site.refuses": site.refuses,
     "site.down": site.down,
+    "site.nowhere": site.nowhere,
     "network.unsteady": network.unsteady,
     "http.in_clear": http.in_clear,
     "dns.stale": dns.stale,

@@ -10,23 +10,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from measurements.answers import forged_beside, says_it_filters
 from measurements.case import Case
 from measurements.model import (
     OURS,
     Confidence,
     DnsLookup,
-    DnsReply,
     Failure,
     Finding,
     HttpExchange,
     Mechanism,
     Outcome,
+    Pattern,
     Proof,
     Purpose,
     Trigger,
     Where,
 )
 from measurements.pages import speaks_of_blocking
+from measurements.proofs import PAIRS_NEEDED, harmless_at_target
 from measurements.reading import Leg, Reading, identical, is_address, same_page
 
 
@@ -70,6 +72,9 @@ def _truth(case: Case, leg: Leg) -> Truth | None:
         by = answers or ((control.query.id,) if control is not None and control.reached else ())
         if not leg.encrypted and flow.page is not None and flow.page.status is not None and by:
             return Truth((*by, *flow.ids), certain=False)
+    there = {f.tcp.address for f in elsewhere if f.tcp.failure is None and f.tcp.address in leg.known_addresses}
+    if answers and (beside := harmless_at_target(case.reading, there)):
+        return Truth((*answers, *beside), certain=False)
     return None
 
 
@@ -124,7 +129,7 @@ def _lie(case: Case, mechanism: Mechanism, told: Callable[[Leg, DnsLookup], bool
         where=where,
         confidence=_confidence(case, truth),
         proof=Proof.IMPOSSIBLE,
-        summary=f"{words.format(host=leg.host)} {_says(where)}{_rest(case, truth)}",
+        summary=f"{words.format(host=leg.host)} {_says(where)}{_filters(lies)}{_rest(case, truth)}",
         evidence=tuple(sorted({*(q.id for q in lies), *honest, *truth.evidence, *by})),
     )
 
@@ -140,6 +145,11 @@ def _says(where: Where) -> str:
         Where.LOCAL: "The first router on the way answered so.",
         Where.NETWORK: "Something on the way answers even where no resolver is.",
     }.get(where, "The resolver said so, while it answers other names rightly.")
+
+
+def _filters(lies: list[DnsLookup]) -> str:
+    named = says_it_filters(lies)
+    return f" The resolver says itself that it withholds the answer ({named})." if named else ""
 
 
 def _rest(case: Case, truth: Truth) -> str:
@@ -185,29 +195,9 @@ def bogon(case: Case) -> Finding | None:
     return _lie(
         case,
         Mechanism.DNS_BOGON,
-        lambda leg, q: bool(q.addresses) and not leg.public(q.addresses) and not set(q.addresses) & _known(leg),
+        lambda leg, q: bool(q.addresses) and not leg.public(q.addresses) and not set(q.addresses) & leg.known_addresses,
         "The lookup of {host} gives an address here that no public site can have.",
     )
-
-
-def _contradict(one: DnsReply, other: DnsReply) -> bool:
-    """Whether two replies to one question cannot both be true."""
-    mine = {a.data for a in one.answers if a.rtype in ("A", "AAAA")}
-    theirs = {a.data for a in other.answers if a.rtype in ("A", "AAAA")}
-    if mine or theirs:
-        return not mine & theirs
-    return one.rcode != other.rcode
-
-
-def _forged_beside(lookup: DnsLookup, known: set[str]) -> bool:
-    """Whether two replies contradict each other and one is not the truth that others tell.
-
-    A forwarder that gives up and then hears an answer after all claims nothing by giving up; and a name with
-    many addresses may be answered with one or with another.
-    """
-    claims = [r for r in lookup.valid_replies if r.rcode not in ("SERVFAIL", "REFUSED")]
-    given = [{a.data for a in r.answers if a.rtype in ("A", "AAAA")} for r in claims]
-    return len(claims) > 1 and _contradict(claims[0], claims[-1]) and not all(g & known for g in given)
 
 
 def injected(case: Case) -> Finding | None:
@@ -215,8 +205,8 @@ def injected(case: Case) -> Finding | None:
     leg = _leg(case)
     if leg is None:
         return None
-    known = _known(leg)
-    doubled = [q for q in leg.lookups if _forged_beside(q, known)]
+    known = leg.known_addresses
+    doubled = [q for q in leg.lookups if forged_beside(q, known)]
     where, by = _where(case.reading)
     truth = _truth(case, leg)
     misled = leg.public(leg.local_addresses) and not set(leg.local_addresses) & set(leg.trusted_addresses)
@@ -238,9 +228,34 @@ def injected(case: Case) -> Finding | None:
     )
 
 
-def _known(leg: Leg) -> set[str]:
-    """The addresses that others give."""
-    return {*leg.trusted_addresses, *(leg.control.query.resolved if leg.control else ())}
+def raced(case: Case) -> Finding | None:
+    """A forged answer about the name came in as well, though this time the true one opened the page."""
+    story = case.reading
+    if story.troubled is not None:
+        return None
+    leg = next((leg for leg in story.legs if leg.doubtful), None)
+    forged = _answered(story, Purpose.SERVERLESS)
+    if leg is None or not forged or _answered(story, Purpose.HARMLESS_SERVERLESS):
+        return None
+    doubtful = [q for q in leg.doubtful if q.rtype in {f.rtype for f in forged}]
+    served = leg.served
+    if not doubtful or served is None:
+        return None
+    local = _answered(story, Purpose.FIRST_HOP)
+    return Finding(
+        rule="dns.raced",
+        outcome=Outcome.BLOCKED,
+        mechanism=Mechanism.DNS_INJECTED,
+        trigger=Trigger.NAME,
+        where=Where.LOCAL if local else Where.NETWORK,
+        pattern=Pattern.PARTIAL,
+        confidence=Confidence.CONFIRMED,
+        proof=Proof.IMPOSSIBLE,
+        summary=f"Forged answers about {leg.host} ({', '.join(sorted({q.rtype for q in doubtful}))}) come in on the "
+        "way here: even an address where no resolver is seems to answer. The page opened this time, by an answer that "
+        "was true.",
+        evidence=tuple(sorted({*(q.id for q in (*doubtful, *forged, *local)), *served.ids})),
+    )
 
 
 def _misleads(case: Case) -> tuple[Leg, Truth] | None:
@@ -248,7 +263,7 @@ def _misleads(case: Case) -> tuple[Leg, Truth] | None:
     leg = _leg(case)
     if leg is None or not leg.public(leg.local_addresses):
         return None
-    known = _known(leg)
+    known = leg.true_addresses
     truth = _truth(case, leg)
     return None if truth is None or set(leg.local_addresses) & known or not known else (leg, truth)
 
@@ -315,29 +330,44 @@ def blockpage(case: Case) -> Finding | None:
 
 def timeout(case: Case) -> Finding | None:
     """Questions about this name get no answer from any resolver over plain DNS; harmless names do."""
+    return _unanswered(case, Failure.TIMEOUT, Mechanism.DNS_TIMEOUT, "vanish on the way", "got no answer")
+
+
+def servfail(case: Case) -> Finding | None:
+    """Every resolver over plain DNS seems to fail for this name; harmless names are answered."""
+    return _unanswered(case, Failure.DNS_SERVFAIL, Mechanism.DNS_SERVFAIL, "fail on the way", "came back as SERVFAIL")
+
+
+def _unanswered(case: Case, failure: Failure, mechanism: Mechanism, how: str, what: str) -> Finding | None:
+    """Accuse when the name fails in one way at unrelated resolvers, 3 + 3, while a resolver over HTTPS knows it."""
     leg = _leg(case)
-    if leg is None or not all(q.failure is Failure.TIMEOUT for q in _local(leg)):
+    if leg is None or not all(q.failure is failure for q in _local(leg)):
         return None
     story = case.reading
     target = story.follow_ups(DnsLookup, Purpose.TARGET_AT_WITNESS)
     harmless = story.follow_ups(DnsLookup, Purpose.HARMLESS_AT_WITNESS)
     truth = _truth(case, leg)
-    if truth is None or len(target) < 3 or len(harmless) < 3:
+    if truth is None or len(target) < PAIRS_NEEDED or len(harmless) < PAIRS_NEEDED:
         return None
-    if any(q.failure is not Failure.TIMEOUT for q in target) or not all(q.valid_replies for q in harmless):
+    if any(q.failure is not failure for q in target) or not all(_claims(q) for q in harmless):
         return None
     return Finding(
-        rule="dns.timeout",
+        rule=mechanism.value,
         outcome=Outcome.BLOCKED,
-        mechanism=Mechanism.DNS_TIMEOUT,
+        mechanism=mechanism,
         trigger=Trigger.NAME,
         where=Where.NETWORK,
         confidence=Confidence.LIKELY,
         proof=Proof.ELSEWHERE,
-        summary=f"Questions about {leg.host} vanish on the way: {len(target)} of {len(target)} to unrelated resolvers "
-        f"got no answer, {len(harmless)} of {len(harmless)} about a harmless name did." + _rest(case, truth),
+        summary=f"Questions about {leg.host} {how}: {len(target)} of {len(target)} to unrelated resolvers {what}, "
+        f"{len(harmless)} of {len(harmless)} about a harmless name were answered." + _rest(case, truth),
         evidence=tuple(sorted({*(q.id for q in _local(leg)), *(q.id for q in (*target, *harmless)), *truth.evidence})),
     )
+
+
+def _claims(lookup: DnsLookup) -> bool:
+    """Whether a resolver answered at all: that there is no such name is an answer too."""
+    return bool(lookup.valid_replies) and lookup.failure is not Failure.DNS_SERVFAIL
 
 
 def stale(case: Case) -> Finding | None:

@@ -34,7 +34,7 @@ def _failing(case: Case) -> tuple[Leg, Flow, HttpExchange] | None:
     leg = case.reading.troubled
     if leg is None or leg.served is not None:
         return None
-    for flow in leg.local_flows:
+    for flow in leg.suspects:
         if flow.page is not None and flow.failed is flow.page and (flow.secure or not leg.encrypted):
             return leg, flow, flow.page
     return None

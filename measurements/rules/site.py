@@ -171,14 +171,28 @@ def down(case: Case) -> Finding | None:
         if failed and tried and not stood and not any(f.secure for f in leg.flows) and not leg.served:
             return _down(leg, f"{leg.host} does not answer the control either: it is down.", (control.query.id,))
         return None
-    known = [q for q in leg.trusted if q.valid_replies]
-    nowhere = [q for q in known if q.failure is Failure.DNS_NXDOMAIN]
-    local = [q for q in leg.lookups if q.failure is Failure.DNS_NXDOMAIN]
-    if local and nowhere and len(nowhere) == len(known):
-        return _down(
-            leg, f"{leg.host} exists nowhere: trusted resolvers say so too.", tuple(q.id for q in (*local, *nowhere))
-        )
     return None
+
+
+def nowhere(case: Case) -> Finding | None:
+    """Its name exists nowhere: whatever our own resolver makes of it, there is no site."""
+    leg = case.reading.troubled
+    if leg is None or not leg.lookups or leg.authentic is not None:
+        return None
+    known = [q for q in leg.trusted if q.valid_replies]
+    denied = [q for q in known if q.failure is Failure.DNS_NXDOMAIN]
+    control = leg.control
+    if not denied or len(denied) < len(known) or (control is not None and (control.reached or control.query.resolved)):
+        return None
+    invented = (
+        f" Our own resolver makes up an address for it ({leg.local_addresses[0]})." if leg.local_addresses else ""
+    )
+    return Finding(
+        rule="site.nowhere",
+        outcome=Outcome.DOWN,
+        summary=f"{leg.host} exists nowhere: trusted resolvers say that there is no such name.{invented}",
+        evidence=tuple(sorted(q.id for q in (*leg.lookups, *denied))),
+    )
 
 
 def _down(leg: Leg, summary: str, by: tuple[int, ...]) -> Finding:

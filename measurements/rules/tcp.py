@@ -27,9 +27,9 @@ MECHANISMS = {
 def _failing(case: Case) -> tuple[Leg, Flow] | None:
     """The leg to none of whose own addresses a connection stood, and its first failure."""
     leg = case.reading.troubled
-    if leg is None or not leg.local_flows or any(f.tcp.failure is None for f in leg.local_flows):
+    if leg is None or not leg.suspects or any(f.tcp.failure is None for f in leg.suspects):
         return None
-    flow = next((f for f in leg.local_flows if f.failed is not None), None)
+    flow = next((f for f in leg.suspects if f.failed is not None), None)
     return None if flow is None else (leg, flow)
 
 

@@ -41,9 +41,9 @@ MECHANISMS = {
 def _failing(case: Case) -> tuple[Leg, Flow, TlsHandshake] | None:
     """The leg none of whose own addresses shook hands well, and the first handshake that failed."""
     leg = case.reading.troubled
-    if leg is None or any(f.secure for f in leg.local_flows):
+    if leg is None or any(f.secure for f in leg.suspects):
         return None
-    for flow in leg.local_flows:
+    for flow in leg.suspects:
         if flow.tls is not None and flow.failed is flow.tls:
             return leg, flow, flow.tls
     return None

@@ -16,12 +16,12 @@ import asyncio
 
 from measurements.reading import Flow, Leg, Reading, is_address
 from probe.follow_up.asking import TIMEOUT, Asking
-from probe.follow_up.lookups import ask_dns
+from probe.follow_up.lookups import ask_dns, ask_who_answers
 from probe.follow_up.path import ask_path
 from probe.network import Network
 from probe.steps import endpoint
 
-__all__ = ["TIMEOUT", "follow_up"]
+__all__ = ["TIMEOUT", "check_answers", "follow_up"]
 
 
 async def follow_up(net: Network, story: Reading, leg: Leg) -> None:
@@ -29,14 +29,21 @@ async def follow_up(net: Network, story: Reading, leg: Leg) -> None:
     if net.preconditions.reason is not None:
         return  # where nothing works, nothing more can be learnt
     asking = Asking(net, story, leg)
-    failing = next((f for f in leg.local_flows if f.failed is not None), None)
-    flow = failing or (leg.local_flows[0] if leg.local_flows else None)
+    failing = next((f for f in leg.suspects if f.failed is not None), None)
+    flow = failing or (leg.suspects[0] if leg.suspects else None)
     async with asyncio.TaskGroup() as group:
         if not is_address(leg.host) and not any(_given_by_others(leg, f) for f in leg.local_flows):
             group.create_task(ask_dns(asking))
         if flow is not None:
             group.create_task(ask_path(asking, flow))
         group.create_task(_ask_control_again(asking))
+
+
+async def check_answers(net: Network, story: Reading) -> None:
+    """Find out who answered, where the page came but another answer about its name may have been forged."""
+    leg = next((leg for leg in story.legs if leg.doubtful), None)
+    if leg is not None and net.preconditions.reason is None:
+        await ask_who_answers(Asking(net, story, leg), leg.doubtful[0].rtype)
 
 
 def _given_by_others(leg: Leg, flow: Flow) -> bool:

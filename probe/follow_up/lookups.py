@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from measurements.model import ControlQuery, DnsLookup, Failure, Purpose, View
+from measurements.model import AnyObservation, ControlQuery, DnsLookup, Failure, Purpose, View
 from measurements.reading import is_address
 from probe.follow_up.asking import PAIRS, TIMEOUT, Asking
 from probe.follow_up.attempts import prove_by_certificate, request
@@ -49,10 +50,11 @@ async def _lookup(
     timeout: float = 2.0,
     ip_ttl: int | None = None,
     checking_disabled: bool = False,
+    rtype: str | None = None,
 ) -> DnsLookup:
     return await asking.net.lookup(
         name,
-        _rtype(asking),
+        rtype or _rtype(asking),
         resolver,
         view=View.FOLLOW_UP,
         purpose=purpose,
@@ -82,27 +84,32 @@ async def _resolver_alive(asking: Asking) -> None:
         await _lookup(asking, asking.name, local, Purpose.CHECKING_DISABLED, checking_disabled=True)
 
 
-async def _serverless(asking: Asking) -> None:
+async def _serverless(asking: Asking, rtype: str | None = None) -> None:
     """Put the question to a witness, which runs no resolver: whatever answers was forged on the way."""
     servers = await asking.witnesses()
     if servers:
         nobody = Resolver(f"{servers[0]}:53", View.FOLLOW_UP)
         for _ in range(2):
             await asyncio.gather(
-                _lookup(asking, asking.harmless, nobody, Purpose.HARMLESS_SERVERLESS, timeout=1.5),
-                _lookup(asking, asking.name, nobody, Purpose.SERVERLESS, timeout=1.5),
+                _lookup(asking, asking.harmless, nobody, Purpose.HARMLESS_SERVERLESS, timeout=1.5, rtype=rtype),
+                _lookup(asking, asking.name, nobody, Purpose.SERVERLESS, timeout=1.5, rtype=rtype),
             )
 
 
-async def _first_hop(asking: Asking) -> None:
+async def _first_hop(asking: Asking, rtype: str | None = None) -> None:
     """Ask with a packet that cannot leave the first hop: an answer is the volunteer's own router's."""
     for resolver in _plain_resolvers(asking)[:1]:
-        await _lookup(asking, asking.name, resolver, Purpose.FIRST_HOP, ip_ttl=1, timeout=1.0)
+        await _lookup(asking, asking.name, resolver, Purpose.FIRST_HOP, ip_ttl=1, timeout=1.0, rtype=rtype)
+
+
+async def ask_who_answers(asking: Asking, rtype: str) -> None:
+    """Ask whether something on the way answers questions about the name, of the record type that is in doubt."""
+    await asyncio.gather(_serverless(asking, rtype), _first_hop(asking, rtype))
 
 
 async def _pairs(asking: Asking) -> None:
     """Ask unrelated resolvers for the name beside a harmless one when ours gives no answer."""
-    if Failure.TIMEOUT not in _local_failures(asking):
+    if not _local_failures(asking) & {Failure.TIMEOUT, Failure.DNS_SERVFAIL}:
         return
     resolvers = _plain_resolvers(asking)[:PAIRS]
 
@@ -150,7 +157,9 @@ async def _true_addresses(asking: Asking) -> None:
         return
     control = next((o for o in net.observations if isinstance(o, ControlQuery) and o.resolved), None)
     if not flows and control is not None and control.url == leg.url:
-        await _prove_the_controls(asking, control)
+        await _prove(asking, leg.public(control.resolved), control)
+    elif not flows and not any(q.valid_replies for q in leg.trusted):
+        await _ask_plainly(asking)
     elif not leg.encrypted:
         for flow in flows[:2]:
             if flow.tcp.failure is None and not flow.pages:
@@ -159,13 +168,26 @@ async def _true_addresses(asking: Asking) -> None:
             await prove_by_certificate(asking, flow)
 
 
-async def _prove_the_controls(asking: Asking, control: ControlQuery) -> None:
-    net, leg = asking.net, asking.leg
-    for address in leg.public(control.resolved)[:2]:
-        if not asking.allowed():
+async def _ask_plainly(asking: Asking) -> None:
+    """Ask the trusted resolvers over plain DNS when none answers over HTTPS: a certificate proves what they say."""
+    leg = asking.leg
+    asked = [_lookup(asking, asking.name, r, Purpose.PLAIN_RESOLVER) for r in _plain_resolvers(asking)[:2]]
+    for lookup in await asyncio.gather(*asked):
+        new = [a for a in leg.public(lookup.addresses) if a not in leg.local_addresses]
+        if new and await _prove(asking, new, lookup):
             return
-        tcp = await net.connect(address, leg.port, cause=control, view=View.TRUSTED, timeout=TIMEOUT)
+
+
+async def _prove(asking: Asking, addresses: Sequence[str], cause: AnyObservation) -> bool:
+    """Ask the first of some addresses for the site; True when one shows the name's certificate, or a page in clear."""
+    net, leg = asking.net, asking.leg
+    proven = False
+    for address in addresses[:2]:
+        if not asking.allowed():
+            return proven
+        tcp = await net.connect(address, leg.port, cause=cause, view=View.TRUSTED, timeout=TIMEOUT)
         if tcp.failure is None and leg.encrypted:
-            await net.handshake(tcp, name=asking.name, timeout=TIMEOUT)
+            proven |= (await net.handshake(tcp, name=asking.name, timeout=TIMEOUT)).failure is None
         elif tcp.failure is None:
-            await net.exchange(tcp, leg.url, timeout=TIMEOUT)
+            proven |= (await net.exchange(tcp, leg.url, timeout=TIMEOUT)).failure is None
+    return proven

@@ -12,7 +12,7 @@ from urllib.parse import urldefrag, urlsplit
 
 from measurements.model import AnyObservation, DnsLookup, HttpExchange, Target, TcpConnect, TlsHandshake, View
 from measurements.reading import Reading, is_address
-from probe.follow_up import follow_up
+from probe.follow_up import check_answers, follow_up
 from probe.network import Network
 from probe.steps import Candidate, candidates, endpoint, look_up
 
@@ -38,6 +38,8 @@ async def measure(target: Target, net: Network) -> None:
             story = Reading(target, net.observations, net.is_private)
         if story.troubled is not None:
             await follow_up(net, story, story.troubled)
+        else:
+            await check_answers(net, story)
 
 
 def _failed(story: Reading) -> bool:

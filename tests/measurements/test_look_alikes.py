@@ -25,6 +25,7 @@ from tests.measurements.worlds import (
     BESIDE,
     HOST,
     OPEN,
+    PLAIN,
     RESET,
     SINK,
     SITE,
@@ -180,7 +181,7 @@ def test_what_trusted_resolvers_say_too_is_no_lie_of_ours(told: Failure, url: st
 
 def test_what_answers_where_only_our_resolver_leads_shows_no_living_site() -> None:
     """If neither a trusted resolver nor a control gives an address, who answers there may be anybody."""
-    silent = {(resolver.address, HOST): TIMEOUT for resolver in TRUSTED}
+    silent = {(resolver, HOST): TIMEOUT for resolver in (*(r.address for r in TRUSTED), *PLAIN)}
     stranger: dict[tuple[str, int], Failure | None] = {(SINK, 80): None, (SINK, 443): RESET}
     world = World(names={HOST: [SITE]}, answers=lie([[SINK]]) | silent, ports=stranger)
     assert said(world).outcome is Outcome.INCONCLUSIVE

@@ -24,6 +24,7 @@ from tests.measurements.worlds import (
     HOST,
     IN_CLEAR,
     OPEN,
+    PLAIN,
     RESET,
     SINK,
     SITE,
@@ -134,7 +135,7 @@ def test_some_addresses_that_fail_make_an_unreachable_site_partly_so() -> None:
 
 def test_nobody_to_compare_with_is_said_in_words() -> None:
     """If neither trusted resolvers nor a control answer, what is missing is named."""
-    silent = {(resolver.address, HOST): TIMEOUT for resolver in TRUSTED}
+    silent = {(resolver, HOST): TIMEOUT for resolver in (*(r.address for r in TRUSTED), *PLAIN)}
     world = replace(OPEN, answers=lie(TIMEOUT) | silent, seen=None)
     assert (said(world).outcome, said(world).reason) == (Outcome.INCONCLUSIVE, "no_trusted_dns")
     failing = replace(OPEN, answers=silent, ports={(SITE, 443): TIMEOUT, (SITE, 80): TIMEOUT}, seen=None)
