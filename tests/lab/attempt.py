@@ -49,6 +49,6 @@ def attempt(lab: Laboratory, scenario: Scenario, *, control: bool, seed: int = 0
 
 
 def about_target(deeds: list[Deed], scenario: Scenario) -> list[Deed]:
-    """Return what was done to the target's name or addresses."""
-    name = urlsplit(scenario.target).hostname or ""
+    """Return what was done to the name or addresses of the target, or of the victim further on."""
+    name = scenario.victim or urlsplit(scenario.target).hostname or ""
     return [deed for deed in deeds if deed.subject == name or deed.subject in addresses_of(name)]

@@ -1,23 +1,42 @@
 """Deep packet inspection on one router. Run as `python -m tests.lab.censor QUEUE RULES.json LOG`.
 
-It sees the client's packets only, before the router has touched their TTL. It puts a ClientHello or a
-request together from the segments it came in; a connection that was condemned stays so, whatever else
-is sent on it. Each deed is a line of JSON in its log.
+It sees the client's packets before the router has touched their TTL, and those that come back where a rule
+looks at them. It puts a ClientHello or a request together from the segments it came in; a connection that was
+condemned stays so, whatever else is sent on it, and what it leaves behind is kept in `grudges`. Each deed is a
+line of JSON in its log.
 """
 
 from __future__ import annotations
 
+import random
 import sys
-from dataclasses import dataclass, field
+import threading
 from pathlib import Path
 from typing import TextIO
 
 import msgspec
 
 from tests.lab.nfqueue import ACCEPT, DROP, Queue
-from tests.lab.packets import ACK, FIN, PSH, SYN, UDP, Flow, Forger, Packet, parse
-from tests.lab.payloads import Read, client_hello, dns_forgery, dns_question, http_host, http_response, matches
-from tests.lab.scenario import Deed, DnsTampering, HelloFilter, HostFilter
+from tests.lab.packets import ACK, FIN, PSH, RST, SYN, UDP, Flow, Forger, Packet, parse
+from tests.lab.payloads import (
+    Read,
+    asks_for,
+    certificate_names,
+    client_hello,
+    dns_forgery,
+    dns_question,
+    encrypted_records,
+    http_host,
+    http_response,
+    matches,
+    tls_alert,
+)
+from tests.lab.scenario import CertificateFilter, Deed, DnsTampering, HelloFilter, HostFilter, Throttle
+from tests.lab.streams import Bucket, Grudges, Stream
+
+HTTP, TLS = 80, 443
+_HANDSHAKE_FAILURE = 40
+_ENOUGH = 64 * 1024  # of one stream
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,22 +46,9 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     dns: tuple[DnsTampering, ...] = ()
     hello: tuple[HelloFilter, ...] = ()
+    certificate: tuple[CertificateFilter, ...] = ()
+    throttle: tuple[Throttle, ...] = ()
     host: tuple[HostFilter, ...] = ()
-
-
-@dataclass(slots=True)
-class Stream:
-    """What a client has sent on one connection so far, as long as it is in order."""
-
-    data: bytearray = field(default_factory=bytearray)
-    next: int | None = None
-    condemned: bool = False
-    settled: bool = False
-
-    def add(self, packet: Packet) -> None:
-        if self.next in (None, packet.sequence):
-            self.data += packet.data
-            self.next = (packet.sequence + len(packet.data)) & 0xFFFFFFFF
 
 
 class Censor:
@@ -53,6 +59,12 @@ class Censor:
         self.log = log
         self.forge = Forger()
         self.streams: dict[Flow, Stream] = {}
+        self.grudges = Grudges()
+        self.luck: dict[HelloFilter | HostFilter, random.Random] = {}
+        for port, filters in ((TLS, rules.hello), (HTTP, rules.host)):
+            for rule in filters:
+                if rule.residual:
+                    self.grudges.prime(rule.residual, port)
 
     def see(self, raw: bytes) -> int:
         packet = parse(raw)
@@ -60,7 +72,7 @@ class Censor:
             return ACCEPT
         if packet.protocol == UDP:
             return self._dns(packet) if packet.target_port == 53 else ACCEPT
-        return self._stream(packet)
+        return self._there(packet) if packet.target_port in (HTTP, TLS) else self._back(packet)
 
     def _record(self, action: str, subject: str) -> None:
         self.log.write(msgspec.json.encode(Deed(by=self.rules.by, action=action, subject=subject)).decode() + "\n")
@@ -70,55 +82,139 @@ class Censor:
         if question is None:
             return ACCEPT
         for rule in self.rules.dns:
-            if matches(question.name, rule.names):
+            if matches(question.name, rule.names) and asks_for(question, rule.kinds):
                 self._record(f"dns {rule.action}", question.name)
                 if rule.action == "drop":
                     return DROP
-                address = rule.address if rule.action == "forge" else None
-                self.forge.answer(packet, dns_forgery(packet.data, question, address), ttl=rule.ip_ttl)
+                addresses = [a for a in (rule.address, rule.address6) if a] if rule.action == "forge" else []
+                error = rule.action if rule.action != "forge" else "nodata"
+                forged = dns_forgery(packet.data, question, addresses, error=error)
+                if rule.late:
+                    threading.Timer(rule.late, self.forge.answer, (packet, forged), {"ttl": rule.ip_ttl}).start()
+                else:
+                    self.forge.answer(packet, forged, ttl=rule.ip_ttl)
                 return ACCEPT if rule.beside else DROP
         return ACCEPT
 
-    def _stream(self, packet: Packet) -> int:
+    def _there(self, packet: Packet) -> int:
+        """See what a client sends."""
+        known = self.streams.get(packet.flow)
+        if not (known and known.spared) and (grudge := self.grudges.against(packet)):
+            self._record(f"residual {grudge.action}", grudge.subject)
+            if grudge.action == "reset" and not packet.flags & RST:
+                self.forge.reset(packet)
+            return DROP
         if packet.flags & SYN:
             self.streams.pop(packet.flow, None)
             return ACCEPT
-        if not packet.data and packet.flow not in self.streams:
+        if not packet.data and known is None:
             return ACCEPT
         stream = self.streams.setdefault(packet.flow, Stream())
         if stream.condemned:
             return DROP
         if stream.settled or not packet.data:
             return ACCEPT
-        stream.add(packet)
-        tls = packet.target_port == 443
-        read = client_hello(bytes(stream.data)) if tls else http_host(bytes(stream.data))
-        stream.settled = read.complete
-        stream.condemned = self._hello(packet, read) if tls else self._request(packet, read)
-        return DROP if stream.condemned else ACCEPT
+        first = stream.add(packet)
+        if stream.waiting:
+            return self._after(packet, stream, stream.waiting)
+        return self._hello(packet, stream, first=first) if packet.target_port == TLS else self._request(packet, stream)
 
-    def _hello(self, packet: Packet, read: Read) -> bool:
+    def _hello(self, packet: Packet, stream: Stream, *, first: bool) -> int:
+        read = client_hello(bytes(stream.data))
+        split = next((rule for rule in self.rules.hello if rule.reads == "split"), None)
+        if split and first and not read.complete:
+            return self._strike(packet, stream, split, packet.target_address)
+        if not read.complete:
+            return ACCEPT
+        stream.settled = True
+        stream.name = read.name or ""
+        for throttle in self.rules.throttle:
+            if stream.name and matches(stream.name, throttle.names):
+                stream.bucket = Bucket(throttle.kbit, throttle.free)
         for rule in self.rules.hello:
-            if read.name and matches(read.name, rule.names):
-                self._record(f"hello {rule.action}", read.name)
-                if rule.action == "reset":
-                    self.forge.reset(packet)
-                return True
-        return False
+            if rule.reads == "split" or (rule.reads == "segment" and not first):
+                continue
+            if self._hits(packet, read, rule):
+                if rule.after:
+                    stream.waiting, stream.settled = rule, False
+                    return ACCEPT
+                return self._strike(packet, stream, rule, stream.name)
+        return ACCEPT
 
-    def _request(self, packet: Packet, read: Read) -> bool:
+    def _after(self, packet: Packet, stream: Stream, rule: HelloFilter) -> int:
+        """Strike once enough encrypted records have passed."""
+        if encrypted_records(bytes(stream.data)) > rule.after:
+            return self._strike(packet, stream, rule, stream.name)
+        stream.settled = len(stream.data) > _ENOUGH
+        return ACCEPT
+
+    def _request(self, packet: Packet, stream: Stream) -> int:
+        read = http_host(bytes(stream.data))
+        stream.settled = read.complete
         for rule in self.rules.host:
-            if read.name and matches(read.name, rule.names):
-                self._record(f"host {rule.action}", read.name)
-                if rule.action == "reset":
-                    self.forge.reset(packet)
-                elif rule.action != "drop":
-                    moved = (f"Location: {rule.location}",) if rule.action == "redirect" else ()
-                    status = "302 Found" if rule.action == "redirect" else "200 OK"
-                    self.forge.reply(packet, PSH | FIN | ACK, http_response(status, rule.body, *moved))
-                    self.forge.abort(packet)
-                return True
-        return False
+            wanted = not rule.keywords or any(keyword in read.path for keyword in rule.keywords)
+            if wanted and self._hits(packet, read, rule):
+                return self._strike(packet, stream, rule, read.name or "")
+        return ACCEPT
+
+    def _hits(self, packet: Packet, read: Read, rule: HelloFilter | HostFilter) -> bool:
+        """Whether a rule is about this connection, and this time means it."""
+        if not read.name or not matches(read.name, rule.names):
+            return False
+        if rule.addresses and packet.target_address not in rule.addresses:
+            return False
+        if rule.share == 1 or rule not in self.luck:
+            self.luck[rule] = random.Random(self.rules.seed)
+            return True
+        return self.luck[rule].random() < rule.share
+
+    def _strike(self, packet: Packet, stream: Stream, rule: HelloFilter | HostFilter, subject: str) -> int:
+        self._record(f"{'hello' if isinstance(rule, HelloFilter) else 'host'} {rule.action}", subject)
+        if rule.residual:
+            self.grudges.bear(packet, rule.residual, subject)
+            if rule.residual.spares_first:
+                stream.spared = stream.settled = True
+                return ACCEPT
+        stream.condemned = True
+        if rule.action == "reset":
+            self.forge.reset(packet)
+        elif rule.action != "drop":
+            last = {"fin": b"", "alert": tls_alert(_HANDSHAKE_FAILURE)}
+            said = _answer(rule) if isinstance(rule, HostFilter) and rule.action != "fin" else last[rule.action]
+            self.forge.reply(packet, PSH | FIN | ACK, said)
+            self.forge.abort(packet)
+        return DROP
+
+    def _back(self, packet: Packet) -> int:
+        """See what comes back to a client."""
+        stream = self.streams.get(packet.reverse)
+        if stream is None:
+            return ACCEPT
+        if stream.condemned:
+            return DROP
+        if stream.bucket and packet.data and not stream.bucket.pay(len(packet.data)):
+            if not stream.told:
+                self._record("throttle", stream.name)
+            stream.told = True
+            return DROP
+        if not self.rules.certificate or len(stream.back) > _ENOUGH:
+            return ACCEPT
+        stream.back += packet.data
+        named = certificate_names(bytes(stream.back))
+        for rule in self.rules.certificate:
+            if struck := next((name for name in named if matches(name, rule.names)), None):
+                self._record("certificate reset", struck)
+                stream.condemned = True
+                self.forge.reset(packet)
+                return DROP
+        return ACCEPT
+
+
+def _answer(rule: HostFilter) -> bytes:
+    """Write what is said in the site's name."""
+    if rule.action == "redirect":
+        return http_response(rule.status or "302 Found", rule.body, f"Location: {rule.location}")
+    return http_response(rule.status or "200 OK", rule.body)
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ import time
 from urllib.parse import urlsplit
 
 SECONDS = 3.0  # patience for each step
+A, AAAA, HTTPS = 1, 28, 65
 _RCODES = {2: "servfail", 3: "nxdomain", 5: "refused"}
 
 
@@ -31,9 +32,10 @@ class Seen(Exception):
     """The look is over; the text is what was seen."""
 
 
-def query(name: str) -> bytes:
+def query(name: str, kind: int = A) -> bytes:
+    """Write a question; its id is the type that it asks for."""
     labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
-    return struct.pack(">HHHHHH", 0x2A2A, 0x100, 1, 0, 0, 0) + labels + b"\0\0\1\0\1"
+    return struct.pack(">HHHHHH", kind, 0x100, 1, 0, 0, 0) + labels + struct.pack(">BHH", 0, kind, 1)
 
 
 def addresses_in(reply: bytes, asked: bytes) -> list[str] | str:
@@ -43,34 +45,47 @@ def addresses_in(reply: bytes, asked: bytes) -> list[str] | str:
     found, at = [], len(asked)
     for _ in range(struct.unpack_from(">H", reply, 6)[0]):
         kind, size = struct.unpack_from(">H6xH", reply, at + 2)
-        if kind == 1:
-            found.append(socket.inet_ntoa(reply[at + 12 : at + 16]))
+        if kind in (A, AAAA):
+            family = socket.AF_INET if kind == A else socket.AF_INET6
+            found.append(socket.inet_ntop(family, reply[at + 12 : at + 12 + size]))
         at += 12 + size
     return found or "nodata"
 
 
-def resolve(name: str, resolver: str) -> str:
-    """Return the first address; raise `Seen` when there is none, or when two replies differ."""
-    asked = query(name)
-    replies: list[list[str] | str] = []
+def ask(name: str, resolver: str) -> dict[int, list[list[str] | str]]:
+    """Ask for the kinds of address that a browser asks for, all at once; every reply, by kind, as it came."""
+    replies: dict[int, list[list[str] | str]] = {A: [], AAAA: [], HTTPS: []}
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         udp.connect((resolver, 53))
-        udp.send(asked)
+        for kind in replies:
+            udp.send(query(name, kind))
         end = time.monotonic() + SECONDS
         while (left := end - time.monotonic()) > 0:
             udp.settimeout(left)
             try:
-                replies.append(addresses_in(udp.recv(4096), asked))
+                reply = udp.recv(4096)
             except TimeoutError:
                 break
             except OSError:
                 raise Seen("dns unreachable") from None
-            end = min(end, time.monotonic() + 0.3)
+            kind = struct.unpack_from(">H", reply)[0]
+            replies[kind].append(addresses_in(reply, query(name, kind)))
+            if replies[A]:
+                end = min(end, time.monotonic() + 0.3)
+    return replies
+
+
+def resolve(name: str, resolver: str) -> str:
+    """Return the first address, of IPv4 if there is one; raise `Seen` when there is none, or when replies differ."""
+    said = ask(name, resolver)
+    replies = said[A]
+    if replies and replies[0] == "nodata" and said[AAAA]:
+        replies = said[AAAA]
     if not replies:
         raise Seen("dns timeout")
     if len(replies) > 1 and replies[0] != replies[1]:
-        said = [reply if isinstance(reply, str) else reply[0] for reply in replies[:2]]
-        raise Seen(f"dns {' then '.join(said)}")
+        words = [reply if isinstance(reply, str) else reply[0] for reply in replies[:2]]
+        raise Seen(f"dns {' then '.join(words)}")
     if isinstance(replies[0], str):
         raise Seen(f"dns {replies[0]}")
     return replies[0][0]

@@ -11,15 +11,18 @@ import json
 import re
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from tests.lab import censor, middlebox
+from tests.lab import censor, liar, middlebox
 from tests.lab.pki import Pki
 from tests.lab.scenario import (
     AddressFilter,
+    Allowlist,
     By,
+    CertificateFilter,
     ControlCut,
     Deed,
     Delay,
@@ -28,19 +31,26 @@ from tests.lab.scenario import (
     HostFilter,
     HttpProxy,
     LinkDown,
+    Relay,
     ResolverLie,
     Scenario,
     ServerAlert,
+    SmallSegments,
+    Throttle,
     TlsInterception,
 )
 from tests.lab.servers import ALERT_PORT, Servers
+from tests.lab.sites import SITES
 from tests.lab.spaces import Process, Spaces, ip_batch
-from tests.lab.topology import CLIENT_NETS, CONTROL
+from tests.lab.topology import CLIENT_NETS, CONTROL, ISP_RESOLVER, ISP_RESOLVER6, NODES
 
 _DPI_QUEUE, _WAN_QUEUE = "2", "3"
 _COUNTER = re.compile(r"counter name (\S+)")
-_TOUCHED = ("home", "isp", "censor", "wan", "edge", "srv")
-DpiRule = DnsTampering | HelloFilter | HostFilter
+_TOUCHED = ("home", "isp", "ispsrv", "censor", "wan", "edge", "srv")
+_FILTER, _NAT = "type filter hook prerouting priority -300", "type nat hook prerouting priority -100"
+_SENDING = "type filter hook output priority 0"
+DpiRule = DnsTampering | HelloFilter | CertificateFilter | Throttle | HostFilter
+BoxPart = HttpProxy | TlsInterception
 
 
 class Interference:
@@ -50,8 +60,7 @@ class Interference:
         self._spaces, self._servers, self._pki = spaces, servers, pki
         self._processes: list[Process] = []
         self._logs: list[Path] = []
-        self._lies: set[str] = set()
-        self._log_start = 0
+        self._tracked: set[str] = set()
         self._linked = True
         self._seed = 0
 
@@ -62,51 +71,70 @@ class Interference:
         """
         self.clear()
         self._seed = seed
-        self._log_start = self._servers.isp.log.stat().st_size
         rules: dict[By, list[DpiRule]] = defaultdict(list)
         filters: dict[str, list[str]] = defaultdict(list)
-        box: list[HttpProxy | TlsInterception] = []
+        lies: dict[str, list[ResolverLie]] = defaultdict(list)
+        box: list[BoxPart] = []
         for mechanism in scenario.mechanisms:
             match mechanism:
-                case ResolverLie(names=names, answer=answer):
-                    for name in names:
-                        self._servers.isp.lie(name, answer)
-                        self._lies.add(name)
-                case DnsTampering(by=by) | HelloFilter(by=by) | HostFilter(by=by):
+                case ResolverLie(at=at):
+                    lies[at].append(mechanism)
+                case (
+                    DnsTampering(by=by)
+                    | HelloFilter(by=by)
+                    | CertificateFilter(by=by)
+                    | Throttle(by=by)
+                    | HostFilter(by=by)
+                ):
                     rules[by].append(mechanism)
                 case AddressFilter(by=by):
                     filters[by] += address_rules(mechanism)
                 case ControlCut():
                     filters["censor"] += address_rules(AddressFilter(addresses=(CONTROL,), action="drop"))
-                case ServerAlert(address=address):
-                    self._alert(address)
+                case Allowlist(addresses=addresses):
+                    filters["censor"] += allowing(addresses)
                 case HttpProxy() | TlsInterception():
                     box.append(mechanism)
                 case LinkDown():
                     self._link(up=False)
-                case Delay():
-                    self._delay(mechanism)
+                case _:
+                    self._one(mechanism)
         for where, lines in filters.items():
-            self._nft(where, "filter", "type filter hook prerouting priority -300", lines)
+            self._nft(where, "filter", _FILTER, lines)
+        for where, told in lies.items():
+            self._lie(where, told)
         for router, found in rules.items():
             self._inspect(router, found)
         if box:
             self._middlebox(box)
 
+    def _one(self, mechanism: ServerAlert | Relay | SmallSegments | Delay) -> None:
+        """Put to work what stands alone."""
+        match mechanism:
+            case ServerAlert(address=address):
+                self._alert(address)
+            case Relay(address=address, to=to):
+                self._redirect("isp", "relay", [f"ip daddr {address} dnat ip to {to}"])
+            case SmallSegments(addresses=addresses, size=size):
+                flags, smaller = "tcp flags & (syn | ack) == syn | ack", f"tcp option maxseg size set {size}"
+                lines = [f"{family(address)} saddr {address} {flags} {smaller}" for address in addresses]
+                self._nft("srv", "segments", _SENDING, lines)
+            case Delay():
+                self._delay(mechanism)
+
     def clear(self) -> None:
         """Undo whatever was applied."""
-        self._servers.isp.tell_the_truth()
         for where in _TOUCHED:
             self._spaces.check(where, ["nft", "flush", "ruleset"])
         for process in self._processes:
             process.stop()
-        if self._logs:
-            self._spaces.run("censor", ["conntrack", "-F"])
+        for where in self._tracked:
+            self._spaces.run(where, ["conntrack", "-F"])
         if not self._linked:
             self._link(up=True)
         self._processes.clear()
         self._logs.clear()
-        self._lies.clear()
+        self._tracked.clear()
 
     def _link(self, *, up: bool) -> None:
         ip_batch([f"link set dev to-cli {'up' if up else 'down'}"], namespace="home")
@@ -128,6 +156,25 @@ class Interference:
             lines = [f"-A {chain} {match} -j NFQUEUE --queue-num {queue}\n" for match in matches if other not in match]
             self._spaces.check(where, [command, "-n"], text=f"*mangle\n{''.join(lines)}COMMIT\n")
 
+    def _redirect(self, where: str, table: str, lines: list[str]) -> None:
+        """Send connections elsewhere, and forget them in the end."""
+        self._nft(where, table, _NAT, lines)
+        self._tracked.add(where)
+
+    def _lie(self, at: str, lies: Sequence[ResolverLie]) -> None:
+        """Start a lying resolver, and send questions to it."""
+        where, device = ("home", "to-cli") if at == "home" else ("ispsrv", "to-isp")
+        node = NODES["cli"] if at == "home" else NODES["ispsrv"]
+        own = (f"{node.net4}.1", f"{node.net6}::1") if at == "home" else (ISP_RESOLVER, ISP_RESOLVER6)
+        plan, log = self._spaces.work / f"lies-{at}.json", self._spaces.work / f"deeds-lies-{at}.jsonl"
+        by = "home" if at == "home" else "resolver"
+        plan.write_bytes(msgspec.json.encode(liar.Plan(by=by, addresses=own, upstream=ISP_RESOLVER, lies=tuple(lies))))
+        self._start(where, "liar", str(plan), log=log)
+        lines = questions(device, own, liar.PORT)
+        self._redirect(where, "lies", lines)
+        if at == "isp" and any(lie.captures for lie in lies):
+            self._redirect("isp", "captures", questions("to-home", own, 53))
+
     def _inspect(self, by: By, found: list[DpiRule]) -> None:
         work = self._spaces.work
         plan, log = work / f"rules-{by}.json", work / f"deeds-{by}.jsonl"
@@ -136,12 +183,20 @@ class Interference:
             seed=self._seed,
             dns=tuple(rule for rule in found if isinstance(rule, DnsTampering)),
             hello=tuple(rule for rule in found if isinstance(rule, HelloFilter)),
+            certificate=tuple(rule for rule in found if isinstance(rule, CertificateFilter)),
+            throttle=tuple(rule for rule in found if isinstance(rule, Throttle)),
             host=tuple(rule for rule in found if isinstance(rule, HostFilter)),
         )
         plan.write_bytes(msgspec.json.encode(rules))
         self._start(by, "censor", _DPI_QUEUE, str(plan), log=log)
-        ports = {"-p udp --dport 53": rules.dns, "-p tcp --dport 443": rules.hello, "-p tcp --dport 80": rules.host}
-        matches = [f"-s {net} {port}" for port, used in ports.items() if used for net in CLIENT_NETS]
+        both_ways = rules.certificate or rules.throttle
+        looked_at = {
+            "-s {} -p udp --dport 53": rules.dns,
+            "-s {} -p tcp --dport 443": rules.hello or both_ways,
+            "-s {} -p tcp --dport 80": rules.host,
+            "-d {} -p tcp --sport 443": both_ways,
+        }
+        matches = [match.format(net) for match, used in looked_at.items() if used for net in CLIENT_NETS]
         self._queue(by, "PREROUTING", matches, _DPI_QUEUE)
 
     def _start(self, where: str, module: str, *arguments: str, log: Path | None = None) -> None:
@@ -152,13 +207,13 @@ class Interference:
         argv = [sys.executable, "-m", f"tests.lab.{module}", *arguments, *([str(log)] if log else [])]
         self._processes.append(self._spaces.spawn(where, argv, log=f"{module}-{where}.out", ready="ready"))
 
-    def _middlebox(self, parts: list[HttpProxy | TlsInterception]) -> None:
+    def _middlebox(self, parts: list[BoxPart]) -> None:
         work = self._spaces.work
         plan, log = work / "middlebox.json", work / "deeds-middlebox.jsonl"
         proxy = next((part for part in parts if isinstance(part, HttpProxy)), None)
         interception = next((part for part in parts if isinstance(part, TlsInterception)), None)
-        authority = {"ca_certificate": str(self._pki.interceptor), "ca_key": str(self._pki.interceptor_key)}
-        whole = middlebox.Plan(proxy=proxy, interception=interception, work=str(work), **authority)
+        authority = self._pki.trusted_interceptor if interception and interception.trusted else self._pki.interceptor
+        whole = middlebox.Plan(proxy=proxy, interception=interception, work=str(work), authority=str(authority))
         plan.write_bytes(msgspec.json.encode(whole))
         self._start("censor", "middlebox", str(plan), log=log)
         lines = []
@@ -166,13 +221,12 @@ class Interference:
             lines.append(f'iifname "to-isp" tcp dport 80 redirect to :{middlebox.HTTP_PORT}')
         if interception:
             lines.append(f'iifname "to-isp" tcp dport 443 redirect to :{middlebox.TLS_PORT}')
-        self._nft("censor", "box", "type nat hook prerouting priority -100", lines)
+        self._redirect("censor", "box", lines)
 
     def _alert(self, address: str) -> None:
         counter = f"counter name {named('alert', address)}"
         match = f"ip saddr {CLIENT_NETS[0]} ip daddr {address} tcp dport 443"
-        line = f"{match} {counter} dnat ip to {address}:{ALERT_PORT}"
-        self._nft("srv", "alert", "type nat hook prerouting priority -100", [line])
+        self._redirect("srv", "alert", [f"{match} {counter} dnat ip to {address}:{ALERT_PORT}"])
 
     def _delay(self, delay: Delay) -> None:
         self._start("wan", "wan", _WAN_QUEUE, str(delay.rtt / 2), str(delay.jitter), str(self._seed))
@@ -186,18 +240,6 @@ class Interference:
         found = [msgspec.json.decode(line, type=Deed) for log in self._logs for line in log.read_text().splitlines()]
         for where in _TOUCHED:
             found += counted(where, self._spaces.check(where, ["nft", "-j", "list", "counters"]))
-        return found + self._lies_told()
-
-    def _lies_told(self) -> list[Deed]:
-        with self._servers.isp.log.open("rb") as log:
-            log.seek(self._log_start)
-            lines = log.read().decode(errors="replace").splitlines()
-        found = []
-        for line in lines:
-            words = line.split(" info: ", 1)[-1].split()  # ZONE KIND CLIENT@PORT NAME TYPE CLASS
-            zone = words[0].rstrip(".") if words else ""
-            if zone in self._lies and len(words) >= 4:
-                found.append(Deed(by="resolver", action=f"dns {words[1]}", subject=words[3].rstrip(".").lower()))
         return found
 
 
@@ -206,19 +248,55 @@ def named(action: str, address: str) -> str:
     return f"{action}_{address.replace(':', '-')}"
 
 
+def family(address: str) -> str:
+    """Return nftables' word for the protocol of an address."""
+    return "ip6" if ":" in address else "ip"
+
+
+def client_net(address: str) -> str:
+    """Return the client's network, of the same protocol as `address`."""
+    return CLIENT_NETS[":" in address]
+
+
 def address_rules(filter_: AddressFilter) -> list[str]:
     """Return one nftables rule per address."""
-    port = f"tcp dport {filter_.port} " if filter_.port else ""
-    if filter_.action == "reset" and not port:
-        port = "meta l4proto tcp "
-    end = "drop" if filter_.action == "drop" else "reject with tcp reset"
+    ours, theirs, port = ("daddr", "saddr", "sport") if filter_.back else ("saddr", "daddr", "dport")
+    ends = {"drop": "drop", "reset": "reject with tcp reset", "unreachable": "reject with icmpx type admin-prohibited"}
+    matched = (
+        f"tcp {port} {filter_.port} " if filter_.port else "meta l4proto tcp " if filter_.action == "reset" else ""
+    )
+    if filter_.share < 1:
+        client_port = "dport" if filter_.back else "sport"
+        matched += f"meta l4proto tcp jhash tcp {client_port} mod 100 < {round(filter_.share * 100)} "
     lines = []
     for address in filter_.addresses:
-        family, net = ("ip6", CLIENT_NETS[1]) if ":" in address else ("ip", CLIENT_NETS[0])
-        source = "" if filter_.everyone else f"{family} saddr {net} "
+        word = family(address)
+        client = "" if filter_.everyone else f"{word} {ours} {client_net(address)} "
         counter = named(filter_.action, address)
-        lines.append(f"{source}{family} daddr {address} {port}counter name {counter} {end}")
+        lines.append(f"{client}{word} {theirs} {address} {matched}counter name {counter} {ends[filter_.action]}")
     return lines
+
+
+def allowing(addresses: Sequence[str]) -> list[str]:
+    """Return nftables rules that let the client's packets go to `addresses` only, and count those to each site."""
+    others = [address for site in SITES for address in (*site.addresses, site.address6) if address]
+    lines = [f"{family(address)} daddr {address} accept" for address in addresses]
+    lines += [
+        f"{family(address)} saddr {client_net(address)} {family(address)} daddr {address} "
+        f"counter name {named('drop', address)} drop"
+        for address in others
+        if address not in addresses
+    ]
+    return lines + [f"{word} saddr {net} drop" for word, net in zip(("ip", "ip6"), CLIENT_NETS, strict=True)]
+
+
+def questions(device: str, to: tuple[str, str], port: int) -> list[str]:
+    """Return nftables rules that send every question which comes in over `device` to another place."""
+    return [
+        f'iifname "{device}" meta nfproto {protocol} {transport} dport 53 dnat {word} to {where}:{port}'
+        for protocol, word, where in (("ipv4", "ip", to[0]), ("ipv6", "ip6", f"[{to[1]}]"))
+        for transport in ("udp", "tcp")
+    ]
 
 
 def counted(where: str, listing: str) -> list[Deed]:

@@ -36,12 +36,11 @@ Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What the box does, and the authority in whose name it forges certificates."""
+    """What the box does, and the authority in whose name it forges certificates (its key lies beside it)."""
 
     proxy: HttpProxy | None = None
     interception: TlsInterception | None = None
-    ca_certificate: str
-    ca_key: str
+    authority: str
     work: str
 
 
@@ -97,8 +96,8 @@ class CertificateForger:
     """Makes server contexts with certificates for any name, once each."""
 
     def __init__(self, plan: Plan) -> None:
-        self._issuer = x509.load_pem_x509_certificate(Path(plan.ca_certificate).read_bytes())
-        key = serialization.load_pem_private_key(Path(plan.ca_key).read_bytes(), None)
+        self._issuer = x509.load_pem_x509_certificate(Path(plan.authority).read_bytes())
+        key = serialization.load_pem_private_key(Path(plan.authority).with_suffix(".key").read_bytes(), None)
         assert isinstance(key, ec.EllipticCurvePrivateKey)
         self._key = key
         self._work = Path(plan.work)
@@ -175,6 +174,10 @@ class Box:
         pretended = name or target[0]
         self._record("tls interception", pretended)
         async with accepted(connection, self._forger.context(pretended)) as client:
+            if self._plan.interception.status:
+                await client[0].readuntil(b"\r\n\r\n")
+                client[1].write(http_response(self._plan.interception.status, self._plan.interception.body))
+                return
             server = await asyncio.open_connection(*target, ssl=self._upstream, server_hostname=pretended)
             await join(client, server)
 

@@ -33,6 +33,10 @@ class Packet:
         return self.source, self.source_port, self.target, self.target_port
 
     @property
+    def reverse(self) -> Flow:
+        return self.target, self.target_port, self.source, self.source_port
+
+    @property
     def target_address(self) -> str:
         return address_text(self.target)
 

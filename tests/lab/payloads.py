@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-NXDOMAIN = 3
-_A = 1
-_HANDSHAKE, _CLIENT_HELLO, _SERVER_NAME = 22, 1, 0
+KINDS = {"A": 1, "AAAA": 28, "HTTPS": 65}
+RCODES = {"nodata": 0, "servfail": 2, "nxdomain": 3, "refused": 5}
+_OPT, _EDE = 41, 15
+_IPV4_HINT, _IPV6_HINT = 4, 6
+_DNS_NAME = re.compile(rb"\x82([\x01-\x7f])([a-z0-9*.-]+)")  # in a certificate's subjectAltName
+_ALERT, _HANDSHAKE, _APPLICATION_DATA = 21, 22, 23
+_CLIENT_HELLO, _SERVER_NAME = 1, 0
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:
@@ -39,14 +44,39 @@ def dns_question(message: bytes) -> Question | None:
         return None
 
 
-def dns_forgery(message: bytes, question: Question, address: str | None) -> bytes:
-    """Answer a query: with NXDOMAIN, or with `address` for an A question and nothing for others."""
-    record = b""
-    if address and question.kind == _A:
-        record = struct.pack(">HHHIH", 0xC00C, _A, 1, 300, 4) + socket.inet_aton(address)
-    flags = 0x8180 | (0 if address else NXDOMAIN)
-    counts = struct.pack(">HHHHH", flags, 1, bool(record), 0, 0)
-    return message[:2] + counts + message[12 : question.end] + record
+def asks_for(question: Question, kinds: Sequence[str]) -> bool:
+    """Tell whether a question is of one of `kinds`; no kinds at all are all of them."""
+    return not kinds or question.kind in [KINDS[kind] for kind in kinds]
+
+
+def dns_forgery(
+    message: bytes, question: Question, addresses: Sequence[str] = (), *, error: str = "nodata", ede: int | None = None
+) -> bytes:
+    """Answer a query with those of `addresses` that it asks for, or with an `error` when there are none at all.
+
+    An HTTPS question gets one record, with the addresses for hints (RFC 9460). `ede` adds an extended error
+    (RFC 8914).
+    """
+    records = [
+        struct.pack(">HHHIH", 0xC00C, question.kind, 1, 300, len(data)) + data
+        for data in _data(question.kind, addresses)
+    ]
+    extra = struct.pack(">BHHIHHHH", 0, _OPT, 1232, 0, 6, _EDE, 2, ede) if ede is not None else b""
+    flags = 0x8180 | (0 if addresses else RCODES[error])
+    counts = struct.pack(">HHHHH", flags, 1, len(records), 0, bool(extra))
+    return message[:2] + counts + message[12 : question.end] + b"".join(records) + extra
+
+
+def _data(kind: int, addresses: Sequence[str]) -> Iterator[bytes]:
+    packed = [socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address) for address in addresses]
+    if kind in (KINDS["A"], KINDS["AAAA"]):
+        yield from (data for data in packed if (len(data) == 4) is (kind == KINDS["A"]))
+    elif kind == KINDS["HTTPS"] and packed:
+        hints = b""
+        for key, size in ((_IPV4_HINT, 4), (_IPV6_HINT, 16)):
+            if found := b"".join(data for data in packed if len(data) == size):
+                hints += struct.pack(">HH", key, len(found)) + found
+        yield struct.pack(">HB", 1, 0) + hints  # priority 1, the owner itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +85,7 @@ class Read:
 
     complete: bool
     name: str | None = None
+    path: str = ""
 
 
 def client_hello(stream: bytes) -> Read:
@@ -90,11 +121,38 @@ def http_host(stream: bytes) -> Read:
     head, end, _ = stream.partition(b"\r\n\r\n")
     if not end:
         return Read(len(stream) > 16384)
-    for line in head.split(b"\r\n")[1:]:
+    first, *lines = head.split(b"\r\n")
+    path = first.decode("latin-1").partition(" ")[2].rpartition(" ")[0]
+    for line in lines:
         key, _, value = line.partition(b":")
         if key.lower() == b"host":
-            return Read(True, value.strip().decode("latin-1").partition(":")[0].lower())
+            return Read(True, value.strip().decode("latin-1").partition(":")[0].lower(), path)
     return Read(True)
+
+
+def encrypted_records(stream: bytes) -> int:
+    """Count the whole records of application data in a TLS stream; in TLS 1.3 the first ends the handshake."""
+    count = at = 0
+    while at + 5 <= len(stream):
+        length = struct.unpack_from(">H", stream, at + 3)[0]
+        if at + 5 + length > len(stream):
+            break
+        count += stream[at] == _APPLICATION_DATA
+        at += 5 + length
+    return count
+
+
+def certificate_names(stream: bytes) -> list[str]:
+    """Read the DNS names of the certificates that a server sends in clear (TLS 1.2), as far as they have come."""
+    if stream[:1] != bytes([_HANDSHAKE]):
+        return []
+    found = [(length[0], name) for length, name in _DNS_NAME.findall(stream)]
+    return [name[:length].decode().removeprefix("*.") for length, name in found if length <= len(name)]
+
+
+def tls_alert(description: int) -> bytes:
+    """Write a fatal alert (RFC 8446, 6)."""
+    return bytes([_ALERT, 3, 3, 0, 2, 2, description])
 
 
 def http_response(status: str, body: str, *headers: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Certificates: a lab authority that everybody trusts, one that nobody does, and what they signed."""
+"""Certificates: a lab authority and an ISP's that everybody trusts, two that nobody does, and what they signed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import trustme
 
-from tests.lab.sites import SITES, WITNESSES
+from tests.lab.sites import BLOCKER, SITES, WITNESSES
 from tests.lab.topology import PUBLIC_RESOLVERS
 
 DEFAULT = "default.invalid"
@@ -25,12 +25,12 @@ class Pki:
         return self.folder / "ca.pem"
 
     @property
-    def interceptor(self) -> Path:
-        return self.folder / "interceptor.pem"
+    def trusted_interceptor(self) -> Path:
+        return self.folder / "trusted-interceptor.pem"
 
     @property
-    def interceptor_key(self) -> Path:
-        return self.folder / "interceptor.key"
+    def interceptor(self) -> Path:
+        return self.folder / "interceptor.pem"
 
     def chain(self, name: str) -> Path:
         return self.folder / f"{name}.pem"
@@ -64,8 +64,11 @@ def make(folder: Path) -> Pki:
     issuer = Issuer(pki)
     issuer.trusted.cert_pem.write_to_path(str(pki.ca))
     interceptor = trustme.CA(organization_name="National Interception Authority")
-    interceptor.cert_pem.write_to_path(str(pki.interceptor))
-    interceptor.private_key_pem.write_to_path(str(pki.interceptor_key))
+    trusted = trustme.CA(organization_name="Lab Telecom Secure Services")
+    for authority, path in ((interceptor, pki.interceptor), (trusted, pki.trusted_interceptor)):
+        authority.cert_pem.write_to_path(str(path))
+        authority.private_key_pem.write_to_path(str(path.with_suffix(".key")))
+    trusted.cert_pem.write_to_path(str(pki.ca), append=True)
     month_ago = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=30)
     for site in SITES:
         if site.https:
@@ -75,6 +78,7 @@ def make(folder: Path) -> Pki:
         issuer.issue(host.name, host.name, f"www.{host.name}")
     for address in PUBLIC_RESOLVERS:
         issuer.issue(address, address)
+    issuer.issue(BLOCKER.name, BLOCKER.name, by=trusted)
     issuer.issue("many.example", "*.many.example")
     issuer.issue(DEFAULT, DEFAULT, by=issuer.stranger)
     return pki

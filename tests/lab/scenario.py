@@ -17,55 +17,126 @@ BLOCK_PAGE = "<html><head><title>Access denied</title></head><body><h1>This site
 FACEBOOK = ("facebook.com",)
 
 
-class ResolverLie(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The ISP's resolver lies about names and all that is below them.
+class Residual(msgspec.Struct, frozen=True, kw_only=True):
+    """What a trigger leaves behind: for `seconds`, nothing gets through from its client to that address and port.
 
-    `answer` is nxdomain, refused, silence, nodata, or an address.
+    With `spares_first`, the connection that pulled the trigger is not struck itself. `primed` names addresses
+    on which it was pulled just before the scenario begins.
+    """
+
+    seconds: float = 60.0
+    action: Literal["drop", "reset"] = "drop"
+    spares_first: bool = False
+    primed: tuple[str, ...] = ()
+
+
+class ResolverLie(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A resolver lies about names and all that is below them.
+
+    `answer` is nxdomain, refused, servfail, nodata, silence, or addresses parted by blanks, of which a question
+    gets those of its own type. With `kinds` (A, AAAA, HTTPS), only such questions are lied to. `ede` is the
+    extended error that the lie admits to (RFC 8914: 15 blocked, 16 censored, 17 filtered). At `home` the router
+    takes every question to any resolver; the `isp` takes those to its own resolver, or with `captures` all.
     """
 
     names: tuple[str, ...] = FACEBOOK
     answer: str
+    kinds: tuple[str, ...] = ()
+    ede: int | None = None
+    at: Literal["isp", "home"] = "isp"
+    captures: bool = False
 
 
 class DnsTampering(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A router answers UDP queries for names itself, or drops them, whatever resolver was asked.
 
-    With `beside`, the query goes on too, so that the true reply comes second.
+    With `beside`, the query goes on too, so that the true reply comes second; or first, when the forgery is
+    `late` by some seconds. `kinds` are the question types that are tampered with (A, AAAA, HTTPS; none: all).
+    A forgery gives an A question `address`, an AAAA question `address6`, and an HTTPS question a record that
+    points to both.
     """
 
     names: tuple[str, ...] = FACEBOOK
-    action: Literal["forge", "nxdomain", "drop"]
+    action: Literal["forge", "nxdomain", "servfail", "refused", "nodata", "drop"]
     address: str = "10.1.2.3"
+    address6: str = ""
+    kinds: tuple[str, ...] = ()
     beside: bool = True
+    late: float = 0.0
     ip_ttl: int = 64
     by: By = "isp"
 
 
 class AddressFilter(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Packets to addresses are dropped, or connections to them reset; from the client only, or from all."""
+    """Packets to addresses are dropped, answered with ICMP's "prohibited", or their connections reset.
+
+    From the client only, or from everyone. With `back`, it is what comes back from the addresses that is
+    stopped. A `share` below 1 strikes so many connections, chosen by their source port.
+    """
 
     addresses: tuple[str, ...]
-    action: Literal["drop", "reset"]
+    action: Literal["drop", "reset", "unreachable"]
     port: int | None = None
     everyone: bool = False
+    back: bool = False
+    share: float = 1.0
     by: By = "censor"
 
 
 class HelloFilter(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A TLS ClientHello with one of these server names is answered with resets, or swallowed."""
+    """A TLS ClientHello with one of these server names is reset, swallowed, hung up on or answered with an alert.
+
+    `addresses` confine it to connections there. It puts the hello together from its segments (`stream`), looks
+    into the first segment only (`segment`), or stumbles over every hello that comes in several (`split`). With
+    `after`, the hello passes, and so many of the client's encrypted records after it, before it strikes. With a
+    `share` below 1, it strikes the first connection, and of those after it as many, by lot.
+    """
 
     names: tuple[str, ...] = FACEBOOK
-    action: Literal["reset", "drop"]
+    action: Literal["reset", "drop", "fin", "alert"]
+    addresses: tuple[str, ...] = ()
+    reads: Literal["stream", "segment", "split"] = "stream"
+    after: int = 0
+    share: float = 1.0
+    residual: Residual | None = None
+    by: By = "censor"
+
+
+class CertificateFilter(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A router resets a connection when the server's certificate, in clear up to TLS 1.2, has one of these names."""
+
+    names: tuple[str, ...] = FACEBOOK
+    by: By = "censor"
+
+
+class Throttle(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """What a server sends after a ClientHello with one of these names passes at `kbit` per second only.
+
+    The first `free` bytes pass at once; what is too much is dropped. At 0 kbit it freezes after them.
+    """
+
+    names: tuple[str, ...] = FACEBOOK
+    kbit: float
+    free: int = 0
     by: By = "censor"
 
 
 class HostFilter(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A plain HTTP request with one of these Host headers is reset, swallowed, or answered in the site's name."""
+    """A plain HTTP request with one of these Host headers is reset, swallowed, hung up on, or answered.
+
+    With `keywords`, its path must hold one of them too. An answer is a page in the site's name, or a redirect.
+    `share` is that of `HelloFilter`.
+    """
 
     names: tuple[str, ...] = FACEBOOK
-    action: Literal["reset", "drop", "page", "redirect"]
+    action: Literal["reset", "drop", "fin", "page", "redirect"]
+    keywords: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    status: str = ""
     body: str = BLOCK_PAGE
     location: str = ""
+    share: float = 1.0
+    residual: Residual | None = None
     by: By = "censor"
 
 
@@ -77,9 +148,36 @@ class HttpProxy(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class TlsInterception(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A box ends TLS on port 443 for these names (none: for all), under a CA that nobody trusts."""
+    """A box ends TLS on port 443 for these names (none: for all), under a CA that nobody trusts.
+
+    Or under one that everybody does, when `trusted`. It passes on what the site says, or with a `status`, such
+    as "403 Forbidden", says `body` itself.
+    """
 
     names: tuple[str, ...] = ()
+    trusted: bool = False
+    status: str = ""
+    body: str = BLOCK_PAGE
+
+
+class Relay(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The ISP passes what is sent to `address` on to `to`, as a transparent proxy does."""
+
+    address: str
+    to: str
+
+
+class SmallSegments(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The site's server asks for segments of `size` bytes at most, so that a ClientHello comes in several."""
+
+    addresses: tuple[str, ...]
+    size: int = 300
+
+
+class Allowlist(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The border router drops all that goes to other `addresses` than these."""
+
+    addresses: tuple[str, ...]
 
 
 class ServerAlert(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -109,9 +207,14 @@ Mechanism = (
     | DnsTampering
     | AddressFilter
     | HelloFilter
+    | CertificateFilter
+    | Throttle
     | HostFilter
     | HttpProxy
     | TlsInterception
+    | Relay
+    | SmallSegments
+    | Allowlist
     | ServerAlert
     | LinkDown
     | ControlCut
@@ -144,8 +247,9 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """One page of the book.
 
     `seen` is what `look` (a plain client) says in the censored home, and `abroad` what it says beside
-    the control. `without_control` is the verdict when no control is configured, when that differs. When
-    `idle`, what interferes has no business with this target.
+    the control; it asks a resolver, unless it is told to go `at` an address. `without_control` is the verdict
+    when no control is configured, when that differs. When `idle`, what interferes has no business with this
+    target; where it has, it is about the target's name or addresses, or about `victim`, a name further on.
     """
 
     name: str
@@ -157,7 +261,9 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     without_control: Expect | None = None
     seen: str
     abroad: str = "http 200 facebook.com"
+    at: str | None = None
     idle: bool = False
+    victim: str = ""
 
     def expected(self, *, control: bool) -> Expect:
         return self.expect if control or self.without_control is None else self.without_control
@@ -165,7 +271,9 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def acts(self) -> bool:
         """Whether something interferes that must be found in the act."""
-        return not self.idle and any(not isinstance(mechanism, LinkDown | Delay) for mechanism in self.mechanisms)
+        return not self.idle and any(
+            not isinstance(mechanism, LinkDown | Delay | SmallSegments | Relay) for mechanism in self.mechanisms
+        )
 
 
 class Deed(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,9 +9,9 @@ from pathlib import Path
 from tests.lab import origin
 from tests.lab.pki import DEFAULT, Pki
 from tests.lab.scenario import BLOCK_PAGE as BLOCK_PAGE_HTML
-from tests.lab.sites import SITES, WITNESSES, Site
+from tests.lab.sites import BLOCKER, SITES, WITNESSES, Site
 from tests.lab.spaces import LabError, Process, Spaces
-from tests.lab.topology import BLOCK_PAGE, ISP_RESOLVER, PUBLIC_RESOLVERS
+from tests.lab.topology import BLOCK_PAGE, BLOCK_PAGE_TLS, ISP_RESOLVER, ISP_RESOLVER6, PUBLIC_RESOLVERS
 
 ALERT_PORT = 8443  # where a site's own server refuses every handshake
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -55,6 +55,7 @@ def site_block(site: Site, pki: Pki, work: Path) -> str:
     if site.https:
         secure = " ".join(f"listen {address}:443 ssl{' http2' if site.http2 else ''};" for address in alive)
         keys = f"ssl_certificate {pki.chain(site.name)}; ssl_certificate_key {pki.key(site.name)};"
+        keys += f" ssl_protocols {site.tls};"
         blocks += f"server {{ {secure} {names} {keys} {content(site, site.home, work)} }}\n"
         refusing = " ".join(f"listen {address}:{ALERT_PORT} ssl;" for address in alive)
         blocks += f"server {{ {refusing} ssl_reject_handshake on; }}\n"
@@ -65,6 +66,8 @@ def content(site: Site, elsewhere: str | None, work: Path) -> str:
     """Return what one server block says."""
     if elsewhere:
         return f"location / {{ return 301 {elsewhere}; }}"
+    if site.refuses:
+        return f"location / {{ return {site.refuses} '{page(site.name, 0)}'; }}"
     if site.origin:
         return f"location / {{ proxy_pass http://127.0.0.1:{origin.PORT}; proxy_buffering off; }}"
     folder = work / "www" / site.name
@@ -95,8 +98,10 @@ def zones(resolver: int) -> dict[str, list[str]]:
     found = {}
     for site in SITES:
         found[site.name] = records(site.name, (*site.addresses_at(resolver), site.address6))
+        found[site.name] += [f"{site.name}. 60 IN HTTPS {site.https_record}"] if site.https_record else []
     for host in WITNESSES:
         found[host.name] = records(host.name, (host.address, host.address6))
+    found[BLOCKER.name] = records(BLOCKER.name, BLOCKER.addresses)
     return found
 
 
@@ -107,22 +112,21 @@ def records(name: str, addresses: Iterable[str | None]) -> list[str]:
 
 
 class Resolver:
-    """An unbound with static zones, whose answers can be changed while it runs."""
+    """An unbound with static zones, to which records can be added while it runs."""
 
-    def __init__(self, spaces: Spaces, where: str, number: int, address: str, pki: Pki | None = None) -> None:
+    def __init__(
+        self, spaces: Spaces, where: str, number: int, address: str, *also: str, pki: Pki | None = None
+    ) -> None:
         self._spaces, self._where, self._number = spaces, where, number
         self._config = spaces.work / f"unbound-{number}.conf"
-        self._log = spaces.work / f"unbound-{number}.log"
-        self._log.touch()
-        self._lies: list[str] = []
         self._zones = zones(number)
-        self._config.write_text(self._text(address, pki))
+        self._config.write_text(self._text((address, *also), pki))
         self.process = spaces.spawn(where, ["unbound", "-d", "-c", str(self._config)], log=f"unbound-{number}.out")
 
-    def _text(self, address: str, pki: Pki | None) -> str:
-        secure = ""
+    def _text(self, addresses: tuple[str, ...], pki: Pki | None) -> str:
+        address, secure = addresses[0], "".join(f"  interface: {other}@53\n" for other in addresses)
         if pki:
-            secure = f"""  interface: {address}@853
+            secure += f"""  interface: {address}@853
   interface: {address}@443
   tls-port: 853
   https-port: 443
@@ -134,15 +138,12 @@ class Resolver:
             known.append(f'  local-zone: "{name}." static\n')
             known += [f'  local-data: "{record}"\n' for record in data]
         return f"""server:
-  interface: {address}@53
 {secure}  chroot: ""
   username: ""
   directory: {self._spaces.work}
   pidfile: {self._spaces.work}/unbound-{self._number}.pid
-  logfile: {self._log}
   use-syslog: no
   verbosity: 1
-  log-local-actions: yes
   do-daemonize: no
   num-threads: 1
   outgoing-range: 64
@@ -163,35 +164,9 @@ class Resolver:
         if "ok" not in said and "added" not in said and "removed" not in said:
             raise LabError(f"{' '.join(argv)}: {said}")
 
-    def lie(self, name: str, answer: str) -> None:
-        """Answer for `name` and all below it: nxdomain, refused, silence, nodata or an address."""
-        kinds = {
-            "nxdomain": "always_nxdomain",
-            "refused": "always_refuse",
-            "silence": "always_deny",
-            "nodata": "always_nodata",
-        }
-        self.control("local_zone_remove", name)
-        self.control("local_zone", name, kinds.get(answer, "redirect"))
-        if answer not in kinds:
-            self.control("local_data", f"{name}. 60 IN A {answer}")
-        self._lies.append(name)
-
-    def tell_the_truth(self) -> None:
-        """Undo every lie."""
-        for name in self._lies:
-            self.control("local_zone_remove", name)
-            self.control("local_zone", name, "static")
-            self.add(self._zones[name])
-        self._lies.clear()
-
     def add(self, records: Iterable[str]) -> None:
         """Add many records at once, such as "name. 60 IN A address"."""
         self.control("local_datas", text="\n".join(records) + "\n")
-
-    @property
-    def log(self) -> Path:
-        return self._log
 
 
 class Servers:
@@ -204,10 +179,10 @@ class Servers:
             spaces.spawn("srv", [sys.executable, "-m", "tests.lab.origin"], log="origin.log", ready="ready"),
             nginx(spaces, "srv", "sites", [site_block(site, pki, work) for site in SITES]),
             nginx(spaces, "wit", "witnesses", [witness_blocks(pki, work)]),
-            nginx(spaces, "ispsrv", "blockpage", [block_page(work)]),
+            nginx(spaces, "ispsrv", "blockpage", [block_page(pki, work)]),
         ]
-        self.isp = Resolver(spaces, "ispsrv", 0, ISP_RESOLVER)
-        self.public = [Resolver(spaces, "pub", 1 + n, address, pki) for n, address in enumerate(PUBLIC_RESOLVERS)]
+        self.isp = Resolver(spaces, "ispsrv", 0, ISP_RESOLVER, ISP_RESOLVER6)
+        self.public = [Resolver(spaces, "pub", 1 + n, address, pki=pki) for n, address in enumerate(PUBLIC_RESOLVERS)]
         self._wait()
 
     def _wait(self) -> None:
@@ -225,11 +200,17 @@ class Servers:
             process.stop()
 
 
-def block_page(work: Path) -> str:
+def block_page(pki: Pki, work: Path) -> str:
+    """Return the ISP's block page: in clear on one address; on another over TLS too, under a name of its own."""
     folder = work / "www" / "blockpage"
     folder.mkdir(parents=True)
     (folder / "index.html").write_text(BLOCK_PAGE_HTML)
-    return f"server {{ listen {BLOCK_PAGE}:80; root {folder}; error_page 404 =200 /index.html; }}\n"
+    shown = f"root {folder}; error_page 404 =200 /index.html;"
+    blocks = f"server {{ listen {BLOCK_PAGE}:80; listen {BLOCK_PAGE_TLS}:80; {shown} }}\n"
+    for name, certificate in (("_", DEFAULT), (BLOCKER.name, BLOCKER.name)):
+        keys = f"ssl_certificate {pki.chain(certificate)}; ssl_certificate_key {pki.key(certificate)};"
+        blocks += f"server {{ listen {BLOCK_PAGE_TLS}:443 ssl; server_name {name}; {keys} {shown} }}\n"
+    return blocks
 
 
 def wait_for(spaces: Spaces, where: str, address: str, port: int, *, patience: float = 10) -> None:

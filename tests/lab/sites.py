@@ -16,6 +16,8 @@ class Site:
 
     `by_resolver` gives each resolver (the ISP's, then the public ones) its own addresses.
     `home` is where `/` redirects to over https (or http for a site without TLS), `http_home` over http.
+    `refuses` is the status with which the site itself refuses everybody, `https_record` the data of its HTTPS
+    record (RFC 9460), `tls` the versions that it speaks, in nginx's words.
     """
 
     name: str
@@ -30,6 +32,9 @@ class Site:
     http_home: str | None = None
     page_bytes: int = 4000
     origin: str | None = None  # "slow": answers come from `origin.py`
+    refuses: int | None = None
+    https_record: str = ""
+    tls: str = "TLSv1.2 TLSv1.3"
 
     def addresses_at(self, resolver: int) -> tuple[str, ...]:
         return self.by_resolver[resolver] if self.by_resolver else self.addresses
@@ -61,7 +66,23 @@ SITES = (
     ),
     Site("three.example", ("203.0.113.30", "203.0.113.31", "203.0.113.32"), dead=("203.0.113.31",)),
     Site("gone.example", ("203.0.113.40",), dead=("203.0.113.40",)),
+    Site("six.example", (), "2001:db8:113::50", http2=True),
+    Site(
+        "dual.example",
+        ("203.0.113.51",),
+        "2001:db8:113::51",
+        http2=True,
+        https_record='1 . alpn="h2" ipv4hint="203.0.113.51" ipv6hint="2001:db8:113::51"',
+    ),
+    Site("older.example", ("203.0.113.52",), tls="TLSv1.2"),
+    Site("newer.example", ("203.0.113.53",), http2=True, tls="TLSv1.3"),
+    Site("two.example", ("203.0.113.54", "203.0.113.55"), http2=True),
+    Site("clear-link.example", ("203.0.113.56",), home="http://freeradio.example/"),
+    Site("withheld.example", ("203.0.113.57",), refuses=451),
 )
+
+# The ISP's block page under a name of its own; it lives with the ISP, not with the sites.
+BLOCKER = Site("blocked.isp.example", ("198.51.100.81",))
 
 WITNESSES = (
     Host("library.example", "192.0.2.10", "2001:db8:192::10"),

@@ -37,12 +37,12 @@ NEWS6 = "2001:db8:113::13"
 @pytest.mark.parametrize("scenario", BOOK.values(), ids=BOOK)
 def test_scenario_does_what_it_says(lab: LabClient, scenario: Scenario) -> None:
     lab.apply(scenario)
-    assert lab.look("cli", scenario.target) == scenario.seen
+    assert lab.look("cli", scenario.target, scenario.at) == scenario.seen
     deeds = lab.deeds()
-    assert lab.look("ctl", scenario.target) == scenario.abroad
+    assert lab.look("ctl", scenario.target, scenario.at) == scenario.abroad
     assert bool(deeds) == scenario.acts, deeds
     lab.apply(OPEN)
-    assert lab.look("cli", scenario.target) == scenario.abroad, "the scenario was not undone"
+    assert lab.look("cli", scenario.target, scenario.at) == scenario.abroad, "the scenario was not undone"
 
 
 @pytest.mark.parametrize(

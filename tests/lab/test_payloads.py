@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import ssl
 
+import dns.edns
+import dns.message
 import pytest
+import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.lab.look import addresses_in, query
 from tests.lab.packets import checksum, parse
-from tests.lab.payloads import client_hello, dns_forgery, dns_question, http_host, matches
+from tests.lab.payloads import (
+    KINDS,
+    certificate_names,
+    client_hello,
+    dns_forgery,
+    dns_question,
+    encrypted_records,
+    http_host,
+    matches,
+)
 
 
 def hello(name: str) -> bytes:
@@ -31,6 +43,7 @@ def test_a_hello_is_read_once_it_is_whole() -> None:
 def test_a_request_is_read_once_its_head_is_whole() -> None:
     whole = b"GET / HTTP/1.1\r\nAccept: */*\r\nhost:  Facebook.com:80\r\n\r\n"
     assert http_host(whole).name == "facebook.com"
+    assert http_host(whole).path == "/"
     assert not any(http_host(whole[:end]).complete for end in range(len(whole)))
 
 
@@ -39,8 +52,32 @@ def test_a_forgery_answers_its_question() -> None:
     question = dns_question(asked)
     assert question
     assert question.name == "facebook.com"
-    assert addresses_in(dns_forgery(asked, question, "10.1.2.3"), asked) == ["10.1.2.3"]
-    assert addresses_in(dns_forgery(asked, question, None), asked) == "nxdomain"
+    assert addresses_in(dns_forgery(asked, question, ["10.1.2.3", "fd00::1"]), asked) == ["10.1.2.3"]
+    assert addresses_in(dns_forgery(asked, question, error="nxdomain"), asked) == "nxdomain"
+
+
+def test_a_forgery_is_a_message_that_others_read() -> None:
+    for kind in KINDS:
+        asked = dns.message.make_query("facebook.com", kind)
+        question = dns_question(asked.to_wire())
+        assert question
+        read = dns.message.from_wire(dns_forgery(asked.to_wire(), question, ["10.1.2.3", "fd00::1"], ede=16))
+        said = {"A": "10.1.2.3", "AAAA": "fd00::1", "HTTPS": '1 . ipv4hint="10.1.2.3" ipv6hint="fd00::1"'}
+        assert [str(record) for record in read.answer[0]] == [said[kind]]
+        assert [option.code for option in read.extended_errors()] == [dns.edns.EDECode.CENSORED]
+        assert asked.is_response(read)
+
+
+def test_a_certificate_in_clear_is_read() -> None:
+    made = trustme.CA().issue_cert("facebook.com", "*.facebook.com", "other.example")
+    der = ssl.PEM_cert_to_DER_cert(made.cert_chain_pems[0].bytes().decode())
+    assert certificate_names(b"\x16\x03\x03" + der) == ["facebook.com", "facebook.com", "other.example"]
+    assert certificate_names(b"\x17\x03\x03" + der) == []
+
+
+def test_encrypted_records_are_counted_once_they_are_whole() -> None:
+    stream = b"\x16\x03\x03\0\1x" + b"\x17\x03\x03\0\2xy" * 2
+    assert [encrypted_records(stream[:end]) for end in (6, 12, 13, 19, 20)] == [0, 0, 1, 1, 2]
 
 
 @pytest.mark.parametrize(

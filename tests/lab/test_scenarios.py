@@ -42,7 +42,7 @@ def test_verdict(lab: LabClient, tmp_path: Path, scenario: Scenario, control: bo
     assert line["exit_code"] == EXIT_CODES[line["outcome"]]
     assert made.untrue(scenario) is None
     lab.apply(OPEN)
-    assert lab.look("cli", scenario.target) == scenario.abroad, "the scenario was not undone"
+    assert lab.look("cli", scenario.target, scenario.at) == scenario.abroad, "the scenario was not undone"
 
 
 def explain(line: dict[str, Any]) -> str:

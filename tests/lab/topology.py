@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
-from tests.lab.sites import SITES, WITNESSES
+from tests.lab.sites import BLOCKER, SITES, WITNESSES
 from tests.lab.spaces import Spaces, ip_batch
 
 _SITE_ADDRESSES = tuple(address for site in SITES for address in (*site.addresses, site.address6) if address)
@@ -26,7 +26,9 @@ _WITNESS_ADDRESSES = tuple(address for host in WITNESSES for address in (host.ad
 CLIENT_NETS = ("10.10.0.0/24", "2001:db8:a0::/64")
 CLIENT = "10.10.0.2"
 ISP_RESOLVER = "10.10.53.53"
+ISP_RESOLVER6 = "2001:db8:a53::35"
 BLOCK_PAGE = "198.51.100.80"
+BLOCK_PAGE_TLS = BLOCKER.addresses[0]
 CONTROL = "198.51.100.200"
 PUBLIC_RESOLVERS = ("198.51.100.53", "198.51.100.54")
 
@@ -65,7 +67,7 @@ NODES = {
         Node("isp", "censor", "10.10.2", "2001:db8:a2"),
         Node("home", "isp", "10.10.1", "2001:db8:a1"),
         Node("cli", "home", "10.10.0", "2001:db8:a0"),
-        Node("ispsrv", "isp", "10.10.53", "2001:db8:a53", host=53, also=(BLOCK_PAGE,)),
+        Node("ispsrv", "isp", "10.10.53", "2001:db8:a53", host=53, also=(BLOCK_PAGE, BLOCK_PAGE_TLS)),
         Node("ctl", "wan", "10.10.9", "2001:db8:a9", also=(CONTROL, "2001:db8:51::200"), routes_public=True),
         Node("pub", "wan", "10.10.5", "2001:db8:a5", also=PUBLIC_RESOLVERS),
         Node("wit", "wan", "192.0.2", "2001:db8:192", also=_WITNESS_ADDRESSES),
