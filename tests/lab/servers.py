@@ -151,6 +151,7 @@ class Resolver:
   rrset-roundrobin: no
   module-config: "iterator"
   access-control: 0.0.0.0/0 allow
+  access-control: ::/0 allow
 {"".join(known)}remote-control:
   control-enable: yes
   control-use-cert: no

@@ -72,7 +72,7 @@ SITES = (
         ("203.0.113.51",),
         "2001:db8:113::51",
         http2=True,
-        https_record='1 . alpn="h2" ipv4hint="203.0.113.51" ipv6hint="2001:db8:113::51"',
+        https_record="1 . alpn=h2 ipv4hint=203.0.113.51 ipv6hint=2001:db8:113::51",
     ),
     Site("older.example", ("203.0.113.52",), tls="TLSv1.2"),
     Site("newer.example", ("203.0.113.53",), http2=True, tls="TLSv1.3"),

@@ -26,6 +26,7 @@ from tests.lab.scenario import (
     HttpProxy,
     Mechanism,
     Scenario,
+    Throttle,
     TlsInterception,
 )
 from tests.lab.spaces import REPOSITORY, environment
@@ -52,6 +53,8 @@ def test_scenario_does_what_it_says(lab: LabClient, scenario: Scenario) -> None:
         (AddressFilter(addresses=(NEWS6,), action="reset"), "https://news.example/", "tcp reset"),
         (HelloFilter(names=("news.example",), action="reset"), "https://news.example/", "tls reset"),
         (HelloFilter(names=("news.example",), action="drop"), "https://news.example/", "tls timeout"),
+        (HelloFilter(names=("news.example",), action="fin"), "https://news.example/", "tls eof"),
+        (Throttle(names=("news.example",), kbit=0), "https://news.example/", "tls timeout"),
         (HostFilter(names=("news.example",), action="page"), "http://news.example/", "http 200 Access denied"),
         (HttpProxy(names=("news.example",)), "http://news.example/", "http 403 Access denied"),
         (TlsInterception(), "https://news.example/", BOOK["tls-intercepted"].seen),

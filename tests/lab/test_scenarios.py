@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.lab.attempt import attempt
-from tests.lab.book import BOOK, OPEN
+from tests.lab.book import AWAITED, BOOK, OPEN
 from tests.lab.client import LabClient
 from tests.lab.scenario import Scenario
 
@@ -32,7 +32,13 @@ EXIT_CODES = {
 
 
 @pytest.mark.parametrize("control", [True, False], ids=["control", "no-control"])
-@pytest.mark.parametrize("scenario", BOOK.values(), ids=BOOK)
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        pytest.param(scenario, id=name, marks=[pytest.mark.xfail(strict=False)] if name in AWAITED else [])
+        for name, scenario in BOOK.items()
+    ],
+)
 def test_verdict(lab: LabClient, tmp_path: Path, scenario: Scenario, control: bool) -> None:
     made = attempt(lab, scenario, control=control)
     line = made.line
