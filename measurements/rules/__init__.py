@@ -9,7 +9,7 @@ meaning; whatever changes a verdict raises `RULES_VERSION`.
 from __future__ import annotations
 
 from measurements.case import Rule
-from measurements.rules import dns, http, network, site, tcp, tls
+from measurements.rules import dns, http, line, network, site, tcp, tls
 
 RULES_VERSION = 2
 
@@ -36,6 +36,7 @@ RULES: dict[str, Rule] = {
     "site.refuses": site.refuses,
     "site.down": site.down,
     "site.nowhere": site.nowhere,
+    "line.mixed": line.mixed,
     "network.unsteady": network.unsteady,
     "http.in_clear": http.in_clear,
     "dns.stale": dns.stale,

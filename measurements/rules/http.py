@@ -5,10 +5,12 @@ from __future__ import annotations
 from measurements.case import Case
 from measurements.model import (
     Confidence,
+    Failure,
     Finding,
     HttpExchange,
     Mechanism,
     Outcome,
+    Pattern,
     Proof,
     Purpose,
     Trigger,
@@ -18,6 +20,8 @@ from measurements.proofs import (
     Shown,
     alive,
     answered_for,
+    answers_like,
+    fails_like,
     harmless_at_target,
     kind_of,
     name_fails_elsewhere,
@@ -53,19 +57,22 @@ def blocked(case: Case) -> Finding | None:
         return None
     if case.measurement.source == "ooni":
         return _by_ooni(leg, flow, page, mechanism)
-    kind = kind_of(page)
-    elsewhere = name_fails_elsewhere(story, lambda step: step.failure is not None and kind_of(step) == kind)
-    at = place(story, Purpose.TRACE_HARMLESS)
+    elsewhere = name_fails_elsewhere(story, fails_like(page))
+    residual = elsewhere is not None and elsewhere.pattern is Pattern.RESIDUAL
+    at = place(story, Purpose.TRACE_NEIGHBOUR if residual else Purpose.TRACE_HARMLESS)
     shown = at if at is not None and (at.proof is Proof.IMPOSSIBLE or at.where is Where.LOCAL) else elsewhere or at
-    if shown is None or repeated(story) is False:
+    if shown is None or (elsewhere is None and repeated(story) is False):
         return None
-    how = {"reset": "cut by a reset", "timeout": "left without an answer", "eof": "hung up on"}[kind]
+    how = {"reset": "cut by a reset", "timeout": "left without an answer", "eof": "hung up on"}[kind_of(page)]
+    if page.failure is Failure.TIMEOUT and page.wire_bytes:
+        how = f"not answered in full in time ({page.wire_bytes} bytes came)"
     return Finding(
         rule="http.blocked",
         outcome=Outcome.BLOCKED,
         mechanism=mechanism,
         trigger=_trigger(elsewhere, harmless_at_target(story)),
         where=at.where if at is not None else shown.where,
+        pattern=elsewhere.pattern if elsewhere is not None else None,
         confidence=Confidence.CONFIRMED if shown.proof is Proof.IMPOSSIBLE else Confidence.LIKELY,
         proof=shown.proof,
         summary=f"Requests that name {leg.host} are {how}{_place_words(elsewhere, at)} The site is up.",
@@ -78,12 +85,7 @@ def _trigger(elsewhere: Shown | None, beside: tuple[int, ...]) -> Trigger:
 
 
 def _place_words(elsewhere: Shown | None, at: Shown | None) -> str:
-    text = ", at unrelated servers too, where an equally long harmless name works" if elsewhere else ""
-    if at is not None and at.where is Where.LOCAL:
-        text += "; the first router, your own network's, does it"
-    elif at is not None:
-        text += f"; it happens at hop {at.hop}, short of the site's network"
-    return text + "."
+    return f"{elsewhere.words if elsewhere else ''}{at.place if at else ''}."
 
 
 def _by_ooni(leg: Leg, flow: Flow, page: HttpExchange, mechanism: Mechanism) -> Finding | None:
@@ -119,7 +121,7 @@ def blockpage(case: Case) -> Finding | None:
         return None
     leg, flow, page = found
     story = case.reading
-    elsewhere = name_fails_elsewhere(story, lambda step: isinstance(step, HttpExchange) and identical(step, page))
+    elsewhere = name_fails_elsewhere(story, answers_like(page))
     at = place(story, Purpose.TRACE_HARMLESS)
     shown = at if at is not None and (at.proof is Proof.IMPOSSIBLE or at.where is Where.LOCAL) else elsewhere
     trigger = _trigger(elsewhere, harmless_at_target(story))
@@ -137,6 +139,7 @@ def blockpage(case: Case) -> Finding | None:
         mechanism=Mechanism.HTTP_REDIRECT if redirect else Mechanism.HTTP_BLOCKPAGE,
         trigger=trigger,
         where=at.where if at is not None else shown.where,
+        pattern=elsewhere.pattern if elsewhere is not None else None,
         confidence=Confidence.CONFIRMED,
         proof=Proof.IMPOSSIBLE,
         summary=("Requests to the address of" if trigger is Trigger.ADDRESS else "Requests that name")

@@ -11,6 +11,7 @@ from measurements.model import (
     Hop,
     Mechanism,
     Outcome,
+    Pattern,
     Proof,
     Purpose,
     TlsHandshake,
@@ -21,6 +22,7 @@ from measurements.proofs import (
     Shown,
     alive,
     answered_for,
+    fails_like,
     harmless_at_target,
     kind_of,
     name_fails_elsewhere,
@@ -63,26 +65,26 @@ def blocked(case: Case) -> Finding | None:
     if case.measurement.source == "ooni":
         return _by_ooni(leg, flow, mechanism)
     kind = kind_of(tls)
-    elsewhere = name_fails_elsewhere(story, lambda step: not _ended(step) and kind_of(step) == kind)
-    if kind == "alert" and not _apart(story.follow_ups(TlsHandshake, Purpose.TARGET_AT_WITNESS)):
-        elsewhere = None  # one company's servers refuse a name alike, wherever they stand
-    at = place(story, Purpose.TRACE_HARMLESS)
+    named = name_fails_elsewhere(story, fails_like(tls))
+    apart = kind != "alert" or _apart(story.follow_ups(TlsHandshake, Purpose.TARGET_AT_WITNESS))
+    elsewhere = named if apart else None  # one company's servers refuse a name alike, wherever they stand
+    residual = named is not None and named.pattern is Pattern.RESIDUAL
+    at = place(story, Purpose.TRACE_NEIGHBOUR if residual else Purpose.TRACE_HARMLESS)
     shown = at if at is not None and (at.proof is Proof.IMPOSSIBLE or at.where is Where.LOCAL) else elsewhere or at
-    if shown is None or repeated(story) is False:
+    if shown is None or (elsewhere is None and repeated(story) is False):
         return None
     beside = harmless_at_target(story)
     return Finding(
         rule="tls.blocked",
         outcome=Outcome.BLOCKED,
         mechanism=mechanism,
-        trigger=Trigger.NAME if elsewhere else Trigger.NAME_AND_ADDRESS if beside else Trigger.UNKNOWN,
+        trigger=Trigger.NAME if named else Trigger.NAME_AND_ADDRESS if beside else Trigger.UNKNOWN,
         where=at.where if at is not None else shown.where,
+        pattern=elsewhere.pattern if elsewhere is not None else None,
         confidence=Confidence.CONFIRMED if shown.proof is Proof.IMPOSSIBLE else Confidence.LIKELY,
         proof=shown.proof,
-        summary=_words(leg, kind, elsewhere, at),
-        evidence=tuple(
-            sorted({*flow.ids, *living, *shown.evidence, *(elsewhere.evidence if elsewhere else ()), *beside})
-        ),
+        summary=_words(leg, tls, named, at),
+        evidence=tuple(sorted({*flow.ids, *living, *shown.evidence, *(named.evidence if named else ()), *beside})),
     )
 
 
@@ -91,25 +93,17 @@ def _apart(hands: list[TlsHandshake]) -> bool:
     return any(not same_prefix(one.address, other.address) for one in hands for other in hands)
 
 
-def _ended(step: object) -> bool:
-    return isinstance(step, TlsHandshake) and step.ended
-
-
-def _words(leg: Leg, kind: str, elsewhere: Shown | None, at: Shown | None) -> str:
+def _words(leg: Leg, tls: TlsHandshake, elsewhere: Shown | None, at: Shown | None) -> str:
     how = {
         "reset": "are cut by a reset",
         "timeout": "get no answer",
         "eof": "are hung up on",
         "alert": "are answered with a refusal",
-    }[kind]
-    text = f"Handshakes that name {leg.host} {how}"
-    if elsewhere is not None:
-        text += ", at unrelated servers too, where an equally long harmless name works"
-    if at is not None and at.where is Where.LOCAL:
-        text += "; the first router, your own network's, does it"
-    elif at is not None:
-        text += f"; it happens at hop {at.hop}, short of the site's network"
-    return text + ". The site is up."
+    }[kind_of(tls)]
+    if tls.failure is Failure.TIMEOUT and tls.received:
+        how = f"are not completed in time ({tls.received} bytes came)"
+    where = at.place if at is not None else ""
+    return f"Handshakes that name {leg.host} {how}{elsewhere.words if elsewhere else ''}{where}. The site is up."
 
 
 def _by_ooni(leg: Leg, flow: Flow, mechanism: Mechanism) -> Finding | None:

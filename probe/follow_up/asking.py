@@ -29,18 +29,24 @@ class Asking:
         self.harmless = harmless_name(leg.host)
         self._bytes_before = net.spent.sent + net.spent.received
         self._opened = 0
+        self.fit: list[str] = []  # servers that took the harmless name, and so are witnesses
         self._witnesses: list[str] | None = None
         self._witnesses6: list[str] | None = None
         self._finding = asyncio.Lock()
+
+    @property
+    def left(self) -> int:
+        """How many connections are still within the allowance."""
+        spent = self.net.spent.sent + self.net.spent.received - self._bytes_before
+        limits = self.net.limits
+        return limits.follow_up_connections - self._opened if spent < limits.follow_up_bytes else 0
 
     def allowed(self) -> bool:
         """Whether one more connection is within the allowance, against which it then counts.
 
         Steps run side by side: what counted only once it ended would be allowed too often.
         """
-        spent = self.net.spent.sent + self.net.spent.received - self._bytes_before
-        limits = self.net.limits
-        if self._opened < limits.follow_up_connections and spent < limits.follow_up_bytes:
+        if self.left > 0:
             self._opened += 1
             return True
         if "follow_up" not in self.net.spent.limits:

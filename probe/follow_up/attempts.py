@@ -6,15 +6,17 @@ An attempt is true when something was answered, whatever it was: under a bad cer
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 from urllib.parse import urlsplit
 
 from measurements.model import Purpose, TcpConnect, TlsHandshake, View
+from measurements.proofs import MOST
 from measurements.reading import Flow, is_address
 from probe.follow_up.asking import PAIRS, TIMEOUT, Asking
 from probe.network import CLASSIC
 
-Attempt = Callable[[Asking, str, str, Purpose], Awaitable[bool]]
+Attempt = Callable[[Asking, str, str, Purpose], Coroutine[Any, Any, bool]]
 """Tries (address, name, purpose)."""
 
 
@@ -75,17 +77,40 @@ async def pairs(asking: Asking, attempt: Attempt) -> None:
 
     async with asyncio.TaskGroup() as group:
         tries = [group.create_task(first(address)) for address in servers]
-    fit = [address for task in tries if (address := task.result())]
+    asking.fit = [address for task in tries if (address := task.result())]
 
     async def at(address: str, times: int) -> None:
-        for again in range(times):
-            if again and not await attempt(asking, address, asking.harmless, Purpose.HARMLESS_AT_WITNESS):
-                return
-            await attempt(asking, address, asking.name, Purpose.TARGET_AT_WITNESS)
+        await attempt(asking, address, asking.name, Purpose.TARGET_AT_WITNESS)
+        for _ in range(times - 1):
+            await _pair(asking, attempt, address)
 
     async with asyncio.TaskGroup() as group:
-        for i, address in enumerate(fit):
-            group.create_task(at(address, PAIRS // len(fit) + (i < PAIRS % len(fit))))
+        for i, address in enumerate(asking.fit):
+            group.create_task(at(address, PAIRS // len(asking.fit) + (i < PAIRS % len(asking.fit))))
+
+
+async def more_pairs(asking: Asking, attempt: Attempt, wanted: Callable[[], bool]) -> None:
+    """Go on with pairs at those servers for as long as they are `wanted` and allowed."""
+    tried = PAIRS
+    while wanted() and tried < MOST and asking.left >= 2:
+        servers = asking.fit[: min(MOST - tried, asking.left // 2)]
+        tried += len(servers)
+        async with asyncio.TaskGroup() as group:
+            for address in servers:
+                group.create_task(_pair(asking, attempt, address))
+
+
+async def _pair(asking: Asking, attempt: Attempt, address: str) -> None:
+    """Try a harmless name and then, where it works, the name."""
+    if await attempt(asking, address, asking.harmless, Purpose.HARMLESS_AT_WITNESS):
+        await attempt(asking, address, asking.name, Purpose.TARGET_AT_WITNESS)
+
+
+async def afterwards(asking: Asking, attempt: Attempt) -> None:
+    """Try the harmless name once more where it worked before the name came: is the server still reached?"""
+    async with asyncio.TaskGroup() as group:
+        for address in asking.fit:
+            group.create_task(attempt(asking, address, asking.harmless, Purpose.HARMLESS_AT_WITNESS))
 
 
 async def prove_by_certificate(asking: Asking, flow: Flow) -> None:

@@ -9,9 +9,19 @@ from __future__ import annotations
 import asyncio
 
 from measurements.model import HttpExchange, Purpose, TcpConnect
+from measurements.proofs import like, shut_out, tally, unsettled
 from measurements.reading import Flow, failed_like, identical, is_address
 from probe.follow_up.asking import Asking
-from probe.follow_up.attempts import Attempt, handshake, handshake_and_page, pairs, prove_by_certificate, request
+from probe.follow_up.attempts import (
+    Attempt,
+    afterwards,
+    handshake,
+    handshake_and_page,
+    more_pairs,
+    pairs,
+    prove_by_certificate,
+    request,
+)
 from probe.follow_up.traces import answered_early, trace_name, trace_syn
 from probe.network import LARGE
 
@@ -59,17 +69,38 @@ async def _ask_about_name(asking: Asking, flow: Flow, probe: str, attempt: Attem
     if named:
         await attempt(asking, address, asking.harmless, Purpose.HARMLESS_AT_TARGET)
     async with asyncio.TaskGroup() as group:
-        if named and not doubted:
-            group.create_task(pairs(asking, attempt))
-        if _same_for_any_name(asking, flow):
-            group.create_task(trace_syn(asking, flow.tcp))  # who is it that answers us?
-        else:
-            group.create_task(trace_name(asking, address, probe))
+        group.create_task(_ask_elsewhere_and_trace(asking, flow, probe, attempt, tried=doubted))
         if probe == "hello" and flow.tls is not None and not flow.tls.ended:
             group.create_task(handshake(asking, address, asking.name, Purpose.OTHER_HELLO, hello=LARGE))
         group.create_task(asking.again(lambda: attempt(asking, address, asking.name, Purpose.REPETITION)))
     if named:
-        await attempt(asking, address, asking.harmless, Purpose.HARMLESS_AT_TARGET)
+        await more_pairs(asking, attempt, lambda: unsettled(asking.story_now(), like(flow)))
+        if asking.left:
+            await attempt(asking, address, asking.harmless, Purpose.HARMLESS_AT_TARGET)
+
+
+async def _ask_elsewhere_and_trace(asking: Asking, flow: Flow, probe: str, attempt: Attempt, *, tried: bool) -> None:
+    """Take the pairs, if they were not tried, and then the trace that what they show calls for.
+
+    What happens only sometimes has no place that packets could tell; the allowance is better spent on more pairs.
+    Where not even a harmless name is taken any more after the name was, a packet that carries no name tells the place.
+    """
+    wrong = like(flow)
+    if not tried and not is_address(asking.name):
+        await pairs(asking, attempt)
+        story = asking.story_now()
+        seen = tally(story, wrong)
+        if seen.passed and seen.mixed:
+            return
+        if seen.always and shut_out(story):
+            await afterwards(asking, attempt)
+            if tally(asking.story_now(), wrong).residual:
+                await trace_syn(asking, flow.tcp)
+                return
+    if _same_for_any_name(asking, flow):
+        await trace_syn(asking, flow.tcp)  # who is it that answers us?
+    else:
+        await trace_name(asking, flow.tcp.address, probe)
 
 
 def _same_for_any_name(asking: Asking, flow: Flow) -> bool:

@@ -172,7 +172,7 @@ BLOCKED = [
         replace(OPEN, hands=at_witnesses(Failure.SSL_FAILED_HANDSHAKE), paths={(SITE, HOST): cut_at(3, "data")}),
         "blocked",
         "tls.alert",
-        "name_and_address",
+        "name",
     ),
     Disruption(
         "mitm-all",

@@ -1,0 +1,45 @@
+"""The two proofs, which every accusation needs, read off a measurement.
+
+*Alive* (`living`): it works now for a control, or by another path of ours. *Between*: something on the way, and
+not the site, did it. Its name fails at unrelated servers (`elsewhere`), or its packets are answered or die
+short of its network (`place`). See law 3 of DESIGN and `docs/decisions`; each function says what it takes for
+proof.
+"""
+
+from measurements.proofs.elsewhere import MOST, name_fails_elsewhere, repeated, shut_out, tally, unsettled
+from measurements.proofs.living import alive, given_by_others, harmless_at_target
+from measurements.proofs.place import answered_for, place
+from measurements.proofs.steps import (
+    Shown,
+    Step,
+    answers_like,
+    fails_like,
+    kind_of,
+    like,
+    outcomes,
+    same_prefix,
+    worked,
+)
+
+__all__ = [
+    "MOST",
+    "Shown",
+    "Step",
+    "alive",
+    "answered_for",
+    "answers_like",
+    "fails_like",
+    "given_by_others",
+    "harmless_at_target",
+    "kind_of",
+    "like",
+    "name_fails_elsewhere",
+    "outcomes",
+    "place",
+    "repeated",
+    "same_prefix",
+    "shut_out",
+    "tally",
+    "unsettled",
+    "worked",
+]
