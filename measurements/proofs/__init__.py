@@ -6,7 +6,7 @@ short of its network (`place`). See law 3 of DESIGN and `docs/decisions`; each f
 proof.
 """
 
-from measurements.proofs.elsewhere import MOST, name_fails_elsewhere, repeated, shut_out, tally, unsettled
+from measurements.proofs.elsewhere import ENOUGH, MOST, name_fails_elsewhere, repeated, shut_out, tally, unsettled
 from measurements.proofs.living import alive, given_by_others, harmless_at_target
 from measurements.proofs.place import answered_for, place
 from measurements.proofs.steps import (
@@ -22,6 +22,7 @@ from measurements.proofs.steps import (
 )
 
 __all__ = [
+    "ENOUGH",
     "MOST",
     "Shown",
     "Step",

@@ -102,6 +102,7 @@ def tally(story: Reading, bad: Bad) -> Tally:
                 cut.discard(at)
             else:
                 counted.spoilt = True
+                continue
             counted.servers.setdefault(at, []).append(bad(step))
             counted.failed += bad(step)
             counted.passed += not bad(step)

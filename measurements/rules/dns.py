@@ -28,7 +28,7 @@ from measurements.model import (
     Where,
 )
 from measurements.pages import speaks_of_blocking
-from measurements.proofs import PAIRS_NEEDED, harmless_at_target
+from measurements.proofs import ENOUGH, harmless_at_target
 from measurements.reading import Leg, Reading, identical, is_address, same_page
 
 
@@ -347,7 +347,7 @@ def _unanswered(case: Case, failure: Failure, mechanism: Mechanism, how: str, wh
     target = story.follow_ups(DnsLookup, Purpose.TARGET_AT_WITNESS)
     harmless = story.follow_ups(DnsLookup, Purpose.HARMLESS_AT_WITNESS)
     truth = _truth(case, leg)
-    if truth is None or len(target) < PAIRS_NEEDED or len(harmless) < PAIRS_NEEDED:
+    if truth is None or len(target) < ENOUGH or len(harmless) < ENOUGH:
         return None
     if any(q.failure is not failure for q in target) or not all(_claims(q) for q in harmless):
         return None

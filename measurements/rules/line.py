@@ -10,7 +10,7 @@ from measurements.proofs import like, tally
 def mixed(case: Case) -> Finding | None:
     """The name failed sometimes at unrelated servers too, and not more often than chance allows."""
     leg = case.reading.troubled
-    flow = next((f for f in leg.local_flows if f.failed is not None), None) if leg is not None else None
+    flow = next((f for f in leg.suspects if f.failed is not None), None) if leg is not None else None
     if leg is None or flow is None or leg.served is not None:
         return None
     seen = tally(case.reading, like(flow))

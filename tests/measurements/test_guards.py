@@ -6,8 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
-from measurements.model import Failure, HttpExchange, Mechanism, Outcome, Proof, Purpose, TcpConnect
+from measurements.judge import Case, judge
+from measurements.model import Failure, HttpExchange, Mechanism, Outcome, Proof, Purpose, TcpConnect, Verdict
+from measurements.targets import normalise
 from tests.measurements.worlds import (
     ALL,
     BESIDE,
@@ -31,7 +34,7 @@ from tests.measurements.worlds import (
     play,
     said,
 )
-from tests.scripted import TRUSTED, Page, ScriptedNetwork, World
+from tests.scripted import BOGONS, TRUSTED, Page, ScriptedNetwork, World
 
 ALONE = {(resolver.address, HOST): TIMEOUT for resolver in TRUSTED}
 BROKEN = replace(OPEN, pages={(address, HOST): RESET for address in ALL})
@@ -61,16 +64,31 @@ def test_requests_that_fail_everywhere_for_a_dead_site_accuse_nobody() -> None:
     assert by_rule(said(dead, IN_CLEAR)) == ("down", "site.down")
 
 
-def test_a_request_that_works_when_tried_again_accuses_nobody() -> None:
-    verdict, _ = play(Disruption("", BROKEN, "", url=IN_CLEAR), Recovering(replace(BROKEN)))
+def test_a_request_that_works_when_tried_again_accuses_nobody_unless_witnesses_are_many() -> None:
+    """If it was cut at the site and works there again, three witnesses are not enough, and four say: in part."""
+    alone = replace(BROKEN, pages={(SITE, HOST): RESET})
+    verdict, _ = play(Disruption("", alone, "", url=IN_CLEAR), Recovering(replace(alone)))
     assert (verdict.outcome, verdict.reason) == (Outcome.INCONCLUSIVE, "intermittent")
+    verdict, net = play(Disruption("", BROKEN, "", url=IN_CLEAR), Recovering(replace(BROKEN)))
+    assert (verdict.outcome, verdict.pattern) == (Outcome.BLOCKED, "partial")
+    steps = [o for o in net.observations if o.purpose is Purpose.TARGET_AT_WITNESS]
+    late = {o.id for o in steps[6:]}  # a connection and a request each: those after the third
+    three = replace_steps(net, late)
+    assert (three.outcome, three.reason) == (Outcome.INCONCLUSIVE, "intermittent")
+
+
+def replace_steps(net: ScriptedNetwork, without: set[int]) -> Verdict:
+    """Judge the same measurement without some of its steps."""
+    whole = net.measurement(normalise(IN_CLEAR), "web")
+    rest = tuple(o for o in whole.observations if o.id not in without)
+    return judge(Case(measurement=structs.replace(whole, observations=rest), bogons=BOGONS))
 
 
 def test_requests_that_fail_in_several_ways_are_not_one_block() -> None:
-    """If the site resets and witnesses are silent, or bring a page, nothing treats the name alike."""
-    for other in (TIMEOUT, Page()):
+    """If the site resets and one witness is silent, or brings a page each time, nothing treats the name alike."""
+    for other, outcome in ((TIMEOUT, Outcome.UNREACHABLE), (Page(), Outcome.INCONCLUSIVE)):
         mixed = replace(BROKEN, pages={**BROKEN.pages, (W1, HOST): other})
-        assert said(mixed, IN_CLEAR).outcome is Outcome.UNREACHABLE
+        assert said(mixed, IN_CLEAR).outcome is outcome
 
 
 @pytest.mark.parametrize(

@@ -50,8 +50,11 @@ class Recovering(ScriptedNetwork):
         return await super().handshake(over, **kwargs)
 
 
-def test_what_works_when_tried_again_is_not_blocked_whatever_witnesses_say() -> None:
-    verdict, _ = play(Disruption("", CUT, ""), Recovering(replace(CUT)))
+def test_a_place_proves_nothing_of_what_works_when_tried_again() -> None:
+    """If the name is cut short of the site and works there a moment later, only witnesses could still accuse."""
+    placed = replace(CUT, hands={(SITE, HOST): RESET}, paths={(SITE, HOST): cut_at(3, "reset")})
+    assert said(placed).outcome is Outcome.BLOCKED
+    verdict, _ = play(Disruption("", placed, ""), Recovering(replace(placed)))
     assert (verdict.outcome, verdict.reason) == (Outcome.INCONCLUSIVE, "intermittent")
 
 
