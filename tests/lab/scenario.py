@@ -250,6 +250,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     the control; it asks a resolver, unless it is told to go `at` an address. `without_control` is the verdict
     when no control is configured, when that differs. When `idle`, what interferes has no business with this
     target; where it has, it is about the target's name or addresses, or about `victim`, a name further on.
+    `alike` names the scenario that looks like a censoring one and must accuse nobody; `kinds.look_alike` finds
+    one when none is named.
     """
 
     name: str
@@ -264,6 +266,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     at: str | None = None
     idle: bool = False
     victim: str = ""
+    alike: str | None = None
 
     def expected(self, *, control: bool) -> Expect:
         return self.expect if control or self.without_control is None else self.without_control

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.book import BOOK, OPEN
+from tests.lab.book import BOOK, CHAPTERS, OPEN
+from tests.lab.book.shown import SHOWN
 from tests.lab.book.verdicts import ACCESSIBLE
 from tests.lab.client import LabClient
 from tests.lab.scenario import (
@@ -30,12 +31,19 @@ from tests.lab.scenario import (
     TlsInterception,
 )
 from tests.lab.spaces import REPOSITORY, environment
+from tests.lab.spread import spread
 
 pytestmark = pytest.mark.lab
 NEWS6 = "2001:db8:113::13"
 
 
-@pytest.mark.parametrize("scenario", BOOK.values(), ids=BOOK)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "scenario" in metafunc.fixturenames:
+        whole = metafunc.config.getoption("--whole-book")
+        picked = BOOK if whole else {case.scenario.name: case.scenario for case in spread(CHAPTERS, SHOWN.values())}
+        metafunc.parametrize("scenario", picked.values(), ids=picked)
+
+
 def test_scenario_does_what_it_says(lab: LabClient, scenario: Scenario) -> None:
     lab.apply(scenario)
     assert lab.look("cli", scenario.target, scenario.at) == scenario.seen

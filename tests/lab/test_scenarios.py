@@ -2,6 +2,7 @@
 
 Beside the verdict, whoever interferes must have been caught in the act by its own log or counter, so
 that a timeout cannot pass for a block; and the target must be open again when the scenario is over.
+It is a spread of the book; `--whole-book` runs it all, and so does `scripts/accuracy`, side by side.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import Any
 import pytest
 
 from tests.lab.attempt import attempt
-from tests.lab.book import AWAITED, BOOK, OPEN
+from tests.lab.book import AWAITED, BOOK, CHAPTERS, OPEN
+from tests.lab.book.shown import SHOWN, unlike_shown
 from tests.lab.client import LabClient
 from tests.lab.scenario import Scenario
+from tests.lab.spread import Case, spread
 
 pytestmark = pytest.mark.lab
 
@@ -31,20 +34,28 @@ EXIT_CODES = {
 }
 
 
-@pytest.mark.parametrize("control", [True, False], ids=["control", "no-control"])
-@pytest.mark.parametrize(
-    "scenario",
-    [
-        pytest.param(scenario, id=name, marks=[pytest.mark.xfail(strict=False)] if name in AWAITED else [])
-        for name, scenario in BOOK.items()
-    ],
-)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    whole = [Case(scenario, control) for scenario in BOOK.values() for control in (True, False)]
+    cases = whole if metafunc.config.getoption("--whole-book") else spread(CHAPTERS, SHOWN.values())
+    parameters = [
+        pytest.param(
+            scenario,
+            control,
+            id=f"{scenario.name}-{'control' if control else 'no-control'}",
+            marks=[pytest.mark.xfail(strict=False)] if scenario.name in AWAITED else [],
+        )
+        for scenario, control in cases
+    ]
+    metafunc.parametrize(("scenario", "control"), parameters)
+
+
 def test_verdict(lab: LabClient, tmp_path: Path, scenario: Scenario, control: bool) -> None:
     made = attempt(lab, scenario, control=control)
     line = made.line
     (tmp_path / "line.json").write_text(json.dumps(line, indent=1))
 
     assert not scenario.expected(control=control).disagreements(line), explain(line)
+    assert unlike_shown(scenario.name, control, [finding["rule"] for finding in line["findings"]]) == []
     assert line["exit_code"] == EXIT_CODES[line["outcome"]]
     assert made.untrue(scenario) is None
     lab.apply(OPEN)

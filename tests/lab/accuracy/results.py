@@ -20,7 +20,7 @@ from tests.lab.spaces import REPOSITORY
 
 _DECIDING = ("probe", "measurements", "config", "tests/lab", "requirements-dev.lock")
 _NOT_DECIDING = ("tests/lab/accuracy", "tests/lab/book")  # scenarios have digests of their own
-_OPINIONS = {"about", "expect", "without_control", "seen", "abroad", "idle", "alike"}  # fields of a scenario
+_OPINIONS = {"about", "expect", "without_control", "seen", "abroad", "at", "idle", "alike"}  # fields of a scenario
 _SAID = ("outcome", "mechanism", "trigger", "where", "reason", "pattern", "confidence", "summary")
 _SHOWN = 2000  # characters of an error
 

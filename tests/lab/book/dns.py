@@ -13,6 +13,7 @@ DNS = (
         mechanisms=(ResolverLie(answer="nxdomain"),),
         expect=blocked("dns.nxdomain", "name", "resolver"),
         seen="dns nxdomain",
+        alike="no-such-domain",
     ),
     Scenario(
         name="dns-refused",
@@ -20,6 +21,7 @@ DNS = (
         mechanisms=(ResolverLie(answer="refused"),),
         expect=blocked("dns.refused", "name", "resolver"),
         seen="dns refused",
+        alike="dns-dropped-by-resolver",
     ),
     Scenario(
         name="dns-bogon",
@@ -36,6 +38,7 @@ DNS = (
         expect=blocked("dns.blockpage", "name", "resolver"),
         seen="http 200 Access denied",
         abroad="http 200 freeradio.example",
+        alike="cdn",
     ),
     Scenario(
         name="dns-blockpage-https",
@@ -43,6 +46,7 @@ DNS = (
         mechanisms=(ResolverLie(answer=BLOCK_PAGE),),
         expect=blocked(("dns.blockpage", "dns.redirect"), "name", "resolver"),
         seen="tcp reset",
+        alike="cdn",
     ),
     Scenario(
         name="dns-dropped",
@@ -50,6 +54,7 @@ DNS = (
         mechanisms=(DnsTampering(action="drop"),),
         expect=blocked("dns.timeout", "name", "network"),
         seen="dns timeout",
+        alike="dns-dropped-by-resolver",
     ),
     Scenario(
         name="dns-dropped-by-resolver",
@@ -64,6 +69,7 @@ DNS = (
         mechanisms=(DnsTampering(action="forge"),),
         expect=blocked("dns.injected", "name", "network"),
         seen="dns 10.1.2.3 then 203.0.113.10",
+        alike="dns-injected-far-resolver",
     ),
     Scenario(
         name="dns-injected-far-resolver",

@@ -44,6 +44,7 @@ HTTP = (
         expect=blocked("http.blockpage", "name", "network"),
         seen="http 403 Access denied",
         abroad="http 200 freeradio.example",
+        alike="http-proxy-elsewhere",
     ),
     Scenario(
         name="http-proxy-elsewhere",

@@ -13,6 +13,7 @@ TCP = (
         expect=blocked("tcp.timeout", "address", "network"),
         without_control=NO_CONTROL,
         seen="tcp timeout",
+        alike="site-drops-syn",
     ),
     Scenario(
         name="syn-reset",
@@ -21,6 +22,7 @@ TCP = (
         expect=blocked("tcp.reset", "address", "network"),
         without_control=NO_CONTROL,
         seen="tcp reset",
+        alike="site-resets-syn",
     ),
     Scenario(
         name="site-drops-syn",

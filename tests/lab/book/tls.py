@@ -12,6 +12,7 @@ TLS = (
         mechanisms=(HelloFilter(action="reset"),),
         expect=blocked("tls.reset", "name", "network"),
         seen="tls reset",
+        alike="site-resets-hello",
     ),
     Scenario(
         name="tls-dropped",
@@ -56,6 +57,7 @@ TLS = (
         mechanisms=(TlsInterception(),),
         expect=blocked("tls.mitm", "any", "network"),
         seen="tls untrusted self-signed certificate in certificate chain",
+        alike="expired-certificate",
     ),
     Scenario(
         name="tls-intercepted-by-name",
@@ -63,5 +65,6 @@ TLS = (
         mechanisms=(TlsInterception(names=("facebook.com",)),),
         expect=blocked("tls.mitm", "name", "network"),
         seen="tls untrusted self-signed certificate in certificate chain",
+        alike="expired-certificate",
     ),
 )

@@ -1,0 +1,52 @@
+"""For every rule a scenario in which it finds something, and one that looks like it in which it must not.
+
+The lab holds both against what the rules really say whenever it runs one of these scenarios.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Shown(NamedTuple):
+    """Names of scenarios: the rule must be among the findings of `fires`, and not among those of `silent`."""
+
+    fires: str
+    silent: str
+    control: bool = True
+
+
+SHOWN: dict[str, Shown] = {
+    "site.accessible": Shown("open", "tls-reset"),
+    "network.invalid": Shown("no-network", "open"),
+    "dns.injected": Shown("dns-injected", "dns-injected-far-resolver"),
+    "dns.nxdomain": Shown("dns-nxdomain", "no-such-domain"),
+    "dns.refused": Shown("dns-refused", "dns-dropped-by-resolver"),
+    "dns.bogon": Shown("dns-bogon", "dns-blockpage"),
+    "dns.blockpage": Shown("dns-blockpage", "cdn"),
+    "dns.timeout": Shown("dns-dropped", "dns-dropped-by-resolver"),
+    "tcp.blocked": Shown("syn-dropped", "site-drops-syn"),
+    "tls.mitm": Shown("tls-intercepted", "expired-certificate"),
+    "tls.blocked": Shown("tls-reset", "site-resets-hello"),
+    "http.blockpage": Shown("http-blockpage", "http-proxy-elsewhere"),
+    "http.blocked": Shown("http-reset", "open-http"),
+    "site.certificate": Shown("expired-certificate", "tls-intercepted"),
+    "site.down": Shown("down-everywhere", "site-drops-syn"),
+    "site.nowhere": Shown("no-such-domain", "dns-nxdomain"),
+    "http.in_clear": Shown("open-http", "open-upgrade", control=False),
+    "dns.resolver": Shown("dns-dropped-by-resolver", "dns-nxdomain"),
+    "site.unreachable": Shown("site-drops-syn", "syn-dropped"),
+    "site.unknown": Shown("down-everywhere", "open", control=False),
+}
+
+
+def unlike_shown(scenario: str, control: bool, found: Iterable[str]) -> list[str]:
+    """Say where the rules that `found` something in a scenario are others than is shown here."""
+    found, other = set(found), []
+    for rule, shown in SHOWN.items():
+        if shown.control is control and scenario == shown.fires and rule not in found:
+            other.append(f"{rule} did not speak")
+        if shown.control is control and scenario == shown.silent and rule in found:
+            other.append(f"{rule} spoke")
+    return other
