@@ -51,4 +51,4 @@ def attempt(lab: Laboratory, scenario: Scenario, *, control: bool, seed: int = 0
 def about_target(deeds: list[Deed], scenario: Scenario) -> list[Deed]:
     """Return what was done to the name or addresses of the target, or of the victim further on."""
     name = scenario.victim or urlsplit(scenario.target).hostname or ""
-    return [deed for deed in deeds if deed.subject == name or deed.subject in addresses_of(name)]
+    return [deed for deed in deeds if deed.subject in (name, "any", *addresses_of(name))]

@@ -47,6 +47,9 @@ class Liar:
             if matches(question.name, lie.names) and asks_for(question, lie.kinds):
                 deed = Deed(by=self._plan.by, action=f"dns {lie.answer}", subject=question.name)
                 self._log.write(msgspec.json.encode(deed).decode() + "\n")
+                await asyncio.sleep(lie.wait)
+                if lie.answer == "truth":
+                    break
                 if lie.answer == "silence":
                     return None
                 if lie.answer in RCODES:

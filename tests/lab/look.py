@@ -109,18 +109,19 @@ def look(resolver: str, ca: str, url: str, address: str | None = None) -> str:
     """Open a URL as far as it will go, and say how far that was."""
     parts = urlsplit(url)
     assert parts.hostname
+    host = parts.hostname.encode("idna").decode()
     stage = "tcp"
     try:
-        address = address or resolve(parts.hostname, resolver)
+        address = address or resolve(host, resolver)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         with socket.create_connection((address, port), SECONDS) as plain:
             if parts.scheme == "http":
                 stage = "http"
-                return fetch(plain, parts.hostname)
+                return fetch(plain, host)
             stage = "tls"
-            with ssl.create_default_context(cafile=ca).wrap_socket(plain, server_hostname=parts.hostname) as secure:
+            with ssl.create_default_context(cafile=ca).wrap_socket(plain, server_hostname=host) as secure:
                 stage = "http"
-                return fetch(secure, parts.hostname)
+                return fetch(secure, host)
     except Seen as seen:
         return str(seen)
     except OSError as error:

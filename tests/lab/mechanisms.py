@@ -16,12 +16,11 @@ from pathlib import Path
 
 import msgspec
 
-from tests.lab import censor, liar, middlebox
+from tests.lab import censor, liar, middlebox, world
 from tests.lab.pki import Pki
 from tests.lab.scenario import (
     AddressFilter,
     Allowlist,
-    By,
     CertificateFilter,
     ControlCut,
     Deed,
@@ -43,11 +42,13 @@ from tests.lab.servers import ALERT_PORT, Servers
 from tests.lab.sites import SITES
 from tests.lab.spaces import Process, Spaces, ip_batch
 from tests.lab.topology import CLIENT_NETS, CONTROL, ISP_RESOLVER, ISP_RESOLVER6, NODES
+from tests.lab.world import BusyLine, By, ConnectionLoss, PathMtu, SynLimit, client_net, family, named
 
 _DPI_QUEUE, _WAN_QUEUE = "2", "3"
 _COUNTER = re.compile(r"counter name (\S+)")
 _TOUCHED = ("home", "isp", "ispsrv", "censor", "wan", "edge", "srv")
 _FILTER, _NAT = "type filter hook prerouting priority -300", "type nat hook prerouting priority -100"
+_WIDE = 1500
 _SENDING = "type filter hook output priority 0"
 DpiRule = DnsTampering | HelloFilter | CertificateFilter | Throttle | HostFilter
 BoxPart = HttpProxy | TlsInterception
@@ -62,6 +63,7 @@ class Interference:
         self._logs: list[Path] = []
         self._tracked: set[str] = set()
         self._linked = True
+        self._wide = True
         self._seed = 0
 
     def apply(self, scenario: Scenario, *, seed: int = 0) -> None:
@@ -89,6 +91,12 @@ class Interference:
                     rules[by].append(mechanism)
                 case AddressFilter(by=by):
                     filters[by] += address_rules(mechanism)
+                case BusyLine(by=by):
+                    filters[by] += world.busy_line(mechanism)
+                case ConnectionLoss():
+                    filters["isp"] += world.lost_connections(mechanism)
+                case SynLimit():
+                    filters["srv"] += world.rationed(mechanism)
                 case ControlCut():
                     filters["censor"] += address_rules(AddressFilter(addresses=(CONTROL,), action="drop"))
                 case Allowlist(addresses=addresses):
@@ -101,6 +109,9 @@ class Interference:
                     self._one(mechanism)
         for where, lines in filters.items():
             self._nft(where, "filter", _FILTER, lines)
+        for mechanism in scenario.mechanisms:
+            if isinstance(mechanism, SynLimit):
+                self._use_up(mechanism)
         for where, told in lies.items():
             self._lie(where, told)
         for router, found in rules.items():
@@ -108,7 +119,7 @@ class Interference:
         if box:
             self._middlebox(box)
 
-    def _one(self, mechanism: ServerAlert | Relay | SmallSegments | Delay) -> None:
+    def _one(self, mechanism: ServerAlert | Relay | SmallSegments | PathMtu | Delay) -> None:
         """Put to work what stands alone."""
         match mechanism:
             case ServerAlert(address=address):
@@ -119,8 +130,24 @@ class Interference:
                 flags, smaller = "tcp flags & (syn | ack) == syn | ack", f"tcp option maxseg size set {size}"
                 lines = [f"{family(address)} saddr {address} {flags} {smaller}" for address in addresses]
                 self._nft("srv", "segments", _SENDING, lines)
+            case PathMtu():
+                self._narrow(mechanism.mtu)
+                for where in ("isp", "censor") if mechanism.silent else ():
+                    self._nft(where, "hushed", _SENDING, world.hushed())
             case Delay():
                 self._delay(mechanism)
+
+    def _use_up(self, ration: SynLimit) -> None:
+        """Connect from the client's address, as neighbours behind it do, until the site takes no more."""
+        script = "import socket,sys\nfor _ in range(int(sys.argv[2])): socket.create_connection((sys.argv[1], 443), 1)"
+        for address in ration.addresses:
+            self._spaces.run("cli", [sys.executable, "-S", "-c", script, address, str(ration.per_minute)])
+
+    def _narrow(self, mtu: int) -> None:
+        """Set what the link between the ISP and the border carries."""
+        for where, device in (("isp", "to-censor"), ("censor", "to-isp")):
+            ip_batch([f"link set dev {device} mtu {mtu}"], namespace=where)
+        self._wide = mtu == _WIDE
 
     def clear(self) -> None:
         """Undo whatever was applied."""
@@ -132,6 +159,8 @@ class Interference:
             self._spaces.run(where, ["conntrack", "-F"])
         if not self._linked:
             self._link(up=True)
+        if not self._wide:
+            self._narrow(_WIDE)
         self._processes.clear()
         self._logs.clear()
         self._tracked.clear()
@@ -241,21 +270,6 @@ class Interference:
         for where in _TOUCHED:
             found += counted(where, self._spaces.check(where, ["nft", "-j", "list", "counters"]))
         return found
-
-
-def named(action: str, address: str) -> str:
-    """Return a counter's name, from which `counted` reads action and address back."""
-    return f"{action}_{address.replace(':', '-')}"
-
-
-def family(address: str) -> str:
-    """Return nftables' word for the protocol of an address."""
-    return "ip6" if ":" in address else "ip"
-
-
-def client_net(address: str) -> str:
-    """Return the client's network, of the same protocol as `address`."""
-    return CLIENT_NETS[":" in address]
 
 
 def address_rules(filter_: AddressFilter) -> list[str]:

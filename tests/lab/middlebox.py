@@ -81,12 +81,12 @@ async def accepted(connection: socket.socket, context: ssl.SSLContext | None = N
         stream[1].close()
 
 
-async def peek(connection: socket.socket) -> Read:
-    """Read the ClientHello and leave it where it is."""
+async def peek(connection: socket.socket, read_name: Callable[[bytes], Read] = client_hello) -> Read:
+    """Read the ClientHello, or what `read_name` reads, and leave it where it is."""
     for _ in range(int(_IDLE / _PEEK_PAUSE)):
         with contextlib.suppress(BlockingIOError):
             stream = connection.recv(65536, socket.MSG_PEEK)
-            if not stream or (read := client_hello(stream)).complete:
+            if not stream or (read := read_name(stream)).complete:
                 return read if stream else Read(True)
         await asyncio.sleep(_PEEK_PAUSE)
     return Read(True)

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
-from tests.lab.sites import BLOCKER, SITES, WITNESSES
+from tests.lab.sites import BLOCKER, SITES, WITNESSES, Site
 from tests.lab.topology import PUBLIC_RESOLVERS
 
 DEFAULT = "default.invalid"
@@ -45,16 +49,73 @@ class Issuer:
     def __init__(self, pki: Pki) -> None:
         self._pki = pki
         self.trusted = trustme.CA(organization_name="Lab Authority")
-        self.stranger = trustme.CA(organization_name="Nobody In Particular")
+        self.stranger = trustme.CA(organization_name="Default Certificate Of Popular Software")
 
     def issue(
-        self, file: str, *names: str, by: trustme.CA | None = None, until: datetime.datetime | None = None
+        self,
+        file: str,
+        *names: str,
+        by: trustme.CA | None = None,
+        until: datetime.datetime | None = None,
+        leaf_only: bool = False,
     ) -> None:
         """Write a certificate for `names`; `until` is in the past for an expired one."""
         since = until - datetime.timedelta(days=365) if until else None
         made = (by or self.trusted).issue_cert(*names, not_before=since, not_after=until)
         made.private_key_pem.write_to_path(str(self._pki.key(file)))
-        self._pki.chain(file).write_bytes(b"".join(blob.bytes() for blob in made.cert_chain_pems))
+        chain = [blob.bytes() for blob in made.cert_chain_pems]
+        self._pki.chain(file).write_bytes(b"".join(chain[:1] if leaf_only else chain))
+
+    def issue_for(self, site: Site) -> None:
+        """Write the certificate that a site has, good or bad."""
+        names = (site.name, f"*.{site.name}")
+        match site.certificate:
+            case "good":
+                self.issue(site.name, *names)
+            case "expired":
+                self.issue(site.name, *names, until=_now() - datetime.timedelta(days=30))
+            case "self_signed":
+                self._sign_itself(site.name)
+            case "stranger":
+                self.issue(site.name, *names, by=trustme.CA(organization_name=f"Authority of {site.name}"))
+            case "default":
+                self.issue(site.name, DEFAULT, by=self.stranger)
+            case "other_name":
+                self.issue(site.name, f"not-{site.name}")
+            case "no_intermediate":
+                self.issue(site.name, *names, by=self.trusted.create_child_ca(), leaf_only=True)
+            case "long_chain":
+                self.issue(site.name, *names, by=self._descendant(7))
+            case "many_names":
+                self.issue(site.name, *names, *(f"customer-{number:03}.{site.name}" for number in range(200)))
+
+    def _descendant(self, generations: int) -> trustme.CA:
+        authority = self.trusted
+        for _ in range(generations):
+            authority = authority.create_child_ca()
+        return authority
+
+    def _sign_itself(self, name: str) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        made = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(_now() - datetime.timedelta(days=1))
+            .not_valid_after(_now() + datetime.timedelta(days=365))
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+            .sign(key, hashes.SHA256())
+        )
+        plain = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        self._pki.key(name).write_bytes(key.private_bytes(serialization.Encoding.PEM, *plain))
+        self._pki.chain(name).write_bytes(made.public_bytes(serialization.Encoding.PEM))
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
 
 
 def make(folder: Path) -> Pki:
@@ -69,11 +130,9 @@ def make(folder: Path) -> Pki:
         authority.cert_pem.write_to_path(str(path))
         authority.private_key_pem.write_to_path(str(path.with_suffix(".key")))
     trusted.cert_pem.write_to_path(str(pki.ca), append=True)
-    month_ago = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=30)
     for site in SITES:
         if site.https:
-            expired = site.certificate == "expired"
-            issuer.issue(site.name, site.name, f"*.{site.name}", until=month_ago if expired else None)
+            issuer.issue_for(site)
     for host in WITNESSES:
         issuer.issue(host.name, host.name, f"www.{host.name}")
     for address in PUBLIC_RESOLVERS:

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-By = Literal["home", "isp", "censor", "edge", "srv"]
+from tests.lab.world import SILENT, By, WorldFault
 
 BLOCK_PAGE = "<html><head><title>Access denied</title></head><body><h1>This site is blocked by order</h1></body></html>"
 FACEBOOK = ("facebook.com",)
@@ -33,10 +33,11 @@ class Residual(msgspec.Struct, frozen=True, kw_only=True):
 class ResolverLie(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A resolver lies about names and all that is below them.
 
-    `answer` is nxdomain, refused, servfail, nodata, silence, or addresses parted by blanks, of which a question
+    `answer` is truth, nxdomain, refused, servfail, nodata, silence, or addresses parted by blanks, of which a question
     gets those of its own type. With `kinds` (A, AAAA, HTTPS), only such questions are lied to. `ede` is the
     extended error that the lie admits to (RFC 8914: 15 blocked, 16 censored, 17 filtered). At `home` the router
-    takes every question to any resolver; the `isp` takes those to its own resolver, or with `captures` all.
+    takes every question to any resolver; the `isp` takes those to its own resolver, or with `captures` all. With
+    `wait` it answers so many seconds late, and `truth` is no lie.
     """
 
     names: tuple[str, ...] = FACEBOOK
@@ -45,6 +46,7 @@ class ResolverLie(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     ede: int | None = None
     at: Literal["isp", "home"] = "isp"
     captures: bool = False
+    wait: float = 0.0
 
 
 class DnsTampering(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -216,6 +218,7 @@ Mechanism = (
     | SmallSegments
     | Allowlist
     | ServerAlert
+    | WorldFault
     | LinkDown
     | ControlCut
     | Delay
@@ -247,9 +250,10 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """One page of the book.
 
     `seen` is what `look` (a plain client) says in the censored home, and `abroad` what it says beside
-    the control; it asks a resolver, unless it is told to go `at` an address. `without_control` is the verdict
-    when no control is configured, when that differs. When `idle`, what interferes has no business with this
-    target; where it has, it is about the target's name or addresses, or about `victim`, a name further on.
+    the control; they may hold `*`, where every visitor sees another. It asks a resolver, unless it is told to go
+    `at` an address, and looks at the target, unless it `looks_at` a URL further on. `without_control` is the
+    verdict when no control is configured, when that differs. When `idle`, what interferes has no business with
+    this target; where it has, it is about the target's name or addresses, or about `victim`, a name further on.
     `alike` names the scenario that looks like a censoring one and must accuse nobody; `kinds.look_alike` finds
     one when none is named.
     """
@@ -267,15 +271,27 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     idle: bool = False
     victim: str = ""
     alike: str | None = None
+    looks_at: str = ""
 
     def expected(self, *, control: bool) -> Expect:
         return self.expect if control or self.without_control is None else self.without_control
 
     @property
+    def url(self) -> str:
+        """The URL at issue, where the plain client looks."""
+        return self.looks_at or self.target
+
+    @property
+    def undone(self) -> str:
+        """What `look` says in the censored home when nobody interferes: sites may well treat it apart."""
+        return self.abroad if self.mechanisms else self.seen
+
+    @property
     def acts(self) -> bool:
         """Whether something interferes that must be found in the act."""
         return not self.idle and any(
-            not isinstance(mechanism, LinkDown | Delay | SmallSegments | Relay) for mechanism in self.mechanisms
+            not isinstance(mechanism, LinkDown | Delay | SmallSegments | Relay | SILENT)
+            for mechanism in self.mechanisms
         )
 
 

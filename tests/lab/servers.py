@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.lab import origin
 from tests.lab.pki import DEFAULT, Pki
 from tests.lab.scenario import BLOCK_PAGE as BLOCK_PAGE_HTML
 from tests.lab.sites import BLOCKER, SITES, WITNESSES, Site
@@ -45,20 +44,21 @@ http {{
 
 def site_block(site: Site, pki: Pki, work: Path) -> str:
     """Return the server blocks of one site, on its own addresses."""
-    addresses = [*site.addresses, *([f"[{site.address6}]"] if site.address6 else [])]
-    alive = [address for address in addresses if address not in site.dead]
-    if not alive:
+    if site.by_hand or not site.alive:
         return ""
-    names = f"server_name {site.name} www.{site.name};"
+    alive = [f"[{address}]" if ":" in address else address for address in site.alive]
+    names = f"server_name {site.name} {'*' if site.wildcard else 'www'}.{site.name};"
     plain = " ".join(f"listen {address}:80;" for address in alive)
     blocks = f"server {{ {plain} {names} {content(site, site.http_home, work)} }}\n"
     if site.https:
         secure = " ".join(f"listen {address}:443 ssl{' http2' if site.http2 else ''};" for address in alive)
         keys = f"ssl_certificate {pki.chain(site.name)}; ssl_certificate_key {pki.key(site.name)};"
         keys += f" ssl_protocols {site.tls};"
+        if site.members_only:
+            keys += f" ssl_client_certificate {pki.ca}; ssl_verify_client on;"
         blocks += f"server {{ {secure} {names} {keys} {content(site, site.home, work)} }}\n"
         refusing = " ".join(f"listen {address}:{ALERT_PORT} ssl;" for address in alive)
-        blocks += f"server {{ {refusing} ssl_reject_handshake on; }}\n"
+        blocks += f"server {{ {refusing} ssl_reject_handshake on; server_name {site.name}; }}\n"
     return blocks
 
 
@@ -68,8 +68,6 @@ def content(site: Site, elsewhere: str | None, work: Path) -> str:
         return f"location / {{ return 301 {elsewhere}; }}"
     if site.refuses:
         return f"location / {{ return {site.refuses} '{page(site.name, 0)}'; }}"
-    if site.origin:
-        return f"location / {{ proxy_pass http://127.0.0.1:{origin.PORT}; proxy_buffering off; }}"
     folder = work / "www" / site.name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "index.html").write_text(page(site.name, site.page_bytes))
@@ -93,15 +91,22 @@ def witness_blocks(pki: Pki, work: Path) -> str:
     return blocks
 
 
-def zones(resolver: int) -> dict[str, list[str]]:
-    """Return the records of every name that exists, as resolver number `resolver` sees them."""
+Zone = tuple[str, list[str]]
+"""How unbound answers for a name and what is below it (`static`, or `redirect` for all alike), and its records."""
+
+
+def zones(resolver: int) -> dict[str, Zone]:
+    """Return every name that exists, as resolver number `resolver` sees it."""
     found = {}
     for site in SITES:
-        found[site.name] = records(site.name, (*site.addresses_at(resolver), site.address6))
-        found[site.name] += [f"{site.name}. 60 IN HTTPS {site.https_record}"] if site.https_record else []
+        own = [*records(site.name, (*site.addresses_at(resolver), site.address6)), *site.records]
+        own += [f"{site.name}. 60 IN HTTPS {site.https_record}"] if site.https_record else []
+        if site.wildcard:
+            own = [record for record in own if record.startswith(f"{site.name}.")]
+        found[site.name] = ("redirect" if site.wildcard else "static", own)
     for host in WITNESSES:
-        found[host.name] = records(host.name, (host.address, host.address6))
-    found[BLOCKER.name] = records(BLOCKER.name, BLOCKER.addresses)
+        found[host.name] = ("static", records(host.name, (host.address, host.address6)))
+    found[BLOCKER.name] = ("static", records(BLOCKER.name, BLOCKER.addresses))
     return found
 
 
@@ -134,8 +139,8 @@ class Resolver:
   tls-service-key: {pki.key(address)}
 """
         known = ['  local-zone: "." static\n']
-        for name, data in self._zones.items():
-            known.append(f'  local-zone: "{name}." static\n')
+        for name, (kind, data) in self._zones.items():
+            known.append(f'  local-zone: "{name}." {kind}\n')
             known += [f'  local-data: "{record}"\n' for record in data]
         return f"""server:
 {secure}  chroot: ""
@@ -177,10 +182,13 @@ class Servers:
         self.spaces = spaces
         work = spaces.work
         self.processes = [
-            spaces.spawn("srv", [sys.executable, "-m", "tests.lab.origin"], log="origin.log", ready="ready"),
+            spaces.spawn(
+                "srv", [sys.executable, "-m", "tests.lab.origin", str(pki.folder)], log="origin.log", ready="ready"
+            ),
             nginx(spaces, "srv", "sites", [site_block(site, pki, work) for site in SITES]),
             nginx(spaces, "wit", "witnesses", [witness_blocks(pki, work)]),
             nginx(spaces, "ispsrv", "blockpage", [block_page(pki, work)]),
+            spaces.spawn("ispsrv", [sys.executable, "-m", "tests.lab.passing"], log="passing.log", ready="ready"),
         ]
         self.isp = Resolver(spaces, "ispsrv", 0, ISP_RESOLVER, ISP_RESOLVER6)
         self.public = [Resolver(spaces, "pub", 1 + n, address, pki=pki) for n, address in enumerate(PUBLIC_RESOLVERS)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.lab.pki import Pki
-from tests.lab.sites import BOGONS, SITES, WITNESSES
+from tests.lab.sites import BOGONS, POPULAR, WITNESSES
 from tests.lab.topology import CONTROL, ISP_RESOLVER, PUBLIC_RESOLVERS
 
 CONTROL_PORT = 8080
@@ -40,7 +40,7 @@ tls_timeout = "4s"
 
 
 def _probe(work: Path) -> str:
-    targets = tuple(f"{'https' if site.https else 'http'}://{site.name}/" for site in SITES)
+    targets = tuple(f"{'https' if site.https else 'http'}://{site.name}/" for site in POPULAR)
     return f"""
 [vantage]
 country = "ZZ"

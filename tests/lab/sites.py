@@ -9,6 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+Certificate = Literal[
+    "good", "expired", "self_signed", "stranger", "default", "other_name", "no_intermediate", "long_chain", "many_names"
+]
+Door = Literal["open", "plain", "old_tls", "geo_alert", "geo_eof", "geo_reset", "geo_tarpit"]
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -18,6 +23,9 @@ class Site:
     `home` is where `/` redirects to over https (or http for a site without TLS), `http_home` over http.
     `refuses` is the status with which the site itself refuses everybody, `https_record` the data of its HTTPS
     record (RFC 9460), `tls` the versions that it speaks, in nginx's words.
+    `origin` and `door` say how it answers requests and handshakes: see `answers.py` and `origin.py`, which then
+    serve it instead of nginx. `wildcard` gives any label below the name the same addresses; a `members_only` site
+    wants a certificate of its visitors; `records` are more of what the DNS says of it.
     """
 
     name: str
@@ -25,16 +33,31 @@ class Site:
     address6: str | None = None
     http2: bool = False
     https: bool = True
-    certificate: Literal["good", "expired"] = "good"
+    certificate: Certificate = "good"
     dead: tuple[str, ...] = ()
     by_resolver: tuple[tuple[str, ...], ...] = ()
     home: str | None = None
     http_home: str | None = None
     page_bytes: int = 4000
-    origin: str | None = None  # "slow": answers come from `origin.py`
+    origin: str | None = None
     refuses: int | None = None
     https_record: str = ""
     tls: str = "TLSv1.2 TLSv1.3"
+    door: Door = "open"
+    wildcard: bool = False
+    members_only: bool = False
+    records: tuple[str, ...] = ()
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether nginx is too well-behaved to serve it."""
+        return self.origin is not None or self.door != "open"
+
+    @property
+    def alive(self) -> tuple[str, ...]:
+        """Where it answers, over IPv4 and IPv6."""
+        own = (*self.addresses, *((self.address6,) if self.address6 else ()))
+        return tuple(address for address in own if address not in self.dead)
 
     def addresses_at(self, resolver: int) -> tuple[str, ...]:
         return self.by_resolver[resolver] if self.by_resolver else self.addresses
@@ -49,7 +72,16 @@ class Host:
     address6: str
 
 
-SITES = (
+# Sites that answer by hand, in the words of `answers.ANSWERS`.
+BY_HAND = (
+    *("captcha", "geo-403", "geo-451", "refuses-control", "drops-control", "wall-403", "wall-429", "wall-503"),
+    *("error-500", "changing", "news-title", "headers-near", "headers-beyond", "zipped", "bomb", "short", "cold"),
+    *("loop", "hop-15", "hop-100", "cookie", "http-10", "garbage", "empty", "no-content", "meta", "by-country"),
+    *("broken-location", "firewall", "flapping"),
+)
+
+# What the volunteers' list asks about in most scenarios.
+POPULAR = (
     Site("facebook.com", ("203.0.113.10",), http2=True),
     Site("twitter.com", ("203.0.113.11",), http_home="https://twitter.com/"),
     Site("freeradio.example", ("203.0.113.12",), https=False),
@@ -83,6 +115,43 @@ SITES = (
 
 # The ISP's block page under a name of its own; it lives with the ISP, not with the sites.
 BLOCKER = Site("blocked.isp.example", ("198.51.100.81",))
+HOSTER = ("203.0.113.70",)  # one address, many customers
+DOORMAN = ("203.0.113.71",)
+CAREFREE = ("203.0.113.72",)  # takes whatever certificate its customers bring
+RADIO = "радио.example".encode("idna").decode()
+
+ODD = (
+    *(Site(f"{name}.example", HOSTER, origin=name.replace("-", "_")) for name in BY_HAND),
+    Site("old-tls.example", DOORMAN, door="old_tls"),
+    Site("plain-443.example", DOORMAN, door="plain"),
+    Site("geo-alert.example", ("203.0.113.71", "203.0.113.73"), door="geo_alert"),
+    Site("geo-eof.example", DOORMAN, door="geo_eof"),
+    Site("geo-reset.example", DOORMAN, door="geo_reset"),
+    Site("geo-tarpit.example", DOORMAN, door="geo_tarpit"),
+    Site("self-signed.example", CAREFREE, certificate="self_signed"),
+    Site("untrusted.example", CAREFREE, certificate="stranger"),
+    Site("default.example", CAREFREE, certificate="default"),
+    Site("wrong-name.example", CAREFREE, certificate="other_name"),
+    Site("no-intermediate.example", CAREFREE, certificate="no_intermediate"),
+    Site("long-chain.example", CAREFREE, certificate="long_chain"),
+    Site("many-names.example", ("203.0.113.74",), certificate="many_names", page_bytes=300),
+    Site("members.example", ("203.0.113.84",), members_only=True),
+    Site("tiny.example", ("203.0.113.75",), page_bytes=300),
+    Site(RADIO, ("203.0.113.76",), http_home="https://radio.example/", home="https://radio.example/"),
+    Site("radio.example", ("203.0.113.77",), home="https://the-radio.example/"),
+    Site("the-radio.example", ("203.0.113.78",)),
+    Site("wildcard.example", ("203.0.113.79",), wildcard=True),
+    Site("six-dead.example", ("203.0.113.80",), "2001:db8:113::80", dead=("2001:db8:113::80",)),
+    Site("edition-zz.example", ("203.0.113.81",)),
+    Site("link-http.example", ("203.0.113.82",), home="http://freeradio.example/"),
+    Site("link-https.example", ("203.0.113.82",), home="https://facebook.com/"),
+    Site("moved-away.example", ("203.0.113.82",), home="https://no-such-site.example/"),
+    Site("clip.example", ("203.0.113.83",), https=False, page_bytes=20_000_000),
+    Site("localhost.example", (), by_resolver=(("127.0.0.1",),) * 3),
+    Site("no-address.example", (), records=("no-address.example. 60 IN CNAME nowhere.no-address.example.",)),
+)
+
+SITES = (*POPULAR, *ODD)
 
 WITNESSES = (
     Host("library.example", "192.0.2.10", "2001:db8:192::10"),

@@ -19,7 +19,7 @@ from ipaddress import ip_address, ip_network
 from tests.lab.sites import BLOCKER, SITES, WITNESSES
 from tests.lab.spaces import Spaces, ip_batch
 
-_SITE_ADDRESSES = tuple(address for site in SITES for address in (*site.addresses, site.address6) if address)
+_SITE_ADDRESSES = tuple(dict.fromkeys(address for site in SITES for address in site.alive))
 _DEAD = tuple(address for site in SITES for address in site.dead)
 _WITNESS_ADDRESSES = tuple(address for host in WITNESSES for address in (host.address, host.address6))
 
@@ -29,6 +29,9 @@ ISP_RESOLVER = "10.10.53.53"
 ISP_RESOLVER6 = "2001:db8:a53::35"
 BLOCK_PAGE = "198.51.100.80"
 BLOCK_PAGE_TLS = BLOCKER.addresses[0]
+PASSING_PROXY = "198.51.100.90"
+ISP_CACHE = "198.51.100.91"  # stands in the ISP, and nothing listens on it
+ISP_SERVERS = (BLOCK_PAGE, BLOCK_PAGE_TLS, PASSING_PROXY, ISP_CACHE)
 CONTROL = "198.51.100.200"
 PUBLIC_RESOLVERS = ("198.51.100.53", "198.51.100.54")
 
@@ -67,12 +70,19 @@ NODES = {
         Node("isp", "censor", "10.10.2", "2001:db8:a2"),
         Node("home", "isp", "10.10.1", "2001:db8:a1"),
         Node("cli", "home", "10.10.0", "2001:db8:a0"),
-        Node("ispsrv", "isp", "10.10.53", "2001:db8:a53", host=53, also=(BLOCK_PAGE, BLOCK_PAGE_TLS)),
+        Node(
+            "ispsrv",
+            "isp",
+            "10.10.53",
+            "2001:db8:a53",
+            host=53,
+            also=ISP_SERVERS,
+        ),
         Node("ctl", "wan", "10.10.9", "2001:db8:a9", also=(CONTROL, "2001:db8:51::200"), routes_public=True),
         Node("pub", "wan", "10.10.5", "2001:db8:a5", also=PUBLIC_RESOLVERS),
         Node("wit", "wan", "192.0.2", "2001:db8:192", also=_WITNESS_ADDRESSES),
         Node("edge", "wan", "10.10.4", "2001:db8:a4", also=("203.0.113.254",), routes_public=True, swallows=_DEAD),
-        Node("srv", "edge", "203.0.113", "2001:db8:113", also=tuple(a for a in _SITE_ADDRESSES if a not in _DEAD)),
+        Node("srv", "edge", "203.0.113", "2001:db8:113", also=_SITE_ADDRESSES),
     )
 }
 ROUTERS = frozenset(node.parent for node in NODES.values() if node.parent)
