@@ -54,6 +54,7 @@ class Failure(StrEnum):
     SSL_INVALID_HOSTNAME = "ssl_invalid_hostname"
     SSL_UNKNOWN_AUTHORITY = "ssl_unknown_authority"
     SSL_INVALID_CERTIFICATE = "ssl_invalid_certificate"
+    QUIC_INCOMPATIBLE_VERSION = "quic_incompatible_version"
     HTTP_INVALID_REDIRECT = "http_invalid_redirect_location_host"
     HTTP_INVALID_RESPONSE = "http_invalid_response"
     HTTP_REQUEST_FAILED = "http_request_failed"
@@ -226,6 +227,42 @@ class TlsHandshake(Observation, frozen=True, kw_only=True, tag="tls_handshake"):
         return self.failure is None or self.failure in BAD_CERTIFICATE
 
 
+class QuicHandshake(Observation, frozen=True, kw_only=True, tag="quic_handshake"):
+    """A step with a QUIC server over UDP: a handshake (RFC 9001), or a question for its versions (RFC 8999, 6).
+
+    `probe` is handshake or versions. A handshake takes any certificate, and its chain is judged as that of a
+    `TlsHandshake`. A question for versions carries no name, and worked when any Version Negotiation packet
+    came back for it: `versions` are those it listed ("0x00000001"). `answered` tells that a packet came that
+    only somebody who saw ours could have made; `closed` is the peer's error code when it closed by itself.
+    `sent` and `received` are bytes of UDP payload, `datagrams` how many came.
+    """
+
+    address: str
+    port: int
+    name: str | None = None
+    probe: str = "handshake"
+    alpn_offered: tuple[str, ...] = ()
+    alpn: str | None = None
+    version: str | None = None
+    versions: tuple[str, ...] = ()
+    cipher: str | None = None
+    chain: tuple[bytes, ...] = ()
+    verified_name: str | None = None
+    certificate_error: str | None = None
+    issuer: str | None = None
+    answered: bool = False
+    closed: int | None = None
+    icmp: tuple[IcmpError, ...] = ()
+    sent: int = 0
+    received: int = 0
+    datagrams: int = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether keys were shared, under whatever certificate."""
+        return self.probe == "handshake" and (self.failure is None or self.failure in BAD_CERTIFICATE)
+
+
 class HttpExchange(Observation, frozen=True, kw_only=True, tag="http_exchange"):
     """One request and what came back, over a connection that already stood.
 
@@ -260,7 +297,7 @@ class HttpExchange(Observation, frozen=True, kw_only=True, tag="http_exchange"):
 class Hop(Observation, frozen=True, kw_only=True, tag="hop"):
     """What answered a packet that was sent with a limited IP TTL.
 
-    `probe` is syn, hello or request; `name` the SNI or Host it carried. `answer` is one of: expired
+    `probe` is syn, hello, request or initial (of QUIC); `name` the SNI or Host it carried. `answer` is one of: expired
     (ICMP time exceeded from `router`), unreachable (other ICMP from `router`), reset, open (SYN-ACK for
     a syn), data, eof, silence.
     """
@@ -287,7 +324,7 @@ class ControlQuery(Observation, frozen=True, kw_only=True, tag="control_query"):
     ip_asns: tuple[tuple[str, int], ...] = ()
 
 
-AnyObservation = DnsLookup | TcpConnect | TlsHandshake | HttpExchange | Hop | ControlQuery
+AnyObservation = DnsLookup | TcpConnect | TlsHandshake | QuicHandshake | HttpExchange | Hop | ControlQuery
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from measurements.model import (
     Hop,
     HttpExchange,
     Measurement,
+    QuicHandshake,
     TcpConnect,
     TlsHandshake,
 )
@@ -62,6 +63,9 @@ def _of_step(step: AnyObservation) -> Iterator[str]:
                     yield from _BETWEEN.split(answer.data)
         case TcpConnect() | TlsHandshake():
             yield step.address
+        case QuicHandshake():
+            yield step.address
+            yield from (error.source or "" for error in step.icmp)
         case HttpExchange():
             yield step.address
             yield _host(step.url)

@@ -33,7 +33,7 @@ from measurements.address_forms import at_home, parse
 from measurements.disguises import Disguises, disguises
 from measurements.echoes import quiet
 from measurements.escapes import undone
-from measurements.model import AnyObservation, DnsLookup, Hop, HttpExchange, Measurement
+from measurements.model import AnyObservation, DnsLookup, Hop, HttpExchange, IcmpError, Measurement, QuicHandshake
 from measurements.named import NAMING, named
 from measurements.quotes import Quotes
 
@@ -136,15 +136,19 @@ class _Redaction:
                 self._replaced(reply, f"{place}replies.", "router", source=self._router(reply.source))
                 for reply in step.replies
             )
-            errors = tuple(
-                self._replaced(error, f"{place}icmp.", "router", source=self._router(error.source))
-                for error in step.icmp
-            )
+            errors = self._icmp(step.icmp, place)
             resolver = self._router(step.resolver)
             return self._replaced(step, place, "router", resolver=resolver, replies=replies, icmp=errors)
+        if isinstance(step, QuicHandshake):
+            return self._replaced(step, place, "router", icmp=self._icmp(step.icmp, place))
         if isinstance(step, Hop):
             return self._replaced(step, place, "router", router=self._router(step.router))
         return step
+
+    def _icmp(self, errors: tuple[IcmpError, ...], place: str) -> tuple[IcmpError, ...]:
+        return tuple(
+            self._replaced(error, f"{place}icmp.", "router", source=self._router(error.source)) for error in errors
+        )
 
     def _router(self, endpoint: str | None) -> str | None:
         """Write the token of a home's router in the place of its address, keeping the port."""
@@ -307,6 +311,8 @@ def _heard(measurement: Measurement, public: int) -> Iterator[str | None]:
         if isinstance(step, DnsLookup):
             yield step.resolver
             yield from (reply.source for reply in step.replies)
+            yield from (error.source for error in step.icmp)
+        elif isinstance(step, QuicHandshake):
             yield from (error.source for error in step.icmp)
         elif isinstance(step, Hop) and step.ttl < public:
             yield step.router

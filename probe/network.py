@@ -30,6 +30,7 @@ from measurements.model import (
     HttpExchange,
     Preconditions,
     Purpose,
+    QuicHandshake,
     TcpConnect,
     TlsHandshake,
     View,
@@ -194,9 +195,42 @@ class Network(Protocol):
         """
         ...
 
+    async def quic(
+        self,
+        address: str,
+        port: int,
+        *,
+        name: str | None,
+        verify: str | None = None,
+        alpn: tuple[str, ...] = ("h3",),
+        cause: AnyObservation | None = None,
+        view: View = View.LOCAL,
+        purpose: Purpose | None = None,
+        timeout: float | None = None,
+    ) -> QuicHandshake:
+        """Shake hands over QUIC with SNI `name` (None: without SNI), taking any certificate.
+
+        The chain is judged offline for `verify`, or for `name` when that is None. It takes `limits.tls_timeout`
+        at most by default.
+        """
+        ...
+
+    async def version_negotiation(
+        self,
+        address: str,
+        port: int,
+        *,
+        cause: AnyObservation | None = None,
+        view: View = View.LOCAL,
+        purpose: Purpose | None = None,
+        timeout: float = 2.0,
+    ) -> QuicHandshake:
+        """Ask which versions of QUIC are spoken there, with a packet that carries no name (RFC 8999, 6)."""
+        ...
+
     async def exchange(
         self,
-        over: TcpConnect | TlsHandshake,
+        over: TcpConnect | TlsHandshake | QuicHandshake,
         url: str,
         *,
         host: str | None = None,
@@ -226,14 +260,18 @@ class Network(Protocol):
         """Send one packet whose IP TTL is `ttl` and report who answered.
 
         `probe` is "syn", or "hello" / "request": a ClientHello with SNI `name`, or a GET with Host
-        `name`, sent with that TTL over a connection that was opened at the ordinary TTL.
+        `name`, sent with that TTL over a connection that was opened at the ordinary TTL; or "initial": the
+        first datagram of a QUIC handshake with SNI `name`.
         """
         ...
 
-    async def ask_control(self, url: str, endpoints: Sequence[str], *, timeout: float | None = None) -> ControlQuery:
+    async def ask_control(
+        self, url: str, endpoints: Sequence[str], *, quic: bool = False, timeout: float | None = None
+    ) -> ControlQuery:
         """Ask the controls, one after another until one answers, about `url` and `endpoints` ("ip:port").
 
-        What it saw is recorded as observations with view `control` whose cause is the query.
+        What it saw is recorded as observations with view `control` whose cause is the query. With `quic` it is
+        asked to shake hands over QUIC too, which not every control can.
         """
         ...
 

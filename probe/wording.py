@@ -18,6 +18,7 @@ from measurements.model import (
     HttpExchange,
     Outcome,
     Purpose,
+    QuicHandshake,
     TcpConnect,
     TlsHandshake,
     View,
@@ -41,6 +42,7 @@ FAILURES: dict[Failure, str] = {
     Failure.SSL_UNKNOWN_AUTHORITY: "a certificate by an unknown authority",
     Failure.SSL_INVALID_CERTIFICATE: "a certificate that is not valid",
     Failure.SSL_FAILED_HANDSHAKE: "handshake failed",
+    Failure.QUIC_INCOMPATIBLE_VERSION: "no version of QUIC in common",
     Failure.INTERRUPTED: "cut short by us",
 }
 
@@ -151,6 +153,8 @@ def _describe(step: AnyObservation) -> tuple[str, str]:
         case TlsHandshake():
             name = f"as {clean(step.name)}" if step.name else "without a name"
             return f"TLS handshake {name} with {endpoint(step.address, step.port)}", _tls_result(step)
+        case QuicHandshake():
+            return _quic_step(step), _quic_result(step)
         case HttpExchange():
             host = f" (Host: {clean(step.host)})" if step.purpose and step.host else ""
             return f"{step.method} {clean(step.url)}{host}", _page_result(step)
@@ -177,6 +181,23 @@ def _lookup_result(step: DnsLookup) -> str:
 
 
 def _tls_result(step: TlsHandshake) -> str:
+    if step.failure is None:
+        return "worked, valid certificate"
+    if step.issuer and step.ended:
+        return f"{problem(step)}, by {clean(step.issuer, 80)}"
+    return problem(step)
+
+
+def _quic_step(step: QuicHandshake) -> str:
+    where = endpoint(step.address, step.port)
+    if step.probe == "versions":
+        return f"question for QUIC versions to {where}"
+    return f"QUIC handshake {f'as {clean(step.name)}' if step.name else 'without a name'} with {where}"
+
+
+def _quic_result(step: QuicHandshake) -> str:
+    if step.probe == "versions":
+        return problem(step) or "answered"
     if step.failure is None:
         return "worked, valid certificate"
     if step.issuer and step.ended:

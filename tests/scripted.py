@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from measurements.bogons import Bogons
 from measurements.model import (
+    BAD_CERTIFICATE,
     AnyObservation,
     ControlQuery,
     DnsAnswer,
@@ -24,6 +25,7 @@ from measurements.model import (
     Measurement,
     Preconditions,
     Purpose,
+    QuicHandshake,
     Target,
     TcpConnect,
     TlsHandshake,
@@ -64,7 +66,9 @@ class World:
     for no checking of signatures. An address is of the record type that it looks like. `ports` maps (address,
     port) to None or a Failure. `hands` maps (address, sni) to None or a Failure, `issuers` to another issuer
     than the site's. `pages` maps (address, host) to a Page or a Failure. `paths` maps (address, name or None)
-    to {ttl: (answer, router)}. `seen` is what the control says: a Page, a Failure, or None when there is no
+    to {ttl: (answer, router)}, and `quic_paths` the same for QUIC's first datagrams. `versions` maps an address to
+    what a question for QUIC versions comes to there, `quics` maps (address, sni) to what a QUIC handshake comes to.
+    `seen` is what the control says: a Page, a Failure, or None when there is no
     control.
     """
 
@@ -75,6 +79,10 @@ class World:
     issuers: Mapping[tuple[str, str | None], str] = field(default_factory=dict)
     pages: Mapping[tuple[str, str], Page | Failure] = field(default_factory=dict)
     paths: Mapping[tuple[str, str | None], dict[int, tuple[str, str | None]]] = field(default_factory=dict)
+    quic_paths: Mapping[tuple[str, str | None], dict[int, tuple[str, str | None]]] = field(default_factory=dict)
+    versions: Mapping[str, Failure | None] = field(default_factory=dict)
+    quics: Mapping[tuple[str, str | None], Failure | None] = field(default_factory=dict)
+    control_quics: Mapping[str, Failure | None] = field(default_factory=dict)
     seen: Page | Failure | None = None
     control_ports: Mapping[tuple[str, int], Failure | None] = field(default_factory=dict)
     control_hands: dict[str, Failure | None] = field(default_factory=dict)
@@ -209,9 +217,60 @@ class ScriptedNetwork:
             issuer=self.world.issuers.get((over.address, name), "CN=Public CA") if ended else None,
         )
 
+    async def quic(
+        self,
+        address: str,
+        port: int,
+        *,
+        name: str | None,
+        verify: str | None = None,
+        alpn: tuple[str, ...] = ("h3",),
+        cause: AnyObservation | None = None,
+        view: View = View.LOCAL,
+        purpose: Purpose | None = None,
+        timeout: float | None = None,
+    ) -> QuicHandshake:
+        failure = self.world.quics.get((address, name), Failure.TIMEOUT)
+        ended = failure is None or failure in BAD_CERTIFICATE
+        return self._record(
+            QuicHandshake,
+            cause=cause,
+            view=view,
+            purpose=purpose,
+            address=address,
+            port=port,
+            name=name,
+            failure=failure,
+            answered=ended or failure is Failure.SSL_FAILED_HANDSHAKE,
+            alpn="h3" if ended else None,
+        )
+
+    async def version_negotiation(
+        self,
+        address: str,
+        port: int,
+        *,
+        cause: AnyObservation | None = None,
+        view: View = View.LOCAL,
+        purpose: Purpose | None = None,
+        timeout: float = 2.0,
+    ) -> QuicHandshake:
+        failure = self.world.versions.get(address, Failure.TIMEOUT)
+        return self._record(
+            QuicHandshake,
+            cause=cause,
+            view=view,
+            purpose=purpose,
+            address=address,
+            port=port,
+            probe="versions",
+            failure=failure,
+            answered=failure is None,
+        )
+
     async def exchange(
         self,
-        over: TcpConnect | TlsHandshake,
+        over: TcpConnect | TlsHandshake | QuicHandshake,
         url: str,
         *,
         host: str | None = None,
@@ -245,6 +304,7 @@ class ScriptedNetwork:
             address=over.address,
             port=over.port,
             host=asked,
+            http_version="HTTP/3" if isinstance(over, QuicHandshake) else None,
             **facts,
         )
 
@@ -262,7 +322,8 @@ class ScriptedNetwork:
     ) -> Hop:
         usual = {1: ("expired", "192.168.0.1"), 2: ("expired", "198.51.100.9"), 3: ("expired", "198.51.100.10")}
         reached = "open" if probe == "syn" else "data"
-        answer, router = self.world.paths.get((address, name), usual).get(ttl, (reached, None))
+        paths = self.world.quic_paths if probe == "initial" else self.world.paths
+        answer, router = paths.get((address, name), usual).get(ttl, (reached, None))
         return self._record(
             Hop,
             cause=cause,
@@ -277,7 +338,9 @@ class ScriptedNetwork:
             router=router,
         )
 
-    async def ask_control(self, url: str, endpoints: Sequence[str], *, timeout: float | None = None) -> ControlQuery:
+    async def ask_control(
+        self, url: str, endpoints: Sequence[str], *, quic: bool = False, timeout: float | None = None
+    ) -> ControlQuery:
         seen = self.world.seen
         resolved = next((tuple(a) for n, a in self.world.names.items() if n == url.split("/")[2]), ())
         query = self._record(ControlQuery, view=View.CONTROL, url=url, endpoints=tuple(endpoints), resolved=resolved)
@@ -290,12 +353,23 @@ class ScriptedNetwork:
                 self._record(
                     TlsHandshake, cause=query, view=View.CONTROL, address=address, port=443, name=None, failure=bad
                 )
+        for address, greeted in self.world.control_quics.items() if quic else ():
+            self._record(
+                QuicHandshake,
+                cause=query,
+                view=View.CONTROL,
+                address=address,
+                port=443,
+                failure=greeted,
+                answered=greeted is None,
+            )
         if isinstance(seen, Page):
             self._record(
                 HttpExchange,
                 cause=query,
                 view=View.CONTROL,
                 url=url,
+                headers=seen.headers,
                 status=seen.status,
                 title=seen.title,
                 body_length=len(seen.body),

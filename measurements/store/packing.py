@@ -42,6 +42,7 @@ from measurements.store import tables
 from measurements.store.errors import StoreError
 
 BODY_LIMIT = 64 * 1024
+HTTP3 = "HTTP/3"
 UNPACKED_LIMIT = 64 * 1024 * 1024  # bytes; a measurement has some 100 kB
 
 Row = dict[str, Any]
@@ -111,7 +112,10 @@ def id_bytes(measurement_id: str) -> bytes:
 
 
 def read_in_full(measurement: Measurement) -> bool:
-    """Tell whether the page was read to its end or to the full cap, rather than to the routine sample."""
+    """Tell whether the page was read to its end or to the full cap, rather than to the routine sample.
+
+    What was fetched over HTTP/3 beside it was a sample in any case.
+    """
     pages = [
         step
         for step in measurement.observations
@@ -119,6 +123,7 @@ def read_in_full(measurement: Measurement) -> bool:
         and step.view in (View.LOCAL, View.TRUSTED)
         and step.purpose is None
         and step.failure is None
+        and step.http_version != HTTP3
     ]
     return bool(pages) and all(page.truncated != "sample" for page in pages)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeGuard
 
-from measurements.model import AnyObservation, TcpConnect, TlsHandshake
+from measurements.model import AnyObservation, QuicHandshake, TcpConnect, TlsHandshake
 from probe.control.reading import Account
 
 Endpoint = tuple[str, int]
@@ -46,5 +46,5 @@ def _reached(said: Account) -> dict[tuple[type[AnyObservation], Endpoint], bool]
     return {(type(s), (s.address, s.port)): s.failure is None for s in said.steps if _is_endpoint(s)}
 
 
-def _is_endpoint(step: AnyObservation) -> TypeGuard[TcpConnect | TlsHandshake]:
-    return isinstance(step, TcpConnect | TlsHandshake)
+def _is_endpoint(step: AnyObservation) -> TypeGuard[TcpConnect | TlsHandshake | QuicHandshake]:
+    return isinstance(step, TcpConnect | TlsHandshake | QuicHandshake)

@@ -80,13 +80,15 @@ class ControlClient:
         self._http = http_client
         self._headers = _browser_headers() if headers is None else headers
 
-    async def ask(self, url: str, endpoints: Sequence[str], timeout: float, spent: Spent) -> ControlReport:
+    async def ask(
+        self, url: str, endpoints: Sequence[str], timeout: float, spent: Spent, *, quic: bool = False
+    ) -> ControlReport:
         """Ask about `url` and `endpoints` ("ip:port") within `timeout` seconds; raises nothing of the network's.
 
-        What it takes is added to `spent`.
+        With `quic` they are to be tried over QUIC too, by a control that can. What it takes is added to `spent`.
         """
         sent = {name: [value] for name, value in self._headers.items() if name.title() in HEADERS}
-        question = msgspec.json.encode(Question(url, sent, list(endpoints)))
+        question = msgspec.json.encode(Question(url, sent, list(endpoints), quic))
         accounts, troubles = await self._collect(url, endpoints, question, timeout, spent)
         if not accounts:
             words = "; ".join(map(str, troubles)) or "no control is configured"

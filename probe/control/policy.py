@@ -50,7 +50,8 @@ class Unable(Exception):
 class Policy:
     """The bounds of one survey: counts, seconds and bytes.
 
-    At most `endpoints` are connected to, of the `offered` that a question may list; a connect and a
+    At most `endpoints` are connected to, of the `offered` that a question may list, `quic_endpoints` of them over
+    QUIC too; a connect and a
     handshake get `step_seconds` each, a request `page_seconds`, or what the Network's limits say when that
     is less, and everything together `seconds`.
     The prefixes in `never` are private whatever the operator's list of bogons says.
@@ -58,6 +59,7 @@ class Policy:
 
     allow_private: bool = False
     endpoints: int = 32
+    quic_endpoints: int = 6
     offered: int = 256
     step_seconds: float = 7.0
     page_seconds: float = 10.0
@@ -74,11 +76,12 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """A question that was read and may be asked: the URL, the headers to send, the probe's addresses."""
+    """A question that was read and may be asked: the URL, the headers to send, the probe's addresses; by QUIC too?"""
 
     target: Target
     headers: Mapping[str, str]
     offered: tuple[str, ...]
+    quic: bool = False
 
 
 def read(question: Question, policy: Policy) -> Errand:
@@ -90,7 +93,7 @@ def read(question: Question, policy: Policy) -> Errand:
         addresses = tuple(dict.fromkeys(split_endpoint(endpoint)[0] for endpoint in offered))
     except Malformed as error:
         raise Refused(f"tcp_connect: {error}") from None
-    return Errand(read_url(question.http_request), _headers(question), addresses)
+    return Errand(read_url(question.http_request), _headers(question), addresses, quic=question.x_quic_enabled is True)
 
 
 def read_url(url: str) -> Target:

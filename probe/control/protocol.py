@@ -7,7 +7,8 @@ uses the latter. A lookup that found no address has no failure at all.
 
 Reading is forgiving about what is missing, null or unknown, since helpers of many ages answer, and
 strict about types. Wazi's own server adds one key, `x_client_address`: where the request came from, so
-that a probe can strike its own address out of what it keeps.
+that a probe can strike its own address out of what it keeps. QUIC is tried for a question that says
+`x_quic_enabled`, as in OONI's own helper; one that does not know the word leaves `quic_handshake` empty.
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ Layer = Literal["dns", "tcp", "tls", "http"]
 T = TypeVar("T")
 
 
-class Question(msgspec.Struct, frozen=True):
-    """What a probe asks: a URL, the headers to send, and the endpoints that it found by itself."""
+class Question(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a probe asks: a URL, the headers to send, the endpoints that it found by itself, and whether by QUIC too."""
 
     http_request: str
     http_request_headers: Mapping[str, list[str] | None] | None = None
     tcp_connect: list[str] | None = None
+    x_quic_enabled: bool | None = False
 
 
 class Connected(msgspec.Struct, frozen=True):

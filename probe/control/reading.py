@@ -20,6 +20,7 @@ from measurements.model import (
     DnsReply,
     Failure,
     HttpExchange,
+    QuicHandshake,
     TcpConnect,
     TlsHandshake,
     View,
@@ -73,7 +74,13 @@ def account(answer: Answer, url: str, asked: Sequence[str], label: str) -> Accou
         dns_failure=dns_failure,
         ip_asns=tuple(_asns(answer, known)),
         client_address=_plain(answer.x_client_address),
-        steps=(*lookups, *_connects(answer, known), *_handshakes(answer, known), *_exchanges(answer, url, dns_failure)),
+        steps=(
+            *lookups,
+            *_connects(answer, known),
+            *_handshakes(answer, known),
+            *_by_quic(answer, known),
+            *_exchanges(answer, url, dns_failure),
+        ),
     )
 
 
@@ -148,6 +155,25 @@ def _handshakes(answer: Answer, known: set[str]) -> Iterator[TlsHandshake]:
             hello="",
             verified_name=name or None,
         )
+
+
+def _by_quic(answer: Answer, known: set[str]) -> Iterator[QuicHandshake]:
+    results = answer.quic_handshake or {}
+    for address, port, key in _endpoints(results):
+        if address in known:
+            failure, detail = _failure(results[key].failure, results[key].status)
+            name = (results[key].server_name or "")[:255]
+            yield QuicHandshake(
+                id=0,
+                view=View.CONTROL,
+                failure=failure,
+                detail=detail,
+                address=address,
+                port=port,
+                name=None if canonical(name) else name or None,
+                verified_name=name or None,
+                answered=failure is None,
+            )
 
 
 def _exchanges(answer: Answer, url: str, dns_failure: Failure | None) -> Iterator[HttpExchange]:

@@ -19,7 +19,17 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, TypeVar
 
-from measurements.model import OURS, DnsLookup, Failure, HttpExchange, Observation, Target, TcpConnect, TlsHandshake
+from measurements.model import (
+    OURS,
+    DnsLookup,
+    Failure,
+    HttpExchange,
+    Observation,
+    QuicHandshake,
+    Target,
+    TcpConnect,
+    TlsHandshake,
+)
 from probe.control.policy import Errand, Policy, Refused, Unable, read_url
 from probe.control.protocol import (
     IS_BOGON,
@@ -43,6 +53,7 @@ DEFINITE = frozenset({Failure.DNS_NXDOMAIN, Failure.NO_DNS_ANSWER})
 UNUSABLE = OURS - {Failure.INTERRUPTED}
 
 S = TypeVar("S", bound=Observation)
+T = TypeVar("T")
 AsnOf = Callable[[str], int]
 
 
@@ -76,7 +87,7 @@ class _Surveyor:
         self.net = net
         self.policy = policy
         self.ends = asyncio.get_running_loop().time() + policy.seconds
-        self.tasks: list[asyncio.Task[Standing]] = []
+        self.tasks: list[asyncio.Task[Any]] = []
 
     async def answer(self, asn_of: AsnOf) -> Answer:
         target = self.errand.target
@@ -85,11 +96,14 @@ class _Surveyor:
             raise Refused(f"http_request: {target.host} is a private address, which this control does not visit")
         own, failure = await self.resolve(target.host)
         reaching = self.reach_all(own)
+        by_quic = self.reach_all_by_quic(own)
         page = await self.page(own, failure, reaching)
         standing = await self.settle(reaching)
+        greeted = await self.settle(by_quic)
         return Answer(
             tcp_connect={e: _connected(s.tcp) for e, s in standing.items()},
             tls_handshake={e: _handshaken(s.tls, target.host) for e, s in standing.items() if s.tls is not None},
+            quic_handshake={e: _handshaken(hands, target.host) for e, hands in greeted.items()},
             http_request=page,
             dns=Resolved() if literal else Resolved(word(failure, "dns"), own),
             ip_info=self.ip_info([] if literal else own, standing.values(), asn_of),
@@ -100,9 +114,10 @@ class _Surveyor:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
-    def start(self, work: Coroutine[Any, Any, Standing]) -> asyncio.Task[Standing]:
-        self.tasks.append(asyncio.create_task(work))
-        return self.tasks[-1]
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self.tasks.append(task)
+        return task
 
     def remaining(self) -> float:
         return max(0.0, self.ends - asyncio.get_running_loop().time())
@@ -163,7 +178,21 @@ class _Surveyor:
         timeout = min(most, limits.tls_timeout)
         return Standing(tcp, _sound(await self.net.handshake(tcp, name=name, verify=target.host, timeout=timeout)))
 
-    async def settle(self, reaching: Reaching) -> dict[str, Standing]:
+    def reach_all_by_quic(self, own: Sequence[str]) -> Mapping[str, asyncio.Task[QuicHandshake]]:
+        """Start QUIC handshakes, when that was asked for, towards the first few addresses."""
+        target = self.errand.target
+        if not self.errand.quic or target.scheme != "https":
+            return {}
+        offered = () if canonical(target.host) else self.errand.offered
+        addresses = self.usable([*own, *offered])[: self.policy.quic_endpoints]
+        return {endpoint(a, target.port): self.start(self.reach_by_quic(a, target)) for a in addresses}
+
+    async def reach_by_quic(self, address: str, target: Target) -> QuicHandshake:
+        name = None if canonical(target.host) else target.host
+        timeout = min(self.policy.step_seconds, self.net.limits.tls_timeout)
+        return _sound(await self.net.quic(address, target.port, name=name, verify=target.host, timeout=timeout))
+
+    async def settle(self, reaching: Mapping[str, asyncio.Task[T]]) -> dict[str, T]:
         """Wait for the endpoints until our time is over; one that did not end by then is left out."""
         if reaching:
             await asyncio.wait(reaching.values(), timeout=self.remaining())
@@ -264,7 +293,7 @@ def _connected(tcp: TcpConnect) -> Connected:
     return Connected(tcp.failure is None, word(tcp.failure, "tcp"))
 
 
-def _handshaken(tls: TlsHandshake, host: str) -> Handshaken:
+def _handshaken(tls: TlsHandshake | QuicHandshake, host: str) -> Handshaken:
     return Handshaken(host, tls.failure is None, word(tls.failure, "tls"))
 
 

@@ -29,6 +29,7 @@ from probe.wire.sockets import (
     hear_icmp,
     open_socket,
     read_icmp,
+    receive_datagram,
     reset_on_close,
     set_ttl,
 )
@@ -75,6 +76,47 @@ async def send_syn(peer: Endpoint, ttl: int, answer: Answer, spent: Spent, timeo
         _name_syn(peer, error, read_icmp(sock, time.perf_counter() - began), answer)
         if answer.answer == "open":
             reset_on_close(sock)
+
+
+async def send_datagram(peer: Endpoint, ttl: int, data: bytes, answer: Answer, spent: Spent, timeout: float) -> None:
+    """Send one UDP datagram that travels `ttl` hops; raises OSError only when it could not be sent.
+
+    The socket is not connected, so that the error queue alone tells of ICMP errors, with the router's address.
+    """
+    loop = asyncio.get_running_loop()
+    with open_socket(peer.family, socket.SOCK_DGRAM) as sock:
+        hear_icmp(sock)
+        set_ttl(sock, ttl)
+        began = time.perf_counter()
+        spent.connections += 1
+        sock.sendto(data, peer.pair)
+        spent.sent += len(data)
+        stirred = asyncio.Event()
+        loop.add_reader(sock, stirred.set)
+        try:
+            async with asyncio.timeout(timeout):
+                while answer.answer == "silence":
+                    await stirred.wait()
+                    stirred.clear()
+                    _name_datagram(peer, sock, time.perf_counter() - began, answer, spent)
+        except TimeoutError:
+            return
+        finally:
+            loop.remove_reader(sock)
+
+
+def _name_datagram(peer: Endpoint, sock: socket.socket, elapsed: float, answer: Answer, spent: Spent) -> None:
+    told = next((e for e in read_icmp(sock, elapsed) if e.source is not None), None)
+    if told is not None:
+        _name_icmp(peer, told, answer)
+        return
+    try:
+        data, _ttl, source = receive_datagram(sock, READ_SIZE)
+    except OSError:  # nothing yet, or an ICMP error, which the error queue tells in full
+        return
+    spent.received += len(data)
+    if source == peer.pair:
+        answer.answer = "data"
 
 
 def _name_syn(peer: Endpoint, error: int, icmp: list[IcmpError], answer: Answer) -> None:

@@ -15,7 +15,7 @@ import asyncio
 import re
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -146,7 +146,7 @@ async def exchange(
         if page.status is None or not deadline.expired():
             raise
         page.truncated = "time"
-        _tell_stalled(stream, timeout)
+        tell_stalled(time.perf_counter() - stream.last_arrival, timeout)
     finally:
         stream.allowance = None
         if not ended:
@@ -154,8 +154,8 @@ async def exchange(
     page.redirect = redirect_of(page, url)
 
 
-def _tell_stalled(stream: Stream, timeout: float) -> None:
-    idle = time.perf_counter() - stream.last_arrival
+def tell_stalled(idle: float, timeout: float) -> None:
+    """Raise StepFailed when the last byte came longer ago than half of the time that was allowed."""
     if idle >= timeout / 2:
         raise StepFailed(Failure.TIMEOUT, f"the body stalled: no byte for {idle:.1f} s")
 
@@ -201,11 +201,16 @@ async def _exchange(
 
 
 def _take_head(response: httpx.Response, page: Page) -> None:
-    page.status = response.status_code
-    page.http_version = response.extensions["http_version"].decode("ascii", "replace")
+    version = response.extensions["http_version"].decode("ascii", "replace")
+    keep_head(page, version, response.status_code, response.headers.raw)
+
+
+def keep_head(page: Page, version: str, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Keep a response's status and, within bounds, its headers."""
+    page.status, page.http_version = status, version
     kept: list[tuple[str, str]] = []
     left = MOST_HEADER_BYTES
-    for name, value in response.headers.raw:
+    for name, value in headers:
         left -= len(name) + len(value)
         if len(kept) == MOST_HEADERS or left < 0:
             page.headers_cut = True

@@ -25,6 +25,7 @@ from measurements.model import (
     HttpExchange,
     Preconditions,
     Purpose,
+    QuicHandshake,
     TcpConnect,
     TlsHandshake,
     View,
@@ -32,7 +33,7 @@ from measurements.model import (
 from probe.network import CLASSIC, LARGE, Limits, Network, Peers, Resolver, Spent
 from probe.wire.dns import MOST_ALIASES, MOST_ANSWERS, make_query, read_reply
 from probe.wire.failures import StepFailed
-from probe.wire.hops import Answer, send_data, send_syn
+from probe.wire.hops import Answer, send_data, send_datagram, send_syn
 from probe.wire.http import Page, exchange, plain_request
 from probe.wire.recorder import Facts, Recorder
 from probe.wire.resolve import Heard, ask, raise_failure
@@ -42,7 +43,10 @@ from probe.wire.tcp import Stream, open_stream
 from probe.wire.tls import client_hello, peer_chain, sent_name, shake_hands
 
 if TYPE_CHECKING:
+    from probe.wire.quic_steps import QuicSteps
     from probe.wire.wire import Wire
+
+HOP_PROBES = ("syn", "hello", "request", "initial")
 
 
 class SocketNetwork(Network):
@@ -58,6 +62,7 @@ class SocketNetwork(Network):
         self._opened: list[Stream] = []
         self._own_addresses: set[str] = set()
         self._routes: dict[bool, str | None] = {}  # by whether IPv6: our own address towards the public
+        self._quic: QuicSteps | None = None  # made when it is first needed: aioquic is dear to import
         self._lag = wire.lag.watch()
 
     async def __aenter__(self) -> SocketNetwork:
@@ -70,6 +75,8 @@ class SocketNetwork(Network):
         for stream in self._opened:
             stream.close()
         self._streams.clear()
+        if self._quic is not None:
+            self._quic.close()
 
     # -- what is known
 
@@ -270,7 +277,11 @@ class SocketNetwork(Network):
         facts.update(
             alpn=tls.selected_alpn_protocol(), version=tls.version(), cipher=None if cipher is None else cipher[0]
         )
-        facts["chain"], cut = peer_chain(tls, self.limits)
+        chain, cut = peer_chain(tls, self.limits)
+        self._judge_chain(chain, cut, verified, facts)
+
+    def _judge_chain(self, chain: tuple[bytes, ...], cut: bool, verified: str | None, facts: Facts) -> None:
+        facts["chain"] = chain
         if cut:
             self._reach("chain")
         now = time.time() + (self._preconditions.clock_offset or 0.0)
@@ -279,9 +290,52 @@ class SocketNetwork(Network):
         if judgement.failure is not None:
             raise StepFailed(judgement.failure)
 
+    async def quic(
+        self,
+        address: str,
+        port: int,
+        *,
+        name: str | None,
+        verify: str | None = None,
+        alpn: tuple[str, ...] = ("h3",),
+        cause: AnyObservation | None = None,
+        view: View = View.LOCAL,
+        purpose: Purpose | None = None,
+        timeout: float | None = None,
+    ) -> QuicHandshake:
+        verified = name if verify is None else verify
+        facts: Facts = {"address": address, "port": port, "name": name, "verified_name": verified}
+        facts["alpn_offered"] = alpn
+        limit = self.limits.tls_timeout if timeout is None else timeout
+        return await self._quic_steps().shake_hands(
+            lambda: _endpoint(address, port), facts, alpn, cause=cause, view=view, purpose=purpose, limit=limit
+        )
+
+    async def version_negotiation(
+        self,
+        address: str,
+        port: int,
+        *,
+        cause: AnyObservation | None = None,
+        view: View = View.LOCAL,
+        purpose: Purpose | None = None,
+        timeout: float = 2.0,
+    ) -> QuicHandshake:
+        facts: Facts = {"address": address, "port": port, "probe": "versions"}
+        return await self._quic_steps().ask_versions(
+            lambda: _endpoint(address, port), facts, cause=cause, view=view, purpose=purpose, limit=timeout
+        )
+
+    def _quic_steps(self) -> QuicSteps:
+        if self._quic is None:
+            from probe.wire.quic_steps import QuicSteps
+
+            self._quic = QuicSteps(self._recorder, self._spent, self.limits, self._own_addresses, self._judge_chain)
+        return self._quic
+
     async def exchange(
         self,
-        over: TcpConnect | TlsHandshake,
+        over: TcpConnect | TlsHandshake | QuicHandshake,
         url: str,
         *,
         host: str | None = None,
@@ -298,6 +352,15 @@ class SocketNetwork(Network):
             page = Page()
             parsed = _parse_url(url)
             facts["host"] = host or parsed.netloc.decode("ascii")
+            if isinstance(over, QuicHandshake):
+                try:
+                    await self._quic_steps().exchange(
+                        over, parsed, page, facts, host=host, headers=headers or {}, wanted=wanted, timeout=limit
+                    )
+                finally:
+                    facts.update(page.facts())
+                    self._note_page_limits(page)
+                return
             with self._using(over) as stream:
                 before = stream.received
                 if wanted is None or wanted > self.limits.body_routine:
@@ -340,8 +403,8 @@ class SocketNetwork(Network):
         purpose: Purpose | None = None,
         timeout: float = 1.0,
     ) -> Hop:
-        if probe not in ("syn", "hello", "request"):
-            raise ValueError(f"{probe!r} is no kind of hop; use syn, hello or request")
+        if probe not in HOP_PROBES:
+            raise ValueError(f"{probe!r} is no kind of hop; use one of {', '.join(HOP_PROBES)}")
         answer = Answer()
         facts: Facts = {"address": address, "port": port, "probe": probe, "ttl": ttl, "name": name}
 
@@ -350,6 +413,10 @@ class SocketNetwork(Network):
             try:
                 if probe == "syn":
                     await send_syn(peer, ttl, answer, self._spent, timeout)
+                elif probe == "initial":
+                    from probe.wire.quic import first_datagram
+
+                    await send_datagram(peer, ttl, first_datagram(sent_name(name)), answer, self._spent, timeout)
                 else:
                     data = self._first_data(probe, name, address)
                     await send_data(peer, ttl, data, answer, self._spent, timeout)
@@ -365,7 +432,9 @@ class SocketNetwork(Network):
             return plain_request(name or Endpoint(address, 80).host)
         return client_hello(self._wire.contexts.get(("h2", "http/1.1"), CLASSIC), sent_name(name))
 
-    async def ask_control(self, url: str, endpoints: Sequence[str], *, timeout: float | None = None) -> ControlQuery:
+    async def ask_control(
+        self, url: str, endpoints: Sequence[str], *, quic: bool = False, timeout: float | None = None
+    ) -> ControlQuery:
         facts: Facts = {"url": url, "endpoints": tuple(endpoints)}
         steps: list[AnyObservation] = []
 
@@ -373,7 +442,7 @@ class SocketNetwork(Network):
             control = self._wire.control
             if control is None:
                 raise StepFailed(Failure.INVALID_ARGUMENT, "no control is configured")
-            report = await control.ask(url, endpoints, limit, self._spent)
+            report = await control.ask(url, endpoints, limit, self._spent, quic=quic)
             facts.update(
                 url=report.url,
                 resolved=report.resolved,

@@ -58,7 +58,9 @@ class Report(Protocol):
 class Control(Protocol):
     """What the wire asks of a control's client (`probe.control.client.ControlClient`)."""
 
-    async def ask(self, url: str, endpoints: Sequence[str], timeout: float, spent: Spent) -> Report: ...
+    async def ask(
+        self, url: str, endpoints: Sequence[str], timeout: float, spent: Spent, *, quic: bool = False
+    ) -> Report: ...
 
 
 class Wire:

@@ -95,12 +95,13 @@ def client_hello(stream: bytes) -> Read:
     if len(stream) < 6 or len(stream) < 5 + struct.unpack_from(">H", stream, 3)[0]:
         return Read(False)
     try:
-        return Read(True, _server_name(stream) if stream[5] == _CLIENT_HELLO else None)
+        return Read(True, server_name(stream) if stream[5] == _CLIENT_HELLO else None)
     except (IndexError, struct.error):
         return Read(True)
 
 
-def _server_name(hello: bytes) -> str | None:
+def server_name(hello: bytes) -> str | None:
+    """Read the name from a whole ClientHello, which begins with its record's header."""
     at = 43  # record and handshake headers, version, random
     at += 1 + hello[at]  # session
     at += 2 + struct.unpack_from(">H", hello, at)[0]  # ciphers

@@ -138,5 +138,6 @@ def test_what_is_no_question_is_malformed(data: bytes) -> None:
 
 
 def test_a_question_of_an_older_probe_has_less_in_it() -> None:
-    question = read_question(b'{"http_request": "http://x/", "tcp_connect": null, "x_quic_enabled": true}')
+    question = read_question(b'{"http_request": "http://x/", "tcp_connect": null, "x_other": true}')
     assert question == Question("http://x/")
+    assert read_question(b'{"http_request": "http://x/", "x_quic_enabled": true}').x_quic_enabled

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from measurements.model import DnsLookup, Failure, HttpExchange, TcpConnect, TlsHandshake, View
+from measurements.model import DnsLookup, Failure, HttpExchange, QuicHandshake, TcpConnect, TlsHandshake, View
 from probe.control.agreement import differ, without_contradictions
 from probe.control.protocol import read_answer
 from probe.control.reading import MAX_ENDPOINTS, MAX_HEADERS, Account, account
@@ -53,9 +53,27 @@ def test_every_part_becomes_a_step_seen_by_the_control() -> None:
         "news.example",
         None,
     )
+    assert steps(said, QuicHandshake) == []
     (page,) = steps(said, HttpExchange)
     assert (page.url, page.status, page.title, page.body_length, page.failure) == (URL, 200, "The News", 1256, None)
     assert page.header("server") == "ngx"
+
+
+def test_handshakes_over_quic_become_steps_too() -> None:
+    worked = {"server_name": "news.example", "status": True, "failure": None}
+    failed = {"server_name": "news.example", "status": False, "failure": "generic_timeout_error"}
+    said = read(
+        answer(
+            quic_handshake={f"{ADDRESS}:443": worked, f"{OTHER}:443": failed, "192.0.2.200:443": worked, "x": worked}
+        )
+    )
+    assert [(q.address, q.port, q.name, q.failure, q.answered) for q in steps(said, QuicHandshake)] == [
+        (ADDRESS, 443, "news.example", None, True),
+        (OTHER, 443, "news.example", Failure.TIMEOUT, False),
+    ]
+    other = read(answer(quic_handshake={f"{ADDRESS}:443": failed}))
+    agreed = without_contradictions(said, other)
+    assert [q.address for q in steps(agreed, QuicHandshake)] == [OTHER]
 
 
 @pytest.mark.parametrize(

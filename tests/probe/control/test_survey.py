@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+import trustme
 
 from measurements.bogons import Bogons
 from probe.control.app import ControlApp
@@ -20,6 +21,7 @@ from probe.wire import Wire
 from tests.probe.control.servers import Behaviour, http_server, never, says
 from tests.probe.control.serving import BOGONS, LIMITS, peers
 from tests.probe.control.sites import DEAD, HOST, Sites, resolver
+from tests.probe.wire.quic_peers import http3_server
 
 FAST = Policy(allow_private=True, step_seconds=1.0, page_seconds=1.0, seconds=5.0)
 STRICT = Policy(step_seconds=1.0, page_seconds=1.0, seconds=5.0)
@@ -40,8 +42,16 @@ class Asked:
         assert response.status_code == 200, response.text
         return response.json()
 
-    async def post(self, url: str, *endpoints: str, headers: dict[str, list[str]] | None = None) -> httpx.Response:
-        question = {"http_request": url, "http_request_headers": headers or {}, "tcp_connect": list(endpoints)}
+    async def post(
+        self, url: str, *endpoints: str, headers: dict[str, list[str]] | None = None, quic: bool = False
+    ) -> httpx.Response:
+        question: dict[str, Any] = {
+            "http_request": url,
+            "http_request_headers": headers or {},
+            "tcp_connect": list(endpoints),
+        }
+        if quic:
+            question["x_quic_enabled"] = True
         return await self.http.post("http://control.test/", json=question)
 
 
@@ -86,6 +96,24 @@ def test_a_good_site_has_every_fact_in_its_place(sites: Sites) -> None:
     assert said["dns"] == {"failure": None, "addrs": [HOST]}
     assert said["ip_info"] == {HOST: {"asn": 64500, "flags": 1 + 2 + 4 + 8}}
     assert (said["quic_handshake"], said["http3_request"]) == ({}, None)
+
+
+def test_quic_is_tried_for_whoever_asks(sites: Sites) -> None:
+    async def run() -> list[Any]:
+        stranger = trustme.CA().issue_cert("good.test")
+        url = f"https://good.test:{sites.https}/"
+        async with asking(sites) as ask:
+            refused = await ask(url, quic=True)
+            async with http3_server(stranger, port=sites.https):
+                return [refused, await ask(url, quic=True), await ask(url)]
+
+    refused, reached, unasked = asyncio.run(run())
+    endpoint = f"{HOST}:{sites.https}"
+    step = {"server_name": "good.test", "status": False}
+    assert refused["quic_handshake"] == {endpoint: step | {"failure": "connection_refused"}}
+    assert reached["quic_handshake"] == {endpoint: step | {"failure": "ssl_unknown_authority"}}
+    assert reached["tls_handshake"][endpoint]["status"]
+    assert unasked["quic_handshake"] == {}
 
 
 def test_the_page_is_asked_for_with_the_probes_three_headers_and_once(sites: Sites) -> None:

@@ -173,7 +173,9 @@ class FakeControl:
         self.report = report
         self.asked: list[tuple[str, tuple[str, ...]]] = []
 
-    async def ask(self, url: str, endpoints: Sequence[str], timeout: float, spent: Spent) -> ControlReport:
+    async def ask(
+        self, url: str, endpoints: Sequence[str], timeout: float, spent: Spent, *, quic: bool = False
+    ) -> ControlReport:
         self.asked.append((url, tuple(endpoints)))
         spent.connections += 1
         spent.sent += 400
