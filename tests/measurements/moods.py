@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import structs
 
-from measurements.model import Failure, Hop, HttpExchange, Purpose, TcpConnect, TlsHandshake, View
+from measurements.model import Failure, Hop, HttpExchange, Purpose, QuicHandshake, TcpConnect, TlsHandshake, View
 from tests.measurements.worlds import HOST, RESET
 from tests.scripted import ScriptedNetwork, World
 
@@ -44,7 +44,7 @@ class Cutting(ScriptedNetwork):
             step = self.observations[-1] = structs.replace(step, failure=self.failure, issuer=None)
         return step
 
-    async def exchange(self, over: TcpConnect | TlsHandshake, url: str, **kwargs: Any) -> HttpExchange:
+    async def exchange(self, over: TcpConnect | TlsHandshake | QuicHandshake, url: str, **kwargs: Any) -> HttpExchange:
         step = await super().exchange(over, url, **kwargs)
         if isinstance(over, TcpConnect) and self.cuts(url.split("/")[2], step.purpose):
             step = self.observations[-1] = unanswered(step, self.failure)
@@ -119,7 +119,7 @@ class Losing(ScriptedNetwork):
         step = await super().handshake(over, **kwargs)
         return structs.replace(step, failure=Failure.TIMEOUT) if self._lost() else step
 
-    async def exchange(self, over: TcpConnect | TlsHandshake, url: str, **kwargs: Any) -> HttpExchange:
+    async def exchange(self, over: TcpConnect | TlsHandshake | QuicHandshake, url: str, **kwargs: Any) -> HttpExchange:
         step = await super().exchange(over, url, **kwargs)
         if self._lost():
             step = self.observations[-1] = unanswered(step, Failure.TIMEOUT)
