@@ -178,13 +178,15 @@ def _wake(waiter: asyncio.Future[None]) -> None:
 def version_question() -> tuple[bytes, bytes, bytes]:
     """Make a packet of a version that nobody speaks (RFC 9000, 15: 0x?a?a?a?a), and its two connection ids.
 
-    It is as long as a server demands of a first packet. A server that speaks QUIC answers with the versions that
-    it knows, and must echo both ids: (packet, the id of ours, the id chosen for the server).
+    It is as long as a server demands of a first packet, and laid out as an Initial packet of version 1, for some
+    servers read on before they look at the version. One that speaks QUIC answers with the versions that it knows,
+    and must echo both ids. Returns (packet, our id, the id chosen for the server).
     """
     version = bytes(octet & 0xF0 | 0x0A for octet in secrets.token_bytes(4))
     ours, theirs = secrets.token_bytes(8), secrets.token_bytes(8)
-    head = bytes([0xC0 | secrets.randbits(6)]) + version + b"\x08" + theirs + b"\x08" + ours
-    return head + secrets.token_bytes(INITIAL_SIZE - len(head)), ours, theirs
+    head = bytes([0xC0 | secrets.randbits(4)]) + version + b"\x08" + theirs + b"\x08" + ours + b"\0"  # no token
+    rest = INITIAL_SIZE - len(head) - 2
+    return head + (0x4000 | rest).to_bytes(2, "big") + secrets.token_bytes(rest), ours, theirs
 
 
 def read_versions(data: bytes, ours: bytes, theirs: bytes) -> tuple[str, ...] | None:
