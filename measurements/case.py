@@ -1,4 +1,4 @@
-"""What a rule may look at: one measurement, its recent history, and the list of private addresses."""
+"""What a rule may look at: a measurement, its recent history, the private addresses, and known fingerprints."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from measurements.bogons import Bogons
-from measurements.model import Finding, Measurement, Past
+from measurements.fingerprints import Fingerprint, Fingerprints
+from measurements.model import DnsLookup, Finding, HttpExchange, Measurement, Past, TlsHandshake
 from measurements.reading import Reading
+
+NO_FINGERPRINTS = Fingerprints()
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,7 @@ class Case:
     measurement: Measurement
     bogons: Bogons
     history: tuple[Past, ...] = ()
+    fingerprints: Fingerprints = NO_FINGERPRINTS
 
     @cached_property
     def reading(self) -> Reading:
@@ -30,6 +34,25 @@ class Case:
             return self.bogons.why(address) is not None
         except ValueError:
             return False
+
+    @cached_property
+    def _recognised(self) -> dict[int, tuple[Fingerprint, ...]]:
+        return {}
+
+    def recognised(self, step: DnsLookup | HttpExchange | TlsHandshake) -> tuple[Fingerprint, ...]:
+        """Which fingerprints a step shows; several rules ask, and it is looked for once."""
+        if not self.fingerprints.rows:
+            return ()
+        if step.id not in self._recognised:
+            match step:
+                case DnsLookup():
+                    found = self.fingerprints.in_answer(step)
+                case HttpExchange():
+                    found = self.fingerprints.in_page(step)
+                case _:
+                    found = self.fingerprints.in_certificate(step)
+            self._recognised[step.id] = found
+        return self._recognised[step.id]
 
 
 Rule = Callable[[Case], Finding | None]

@@ -499,6 +499,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     proof: Proof | None = None
     summary: str = ""
     evidence: tuple[int, ...] = ()
+    fingerprint: str | None = None  # the known artefact that was recognised: name, list and digest of the list
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,10 +18,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 PURE = {"model", "case", "reading", "judge", "rules", "events", "redact", "ooni", "targets", "bogons"}
+PURE |= {"fingerprints", "patterns", "artefacts"}
 HARMLESS = {"__future__", "abc", "base64", "binascii", "bisect", "collections", "collections.abc", "copy", "csv"}
 HARMLESS |= {"dataclasses", "datetime", "difflib", "enum", "functools", "hashlib", "heapq", "html", "html.parser", "io"}
 HARMLESS |= {"ipaddress", "itertools", "json", "math", "operator", "re", "statistics", "string", "struct", "textwrap"}
 HARMLESS |= {"types", "typing", "unicodedata", "urllib.parse", "zlib", "idna", "msgspec"}
+HARMLESS |= {"ahocorasick", "cryptography"}
 WORLDLY_CALLS = {"open", "print", "input", "__import__", "now", "utcnow", "today", "read_text", "read_bytes", "getenv"}
 SHARED = {"probe.network", "probe.steps", "probe.follow_up"}  # what every nettest stands on
 SEAM = {"measurements.model", "measurements.reading", "measurements.proofs", *SHARED}

@@ -30,12 +30,13 @@ from measurements.model import (
 
 
 class FindingLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A finding as `check --json` prints it."""
+    """A finding as `check --json` prints it; `fingerprint` is there only where a known artefact was found."""
 
     rule: str
     outcome: Outcome
     mechanism: Mechanism | None = None
     evidence: tuple[int, ...] = ()
+    fingerprint: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +70,13 @@ def write(rows: Iterable[Judged], stream: BinaryIO) -> int:
 def line(measurement: Measurement, verdict: Verdict, *, bodies: bool = False) -> bytes:
     """Encode one line of `check --json`, newline included; page bodies are left out unless asked for."""
     findings = tuple(
-        FindingLine(rule=f.rule, outcome=f.outcome, mechanism=f.mechanism, evidence=f.evidence)
+        FindingLine(
+            rule=f.rule,
+            outcome=f.outcome,
+            mechanism=f.mechanism,
+            evidence=f.evidence,
+            fingerprint=f.fingerprint or msgspec.UNSET,
+        )
         for f in verdict.findings
     )
     return encode(_line(measurement if bodies else without_bodies(measurement), verdict, findings)) + b"\n"

@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from msgspec import structs
+
 from measurements.answers import forged_beside, says_it_filters
+from measurements.artefacts import Artefact, behind_answers, in_answers, signed, vetoed
 from measurements.case import Case
 from measurements.model import (
     OURS,
@@ -192,12 +195,23 @@ def no_answer(case: Case) -> Finding | None:
 
 def bogon(case: Case) -> Finding | None:
     """The lookup gives an address that no public host can have."""
-    return _lie(
+    finding = _lie(
         case,
         Mechanism.DNS_BOGON,
         lambda leg, q: bool(q.addresses) and not leg.public(q.addresses) and not set(q.addresses) & leg.known_addresses,
         "The lookup of {host} gives an address here that no public site can have.",
     )
+    leg = _leg(case)
+    known = in_answers(case, leg, _local(leg)) if finding is not None and leg is not None else None
+    if finding is None or known is None:
+        return finding
+    return known.signed(structs.replace(finding, confidence=_surer(case, known) or finding.confidence))
+
+
+def _surer(case: Case, known: Artefact | None) -> Confidence | None:
+    """A known blocker's artefact that others are not shown is proof by itself, however the site is known to be up."""
+    sure = known is not None and known.proves and known.compared and case.measurement.source != "ooni"
+    return Confidence.CONFIRMED if sure else None
 
 
 def injected(case: Case) -> Finding | None:
@@ -304,21 +318,28 @@ def blockpage(case: Case) -> Finding | None:
         true_page = leg.control.page
     strange = page is not None and not (true_page is not None and same_page(page, true_page))
     any_name = (
-        page is not None and strange and harmless is not None and identical(page, harmless) and speaks_of_blocking(page)
+        page is not None
+        and strange
+        and harmless is not None
+        and identical(page, harmless)
+        and speaks_of_blocking(page)
+        and not vetoed(case, page)
     )
     by_ooni = case.measurement.source == "ooni" and strange
-    if not (invented or any_name or by_ooni) or _honest_otherwise(case, leg) is None:
+    known = behind_answers(case, leg, _local(leg), page)
+    by_mark = known is not None and known.proves
+    if not (invented or any_name or by_ooni or by_mark) or _honest_otherwise(case, leg) is None:
         return None
     where, by = _where(case.reading)
     shown = page is not None and strange
     pages = tuple(p.id for p in (page, harmless) if p is not None)
-    return Finding(
+    finding = Finding(
         rule="dns.blockpage",
         outcome=Outcome.BLOCKED,
-        mechanism=Mechanism.DNS_BLOCKPAGE if shown else Mechanism.DNS_REDIRECT,
+        mechanism=Mechanism.DNS_BLOCKPAGE if shown or by_mark else Mechanism.DNS_REDIRECT,
         trigger=Trigger.NAME,
         where=where,
-        confidence=_confidence(case, truth) if invented else Confidence.LIKELY,
+        confidence=_surer(case, known) or (_confidence(case, truth) if invented else Confidence.LIKELY),
         proof=Proof.IMPOSSIBLE,
         summary=f"The lookup of {leg.host} leads to another address here"
         + (", which shows a page that is not the site's." if shown else ".")
@@ -326,6 +347,7 @@ def blockpage(case: Case) -> Finding | None:
         + _rest(case, truth),
         evidence=tuple(sorted({*(q.id for q in _local(leg)), *pages, *invented, *truth.evidence, *by})),
     )
+    return signed(finding, known)
 
 
 def timeout(case: Case) -> Finding | None:

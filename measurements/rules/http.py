@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from measurements.artefacts import BLOCKERS, on_page, place_of, signed
 from measurements.case import Case
 from measurements.model import (
     Confidence,
@@ -20,8 +21,8 @@ from measurements.proofs import (
     Shown,
     alive,
     answered_for,
-    answers_like,
     fails_like,
+    given_by_others,
     harmless_at_target,
     kind_of,
     name_fails_elsewhere,
@@ -115,37 +116,66 @@ def _shown_in_clear(case: Case) -> tuple[Leg, Flow, HttpExchange] | None:
 
 
 def blockpage(case: Case) -> Finding | None:
-    """The same strange answer comes for the site's name from unrelated servers, or from short of its network."""
+    """The same strange answer comes for the site's name from unrelated servers, or from short of its network.
+
+    Or it is a known blocker's page, which the control is not shown.
+    """
     found = _shown_in_clear(case)
     if found is None:
         return None
     leg, flow, page = found
     story = case.reading
-    elsewhere = name_fails_elsewhere(story, answers_like(page))
+    known = on_page(case, leg, (page, _led_to(case, page)))
+    elsewhere = name_fails_elsewhere(story, lambda step: isinstance(step, HttpExchange) and _alike(case, step, page))
     at = place(story, Purpose.TRACE_HARMLESS)
     shown = at if at is not None and (at.proof is Proof.IMPOSSIBLE or at.where is Where.LOCAL) else elsewhere
     trigger = _trigger(elsewhere, harmless_at_target(story))
     if shown is None:
         shown = at = answered_for(story, leg, flow)
         trigger = Trigger.ADDRESS
+    sure = Confidence.CONFIRMED
+    if shown is None and known is not None and known.proves and given_by_others(leg, flow):
+        shown, trigger = Shown(Proof.IMPOSSIBLE, Where.NETWORK, known.evidence), _trigger_beside(case, page)
+        sure = Confidence.CONFIRMED if known.compared else Confidence.LIKELY
     living = alive(story, leg, beside=trigger is not Trigger.ADDRESS)
     if shown is None or not living:
         return None
     redirect = page.redirect is not None
     what = f"a redirect to {page.redirect}" if redirect else "a page that is not the site's"
-    return Finding(
+    where = at.where if at is not None else shown.where if known is None else place_of(known, shown.where)
+    finding = Finding(
         rule="http.blockpage",
         outcome=Outcome.BLOCKED,
         mechanism=Mechanism.HTTP_REDIRECT if redirect else Mechanism.HTTP_BLOCKPAGE,
         trigger=trigger,
-        where=at.where if at is not None else shown.where,
+        where=where,
         pattern=elsewhere.pattern if elsewhere is not None else None,
-        confidence=Confidence.CONFIRMED,
+        confidence=sure,
         proof=Proof.IMPOSSIBLE,
         summary=("Requests to the address of" if trigger is Trigger.ADDRESS else "Requests that name")
         + f" {leg.host} are answered with {what}{_place_words(elsewhere, at)}",
         evidence=tuple(sorted({*flow.ids, *living, *shown.evidence, *(elsewhere.evidence if elsewhere else ())})),
     )
+    return signed(finding, known)
+
+
+def _led_to(case: Case, page: HttpExchange) -> HttpExchange | None:
+    """The page that a redirect in doubt leads to."""
+    return case.reading.final if page.redirect is not None else None
+
+
+def _alike(case: Case, one: HttpExchange, other: HttpExchange) -> bool:
+    """Whether two exchanges brought one answer, or two that bear the same known blocker's mark."""
+    marks = {row for row in case.recognised(other) if row.scope in BLOCKERS}
+    return identical(one, other) or bool(marks & {*case.recognised(one)})
+
+
+def _trigger_beside(case: Case, page: HttpExchange) -> Trigger:
+    """What a known page came for, by what a harmless name got at the same address."""
+    beside = [p for p in case.reading.follow_ups(HttpExchange, Purpose.HARMLESS_AT_TARGET) if p.status is not None]
+    if not beside:
+        return Trigger.UNKNOWN
+    return Trigger.ADDRESS if any(_alike(case, p, page) for p in beside) else Trigger.NAME_AND_ADDRESS
 
 
 def in_clear(case: Case) -> Finding | None:
@@ -155,8 +185,9 @@ def in_clear(case: Case) -> Finding | None:
         return None
     leg, flow, page = found
     story = case.reading
+    hint = on_page(case, leg, (page, _led_to(case, page)))
     if case.measurement.source == "ooni":
-        return _in_clear_by_ooni(case, leg, flow, page)
+        return signed(_in_clear_by_ooni(case, leg, flow, page), hint)
     tries = story.follow_ups(HttpExchange, Purpose.TARGET_AT_WITNESS)
     theirs = [t for t in tries if t.status is not None]
     known = {*leg.trusted_addresses, *(leg.control.query.resolved if leg.control else ())}
@@ -182,7 +213,7 @@ def in_clear(case: Case) -> Finding | None:
             "nothing on the way answers in its name.",
             evidence=evidence,
         )
-    return Finding(
+    finding = Finding(
         rule="http.in_clear",
         outcome=Outcome.INCONCLUSIVE,
         reason="http_diff" if differs else "no_control",
@@ -191,6 +222,7 @@ def in_clear(case: Case) -> Finding | None:
         + " That alone says nothing about who made the page.",
         evidence=evidence,
     )
+    return signed(finding, hint)
 
 
 def _in_clear_by_ooni(case: Case, leg: Leg, flow: Flow, page: HttpExchange) -> Finding:

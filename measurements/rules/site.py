@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from measurements.artefacts import Artefact, on_page, signed
 from measurements.case import Case
 from measurements.model import (
     BAD_CERTIFICATE,
@@ -35,7 +36,7 @@ def accessible(case: Case) -> Finding | None:
     if case.measurement.nettest != "web" or story.troubled is not None:
         return None
     leg, page = story.legs[-1], story.final
-    if page is None or page.status in REFUSALS or page.redirect is not None:
+    if page is None or page.status in REFUSALS or page.redirect is not None or _own_notice(case) is not None:
         return None
     served = [f for every in story.legs for f in [every.served] if f is not None]
     partial = _partly(leg)
@@ -104,13 +105,16 @@ def refuses(case: Case) -> Finding | None:
     page = story.final
     if story.troubled is not None or page is None:
         return None
+    notice = _own_notice(case)
     if page.redirect is not None:
         reason, words = "redirects", "sends us from one address to the next without end or to where no browser goes"
     elif page.status in REFUSALS:
         reason, words = "refused", f"answers with status {page.status}"
+    elif notice is not None:
+        reason, words = "notice", "shows a notice here instead of its page, and the control gets another"
     else:
         return None
-    return Finding(
+    finding = Finding(
         rule="site.refuses",
         outcome=Outcome.SERVER_SIDE,
         reason=reason,
@@ -119,6 +123,17 @@ def refuses(case: Case) -> Finding | None:
         else f"{story.legs[-1].host} itself {words}, for the control as well.",
         evidence=(page.id,),
     )
+    return signed(finding, notice)
+
+
+def _own_notice(case: Case) -> Artefact | None:
+    """A block page that comes under the site's own certificate and not to the control: the site was told to show it."""
+    leg, page = case.reading.legs[-1], case.reading.final
+    control = leg.control or case.reading.control
+    if not leg.encrypted or page is None or control is None or not control.reached:
+        return None
+    found = on_page(case, leg, (page,))
+    return found if found is not None and found.proves and found.compared else None
 
 
 def certificate(case: Case) -> Finding | None:

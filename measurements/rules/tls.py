@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from measurements.artefacts import Artefact, in_certificate, on_page, place_of, signed
 from measurements.case import Case
 from measurements.model import (
     BAD_CERTIFICATE,
@@ -23,6 +24,7 @@ from measurements.proofs import (
     alive,
     answered_for,
     fails_like,
+    given_by_others,
     harmless_at_target,
     kind_of,
     name_fails_elsewhere,
@@ -30,7 +32,7 @@ from measurements.proofs import (
     repeated,
     same_prefix,
 )
-from measurements.reading import Flow, Leg
+from measurements.reading import Flow, Leg, Reading
 
 MECHANISMS = {
     "reset": Mechanism.TLS_RESET,
@@ -128,7 +130,10 @@ def _by_ooni(leg: Leg, flow: Flow, mechanism: Mechanism) -> Finding | None:
 
 
 def mitm(case: Case) -> Finding | None:
-    """Somebody else's certificate answers for the site: at an unrelated server too, or short of the site's network."""
+    """Somebody else's certificate answers for the site: at an unrelated server too, or short of the site's network.
+
+    Or it is a known blocker's certificate, or its page comes under it.
+    """
     found = _failing(case)
     if found is None:
         return None
@@ -149,7 +154,9 @@ def mitm(case: Case) -> Finding | None:
     at = place(story, Purpose.TRACE_NEIGHBOUR)
     proven = alive(story, leg, beside=False)
     living = proven or (_relayed(leg) if forged and control is None else ())
-    if not living or not (forged or answered_for(story, leg, flow)):
+    known = _artefact(case, leg, flow, tls)
+    by_mark = known is not None and known.proves and given_by_others(leg, flow)
+    if not living or not (forged or answered_for(story, leg, flow) or by_mark):
         return None
     beyond = [h for h in _first_hops(case) if h == "expired"]
     if every and not beyond and (at is None or at.where is not Where.NETWORK):
@@ -162,13 +169,13 @@ def mitm(case: Case) -> Finding | None:
             "proxy does. Through that, no site can be judged.",
             evidence=tuple(sorted({*flow.ids, *(h.id for h in every)})),
         )
-    where = at.where if at is not None else Where.NETWORK
+    where = at.where if at is not None else Where.NETWORK if known is None else place_of(known, Where.NETWORK)
     unknown = tls.failure is Failure.SSL_UNKNOWN_AUTHORITY
-    return Finding(
+    finding = Finding(
         rule="tls.mitm",
         outcome=Outcome.BLOCKED,
         mechanism=Mechanism.TLS_MITM,
-        trigger=Trigger.ANY if every else Trigger.NAME if forged else Trigger.ADDRESS,
+        trigger=Trigger.ANY if every else Trigger.NAME if forged else _trigger_at(story, tls, traced=at is not None),
         where=where,
         confidence=Confidence.CONFIRMED if proven else Confidence.LIKELY,
         proof=Proof.IMPOSSIBLE,
@@ -180,6 +187,21 @@ def mitm(case: Case) -> Finding | None:
         + (f". It is answered at hop {at.hop}." if at is not None else "."),
         evidence=tuple(sorted({*flow.ids, *living, *(h.id for h in (*forged, *every)), *(at.evidence if at else ())})),
     )
+    return signed(finding, known)
+
+
+def _artefact(case: Case, leg: Leg, flow: Flow, tls: TlsHandshake) -> Artefact | None:
+    """A known blocker's mark in the certificate, or on the page that came under it."""
+    found = in_certificate(case, tls)
+    return found if found is not None and found.proves else on_page(case, leg, (flow.page,)) or found
+
+
+def _trigger_at(story: Reading, shown: TlsHandshake, *, traced: bool) -> Trigger:
+    """What a forged certificate came for at the site's address alone."""
+    beside = story.follow_ups(TlsHandshake, Purpose.HARMLESS_AT_TARGET)
+    if traced or any(h.issuer == shown.issuer for h in beside):
+        return Trigger.ADDRESS
+    return Trigger.NAME_AND_ADDRESS if any(h.ended for h in beside) else Trigger.UNKNOWN
 
 
 def _relayed(leg: Leg) -> tuple[int, ...]:

@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from measurements.bogons import Bogons
 from measurements.judge import Case, judge
 from measurements.model import Measurement, Past, Vantage, Verdict
 from probe.commands.console import Common, Refusal
@@ -41,9 +40,10 @@ def data_folder(settings: Settings) -> Path:
     return platformdirs.user_data_path("wazi", appauthor=False)
 
 
-def judge_with(bogons: Bogons) -> Callable[[Measurement, tuple[Past, ...]], Verdict]:
-    """Return the rules, bound to a bogon list."""
-    return lambda measurement, past: judge(Case(measurement, bogons, past))
+def judge_with(settings: Settings) -> Callable[[Measurement, tuple[Past, ...]], Verdict]:
+    """Return the rules, bound to the lists that the settings name."""
+    bogons, fingerprints = settings.bogons(), settings.fingerprints
+    return lambda measurement, past: judge(Case(measurement, bogons, past, fingerprints))
 
 
 def read_store(settings: Settings) -> Store:

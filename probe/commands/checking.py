@@ -69,7 +69,7 @@ class _Check:
         self.settings = settings
         self.options = options
         self.targets = targets
-        self.judge = judge_with(settings.bogons())
+        self.judge = judge_with(settings)
         self.outcomes: list[Outcome] = []
         self.lost = False
         self.colour = wants_colour(sys.stdout)

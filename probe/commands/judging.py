@@ -35,9 +35,7 @@ def judge_files(common: Common, files: Sequence[str], *, as_json: bool, bodies: 
         from probe.commands import logs
 
         logs.configure(verbose=True, for_people=True)
-    bench = _Bench(
-        judge_with(settings.bogons()), as_json, bodies, colour=wants_colour(sys.stdout), room=width(sys.stdout)
-    )
+    bench = _Bench(judge_with(settings), as_json, bodies, colour=wants_colour(sys.stdout), room=width(sys.stdout))
     outcomes: set[Outcome] = set()
     bad = False
     for record in _records(files):

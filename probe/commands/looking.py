@@ -142,7 +142,7 @@ def _judged(settings: Settings, kept: Kept) -> Judged:
         return Judged(kept.measurement, kept.verdict)
     from probe.measuring import judge_carefully
 
-    judge = judge_with(settings.bogons())
+    judge = judge_with(settings)
     return Judged(kept.measurement, judge_carefully(lambda fact: judge(fact, ()), kept.measurement))
 
 

@@ -69,7 +69,7 @@ async def _measure(settings: Settings, store: Store, heart: HeartbeatFile, probe
             bench=bench,
             store=store,
             heart=heart,
-            judge=judge_with(settings.bogons()),
+            judge=judge_with(settings),
             report=report,
         )
         if sys.stderr.isatty():

@@ -19,6 +19,8 @@ PREFIX = "WAZI_"
 CONFIG_VARIABLE = "WAZI_CONFIG"
 SECTIONS = ("network", "control", "vantage", "store", "campaign")
 FILE_NAME = "wazi.toml"
+SHIPPED = "shipped"
+"""The word for the list that comes with Wazi, where lists are named."""
 MAX_FILE = 1024 * 1024
 
 Location = tuple[str | int, ...]
@@ -119,6 +121,11 @@ def find_file(named: Path | None, environ: Mapping[str, str], folders: Sequence[
 
 def read_text(path: Path, limit: int) -> str:
     """Read a UTF-8 file of at most `limit` bytes; `SettingsError` says what is wrong with it."""
+    return text_of(path, read_data(path, limit))
+
+
+def read_data(path: Path, limit: int) -> bytes:
+    """Read a file of at most `limit` bytes; `SettingsError` says what is wrong with it."""
     try:
         with path.open("rb") as file:
             data = file.read(limit + 1)
@@ -126,6 +133,11 @@ def read_text(path: Path, limit: int) -> str:
         raise SettingsError(f"{path}: cannot be read ({error.strerror}); correct the path or its permissions") from None
     if len(data) > limit:
         raise SettingsError(f"{path}: is larger than {limit} bytes; is it the right file?")
+    return data
+
+
+def text_of(path: Path, data: bytes) -> str:
+    """Read the bytes of a file as UTF-8; `SettingsError` names the line that is not."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -164,6 +176,12 @@ def _anchor(values: Tree, folder: Path) -> None:
     for table, key in tables:
         if isinstance(table, dict) and isinstance(table.get(key), str) and table[key]:
             table[key] = str(folder / Path(table[key]).expanduser())
+    if isinstance(network, dict) and isinstance(lists := network.get("fingerprints"), str | list):
+        entries = [part.strip() for part in lists.split(",")] if isinstance(lists, str) else lists
+        network["fingerprints"] = [
+            str(folder / Path(entry).expanduser()) if isinstance(entry, str) and entry not in ("", SHIPPED) else entry
+            for entry in entries
+        ]
     if isinstance(store, dict) and isinstance(store.get("url"), str):
         store["url"] = re.sub(r"^sqlite:///(?=[^/:?])", lambda found: f"{found[0]}{folder}/", store["url"])
 

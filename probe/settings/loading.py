@@ -20,6 +20,7 @@ import platformdirs
 from pydantic import BeforeValidator, Field, ValidationError
 
 from measurements.bogons import Bogons
+from measurements.fingerprints import Fingerprints
 from measurements.model import View
 from measurements.targets import BadTarget, read_targets
 from probe.network import Limits, Peers, Resolver, Witness
@@ -37,6 +38,7 @@ from probe.settings.layers import (
     lay,
     read_text,
 )
+from probe.settings.lists import read_lists
 from probe.settings.quantities import show_duration, show_size
 from probe.settings.sections import (
     SECTIONS,
@@ -86,14 +88,24 @@ class Settings(Section):
         return Bogons.parse(read_text(path, values.MAX_DATA_FILE), str(path))
 
     @property
+    def fingerprints(self) -> Fingerprints:
+        """What known blockers' pages, answers and certificates look like."""
+        return self._read_fingerprints[0]
+
+    @cached_property
+    def _read_fingerprints(self) -> tuple[Fingerprints, list[str]]:
+        return read_lists(self.network.fingerprints, skip_bad_lines=self.network.skip_bad_lines)
+
+    @property
     def campaigns(self) -> tuple[Campaign, ...]:
         """The campaigns with their targets."""
         return tuple(campaign for campaign, _ in self._read_campaigns)
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Sentences about lines of target lists that were left out: repeated, or bad and to be skipped."""
-        return tuple(remark for _, remarks in self._read_campaigns for remark in remarks)
+        """Sentences about lines of lists that were left out: targets repeated, or lines bad and to be skipped."""
+        about_targets = (remark for _, remarks in self._read_campaigns for remark in remarks)
+        return (*about_targets, *self._read_fingerprints[1])
 
     @cached_property
     def _read_campaigns(self) -> tuple[tuple[Campaign, list[str]], ...]:
@@ -157,10 +169,11 @@ def load(
         raise SettingsError("\n".join(sentence(layers, _known(), problem) for problem in error.errors())) from None
     settings._layers = layers
     problems = [complaint(layers, location, what, value) for location, value, what in _contradictions(settings)]
-    try:
-        _ = settings.campaigns
-    except SettingsError as error:
-        problems.append(str(error))
+    for read in (lambda: settings.campaigns, lambda: settings.fingerprints):
+        try:
+            read()
+        except SettingsError as error:
+            problems.append(str(error))
     if problems:
         raise SettingsError("\n".join(problems))
     return settings

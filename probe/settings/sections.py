@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from probe.network import Limits, Witness
 from probe.schedule import Window
 from probe.settings import values
+from probe.settings.layers import SHIPPED
 from probe.settings.quantities import duration, show_duration, show_size, size, time_window
 
 TRUSTED_RESOLVERS = ("https://1.1.1.1/dns-query", "https://8.8.8.8/dns-query", "https://9.9.9.9/dns-query")
@@ -52,6 +53,7 @@ _Switch = Annotated[bool, PlainValidator(values.switch)]
 _DohUrl = Annotated[str, PlainValidator(values.doh_url)]
 _WebUrl = Annotated[str, PlainValidator(values.web_url)]
 _Witness = Annotated[Witness, PlainValidator(values.witness)]
+_Fingerprints = Annotated[Path | str, PlainValidator(values.fingerprints)]
 _Listed = BeforeValidator(values.listed)
 _Distinct = AfterValidator(values.distinct)
 
@@ -68,6 +70,7 @@ class NetworkSettings(Section):
     witnesses: Annotated[tuple[_Witness, ...], _Listed, _Distinct] = WITNESSES
     ca_file: Annotated[Path | None, PlainValidator(values.certificates)] = None
     bogons: Annotated[Path | None, PlainValidator(values.bogon_list)] = None
+    fingerprints: Annotated[tuple[_Fingerprints, ...], _Listed, _Distinct] = (SHIPPED,)
     ipv6: _Switch = True
     concurrency: _Concurrency = 20
     data_per_day: _DataPerDay = 50_000_000

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from measurements.bogons import BadBogons, Bogons
 from measurements.targets import BadTarget, normalise, normalise_host
 from probe.network import Witness
-from probe.settings.layers import SettingsError, read_text
+from probe.settings.layers import SHIPPED, SettingsError, read_text
 
 N = TypeVar("N", int, float)
 
@@ -170,6 +170,19 @@ def file_path(value: object) -> Path:
     if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
         raise ValueError("write the path of a file")
     return Path(value).expanduser()
+
+
+def fingerprints(value: object) -> Path | str:
+    """Read what names lists of fingerprints: "shipped", or the path of a CSV file or of a folder of them."""
+    if value == SHIPPED:
+        return SHIPPED
+    try:
+        path = file_path(value)
+    except ValueError:
+        raise ValueError('write "shipped", or the path of a CSV file or of a folder of them') from None
+    if not path.exists():
+        raise ValueError("there is no such file or folder; correct the path")
+    return path
 
 
 def targets(value: object) -> Path | tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
+from measurements.fingerprints import COLUMNS
 from measurements.model import View
 from probe.nettests import NETTESTS
 from probe.network import Limits, Resolver, Witness
@@ -227,6 +229,52 @@ def test_a_ca_file_may_be_named(tmp_path: Path) -> None:
     assert load_toml(tmp_path, '[network]\nca_file = "ca.pem"').network.ca_file == file
 
 
+HEAD = ",".join(COLUMNS)
+
+
+def test_lists_of_fingerprints_stand_beside_ours_or_instead(tmp_path: Path) -> None:
+    """If a folder and a file are named, each row is theirs, under the file's name and the digest of its bytes."""
+    (tmp_path / "lists").mkdir()
+    for name in ("b.csv", "a.csv"):
+        (tmp_path / "lists" / name).write_bytes(f"\ufeff{HEAD}\n{name},isp,,body,contains,blocked,,,,,\n".encode())
+    (tmp_path / "lists/Readme.md").write_text("no list")
+    ours = len(Settings().fingerprints.rows)
+    beside = load_toml(tmp_path, '[network]\nfingerprints = ["shipped", "lists"]')
+    assert len(beside.fingerprints.rows) == ours + 2
+    instead = load_toml(tmp_path, '[network]\nfingerprints = "lists/b.csv, lists"').fingerprints.rows
+    assert [row.name for row in instead] == ["b.csv", "a.csv", "b.csv"]
+    digest = hashlib.sha256((tmp_path / "lists/a.csv").read_bytes()).hexdigest()
+    assert instead[1].source == f"a.csv sha256:{digest}"
+    assert load_toml(tmp_path, "[network]\nfingerprints = []").fingerprints.rows == ()
+    variable = {"WAZI_NETWORK__FINGERPRINTS": f"shipped,{tmp_path}/lists/a.csv"}
+    assert len(load(None, environ=variable, folders=()).fingerprints.rows) == ours + 1
+
+
+def test_a_bad_fingerprint_is_told_by_line_and_column_or_left_out(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text(f"{HEAD}\na,isp,,footer,full,abc,,,,,\nb,isp,,body,full,abc,,,,,\n")
+    (tmp_path / "other.csv").write_bytes(b"\xff")
+    text = '[network]\nfingerprints = ["list.csv", "other.csv"]\n'
+    assert complaints(tmp_path, text) == [
+        "list.csv line 2, location_found: 'footer' is no place; write body, title, header.NAME, dns or "
+        "certificate.issuer|subject|san|sha256",
+        "other.csv line 1: is not UTF-8; save the file as UTF-8",
+    ]
+    settings = load_toml(tmp_path, '[network]\nfingerprints = "list.csv"\nskip_bad_lines = true\n')
+    assert [row.name for row in settings.fingerprints.rows] == ["b"]
+    assert [remark.replace(f"{tmp_path}/", "")[:34] for remark in settings.remarks] == [
+        "list.csv line 2, location_found: '"
+    ]
+
+
+def test_a_folder_without_lists_or_with_too_many_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "lists").mkdir()
+    text = '[network]\nfingerprints = "lists"\n'
+    assert complaints(tmp_path, text) == ["lists: holds 0 CSV files, not 1 to 20; name the files instead"]
+    for number in range(21):
+        (tmp_path / f"lists/{number}.csv").write_text(HEAD)
+    assert complaints(tmp_path, text) == ["lists: holds 21 CSV files, not 1 to 20; name the files instead"]
+
+
 # Mistakes
 
 
@@ -250,6 +298,9 @@ def test_a_ca_file_may_be_named(tmp_path: Path) -> None:
         ("ca_file = ''", "write the path of a file"),
         ("bogons = 'wazi.toml'", "wazi.toml line 1: 1 columns; write prefix,why"),
         ("bogons = 'missing.csv'", "missing.csv: cannot be read (No such file or directory)"),
+        ("fingerprints = ['missing']", "there is no such file or folder; correct the path"),
+        ("fingerprints = [5]", 'fingerprints, entry 1 = 5: write "shipped", or the path of a CSV file'),
+        ("fingerprints = ['shipped', 'shipped']", "names shipped twice; leave one out"),
         ("ipv6 = 2", "ipv6 = 2: write true or false"),
         ("concurrency = 0", "concurrency = 0: must be from 1 to 500"),
         ("concurrency = 1.5", "concurrency = 1.5: write a whole number"),
