@@ -8,11 +8,12 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab import pki, settings, topology
+from tests.lab.home_faults import Run
 from tests.lab.mechanisms import Interference
 from tests.lab.scenario import Deed, Scenario
 from tests.lab.servers import Servers, wait_for
@@ -40,6 +41,7 @@ class Lab:
         self.work = work
         self.spaces = Spaces(work)
         self._control: Process | None = None
+        self._run = Run()
 
     def __enter__(self) -> Lab:
         started = time.monotonic()
@@ -71,6 +73,7 @@ class Lab:
         """Make a scenario true; with `control`, see that the control runs. Where lots are drawn, `seed` draws them."""
         if control:
             self.start_control()
+        self._run = scenario.run
         self.interference.apply(scenario, seed=seed)
 
     def start_control(self) -> None:
@@ -89,19 +92,20 @@ class Lab:
         """Return what was done to the traffic since the last `apply`, as those who did it recorded it."""
         return self.interference.deeds()
 
-    def run(self, where: str, argv: Sequence[str], *, timeout: float = 30) -> Ran:
+    def run(self, where: str, argv: Sequence[str], *, timeout: float = 30, env: Mapping[str, str] | None = None) -> Ran:
         """Run a command in a namespace, with the lab's folders as its home."""
         home = str(self.work / "home")
         own = {"HOME": home, "XDG_DATA_HOME": f"{home}/data", "XDG_CONFIG_HOME": f"{home}/config"}
         try:
-            done = self.spaces.run(where, argv, timeout=timeout, env=own)
+            done = self.spaces.run(where, argv, timeout=timeout, env=own | dict(env or {}))
         except subprocess.TimeoutExpired as error:
             raise LabError(f"{shlex.join(argv)} still ran after {timeout:.0f} s") from error
         return Ran(done.returncode, done.stdout, done.stderr)
 
     def look(self, where: str, url: str, address: str | None = None) -> str:
         """Return what a plain client sees of `url`, in the censored home (`cli`) or beside the control (`ctl`)."""
-        resolver = ISP_RESOLVER if where == "cli" else PUBLIC_RESOLVERS[0]
+        told = dict(self._run.environment).get("WAZI_NETWORK__RESOLVER", f"[{ISP_RESOLVER}]:53")
+        resolver = told[1:].partition("]")[0] if where == "cli" else PUBLIC_RESOLVERS[0]
         ran = self.run(
             where, [sys.executable, "-m", "tests.lab.look", resolver, str(self.pki.ca), url, *filter(None, [address])]
         )
@@ -110,9 +114,10 @@ class Lab:
         return ran.out.strip()
 
     def wazi(self, *arguments: str, control: bool, timeout: float = 110) -> Ran:
-        """Run the `wazi` command in the censored home, as a user does."""
+        """Run the `wazi` command in the censored home, as a user does, in the way that the scenario says."""
         config = self.work / settings.config_name(control=control)
-        return self.run("cli", [*WAZI, "--config", str(config), *arguments], timeout=timeout)
+        argv = [*self._run.wrapper, *WAZI, "--config", str(config), *arguments]
+        return self.run("cli", argv, timeout=timeout, env=dict(self._run.environment))
 
     def check(self, url: str, *, control: bool, nettest: str = "web") -> dict[str, object]:
         """Return the line that `wazi check --json` prints about `url`, and its exit code and stderr besides."""

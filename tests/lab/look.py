@@ -1,6 +1,6 @@
 """What a plain client sees: `python -m tests.lab.look RESOLVER CA URL [ADDRESS]`, one line, standard library only.
 
-With an ADDRESS, of IPv4 or IPv6, no resolver is asked.
+With an ADDRESS, of IPv4 or IPv6, no resolver is asked. A RESOLVER by IPv6 is asked for IPv6 addresses.
 
 It shares no code with the probe, so that a scenario is known to do what it says before the probe is
 judged by it. The line is one of:
@@ -55,7 +55,7 @@ def addresses_in(reply: bytes, asked: bytes) -> list[str] | str:
 def ask(name: str, resolver: str) -> dict[int, list[list[str] | str]]:
     """Ask for the kinds of address that a browser asks for, all at once; every reply, by kind, as it came."""
     replies: dict[int, list[list[str] | str]] = {A: [], AAAA: [], HTTPS: []}
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+    with socket.socket(socket.AF_INET6 if ":" in resolver else socket.AF_INET, socket.SOCK_DGRAM) as udp:
         udp.connect((resolver, 53))
         for kind in replies:
             udp.send(query(name, kind))
@@ -79,7 +79,7 @@ def resolve(name: str, resolver: str) -> str:
     """Return the first address, of IPv4 if there is one; raise `Seen` when there is none, or when replies differ."""
     said = ask(name, resolver)
     replies = said[A]
-    if replies and replies[0] == "nodata" and said[AAAA]:
+    if said[AAAA] and (":" in resolver or replies[:1] == ["nodata"]):
         replies = said[AAAA]
     if not replies:
         raise Seen("dns timeout")

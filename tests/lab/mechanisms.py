@@ -17,6 +17,8 @@ from pathlib import Path
 import msgspec
 
 from tests.lab import censor, liar, middlebox, world
+from tests.lab.home_faults import HomeFault
+from tests.lab.home_wiring import HomeWiring
 from tests.lab.pki import Pki
 from tests.lab.scenario import (
     AddressFilter,
@@ -59,6 +61,7 @@ class Interference:
 
     def __init__(self, spaces: Spaces, servers: Servers, pki: Pki) -> None:
         self._spaces, self._servers, self._pki = spaces, servers, pki
+        self._home = HomeWiring(spaces, pki)
         self._processes: list[Process] = []
         self._logs: list[Path] = []
         self._tracked: set[str] = set()
@@ -77,6 +80,7 @@ class Interference:
         filters: dict[str, list[str]] = defaultdict(list)
         lies: dict[str, list[ResolverLie]] = defaultdict(list)
         box: list[BoxPart] = []
+        faults: list[HomeFault] = []
         for mechanism in scenario.mechanisms:
             match mechanism:
                 case ResolverLie(at=at):
@@ -105,6 +109,8 @@ class Interference:
                     box.append(mechanism)
                 case LinkDown():
                     self._link(up=False)
+                case _ if isinstance(mechanism, HomeFault):
+                    faults.append(mechanism)
                 case _:
                     self._one(mechanism)
         for where, lines in filters.items():
@@ -118,6 +124,7 @@ class Interference:
             self._inspect(router, found)
         if box:
             self._middlebox(box)
+        self._home.apply(faults)
 
     def _one(self, mechanism: ServerAlert | Relay | SmallSegments | PathMtu | Delay) -> None:
         """Put to work what stands alone."""
@@ -157,6 +164,7 @@ class Interference:
             process.stop()
         for where in self._tracked:
             self._spaces.run(where, ["conntrack", "-F"])
+        self._home.clear()
         if not self._linked:
             self._link(up=True)
         if not self._wide:
@@ -269,7 +277,7 @@ class Interference:
         found = [msgspec.json.decode(line, type=Deed) for log in self._logs for line in log.read_text().splitlines()]
         for where in _TOUCHED:
             found += counted(where, self._spaces.check(where, ["nft", "-j", "list", "counters"]))
-        return found
+        return found + self._home.deeds()
 
 
 def address_rules(filter_: AddressFilter) -> list[str]:

@@ -11,7 +11,9 @@ from typing import Literal
 
 import msgspec
 
-from tests.lab.world import SILENT, By, WorldFault
+from tests.lab import home_faults, world
+from tests.lab.home_faults import HomeFault, Run
+from tests.lab.world import By, WorldFault
 
 BLOCK_PAGE = "<html><head><title>Access denied</title></head><body><h1>This site is blocked by order</h1></body></html>"
 FACEBOOK = ("facebook.com",)
@@ -222,6 +224,7 @@ Mechanism = (
     | LinkDown
     | ControlCut
     | Delay
+    | HomeFault
 )
 
 
@@ -255,7 +258,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     verdict when no control is configured, when that differs. When `idle`, what interferes has no business with
     this target; where it has, it is about the target's name or addresses, or about `victim`, a name further on.
     `alike` names the scenario that looks like a censoring one and must accuse nobody; `kinds.look_alike` finds
-    one when none is named.
+    one when none is named. `run` is how the probe is run.
     """
 
     name: str
@@ -272,6 +275,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     victim: str = ""
     alike: str | None = None
     looks_at: str = ""
+    run: Run = Run()
 
     def expected(self, *, control: bool) -> Expect:
         return self.expect if control or self.without_control is None else self.without_control
@@ -289,10 +293,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def acts(self) -> bool:
         """Whether something interferes that must be found in the act."""
-        return not self.idle and any(
-            not isinstance(mechanism, LinkDown | Delay | SmallSegments | Relay | SILENT)
-            for mechanism in self.mechanisms
-        )
+        silent = (LinkDown, Delay, SmallSegments, Relay, world.SILENT, *home_faults.SILENT)
+        return not self.idle and any(not isinstance(mechanism, silent) for mechanism in self.mechanisms)
 
 
 class Deed(msgspec.Struct, frozen=True, kw_only=True):

@@ -107,6 +107,8 @@ def zones(resolver: int) -> dict[str, Zone]:
     for host in WITNESSES:
         found[host.name] = ("static", records(host.name, (host.address, host.address6)))
     found[BLOCKER.name] = ("static", records(BLOCKER.name, BLOCKER.addresses))
+    arpa = "ipv4only.arpa"  # RFC 7050
+    found[arpa] = ("static", [f"{arpa}. 60 IN A 192.0.0.{last}" for last in (170, 171)])
     return found
 
 

@@ -32,6 +32,9 @@ PACKAGES = {
     "unbound-control": "unbound",
     "ping": "iputils-ping",
     "traceroute": "traceroute",
+    "tayga": "tayga",
+    "faketime": "faketime",
+    "prlimit": "util-linux",
 }
 
 
