@@ -1,7 +1,8 @@
 """Reads OONI's web_connectivity measurements, 0.0 to 0.5, as measurements of ours (spec ts-017).
 
 Odd fields leave a note in the detail of their step, or of the preconditions; only what is no
-web_connectivity measurement of a URL is refused. The result is redacted as our own measurements are.
+web_connectivity measurement is refused. One of no URL has no steps, so that nothing can be made of it but its
+notes. The result is redacted as our own measurements are.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from measurements.targets import BadTarget, normalise
 
 
 class OoniError(ValueError):
-    """The record is no web_connectivity measurement of a URL; the text says what it is."""
+    """The record is no web_connectivity measurement; the text says what it is."""
 
 
 def read(record: Mapping[str, Any]) -> Measurement:
@@ -29,14 +30,17 @@ def read(record: Mapping[str, Any]) -> Measurement:
         raise OoniError("this is no object, so no OONI measurement")
     fields = Fields(record)
     test = fields.text("test_name")
-    if test != "web_connectivity":
-        raise OoniError(
-            f"test_name is {test[:60]!r}; only web_connectivity is read" if test else "test_name is missing"
-        )
-    target = _target(fields)
+    if test not in ("", "web_connectivity"):
+        raise OoniError(f"test_name is {test[:60]!r}; only web_connectivity is read")
     keys = fields.within("test_keys")
+    if not test:
+        if not keys.values:
+            raise OoniError("test_name is missing, and so are test_keys")
+        fields.notes.append("test_name is missing")
+    target = _target(fields)
     tree = Tree(target, _resolver(fields, keys))
-    tree.grow(keys, fields)
+    if target.host:
+        tree.grow(keys, fields)
     measurement = Measurement(
         id=_id(fields),
         sequence=0,
@@ -68,7 +72,8 @@ def _target(fields: Fields) -> Target:
     except BadTarget as error:
         where = where_of(url)
         if where is None:
-            raise OoniError(f"input: {error}") from None
+            fields.notes.append(f"input is no URL of the web: {error}" if url else "input is missing")
+            return Target(url=url, scheme="", host="", port=0)
         host, port, secure = where
         return Target(url=url, scheme="https" if secure else "http", host=host, port=port)
 

@@ -36,8 +36,9 @@ class Fields:
         return self.values.get(key) is not None
 
     def _note(self, words: str, key: str = "") -> None:
-        if len(self.notes) < MAX_NOTES:
-            self.notes.append(f"{'.'.join(filter(None, (self.place, key)))} {words}")
+        note = f"{'.'.join(filter(None, (self.place, key)))} {words}"
+        if len(self.notes) < MAX_NOTES and note not in self.notes:
+            self.notes.append(note)
 
     def _odd(self, key: str, words: str) -> None:
         if key in self:
@@ -105,7 +106,8 @@ class Fields:
 
     def objects(self, key: str) -> list[Fields]:
         """Read a list of objects; the notes of each are its own."""
-        return [Fields(item, f"{self.place}{key}[{n}]") for n, item in enumerate(self.items(key))]
+        place = ".".join(filter(None, (self.place, key)))
+        return [Fields(item, f"{place}[{n}]") for n, item in enumerate(self.items(key))]
 
     def within(self, key: str) -> Fields:
         """Read an object inside this one; its notes are this one's."""

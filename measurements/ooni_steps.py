@@ -84,9 +84,11 @@ def lookups(fields: Fields, resolver: str) -> Iterator[DnsLookup]:
     """Read a query as lookups for A and AAAA; `resolver` is what the system's one is called."""
     engine = fields.text("engine")
     name = fields.text("hostname").lower().removesuffix(".")
-    rtype = fields.text("query_type", "A").upper()
     answers = tuple(_answers(fields, name))
     failure, detail = fields.failure("failure")
+    rtype = fields.text("query_type").upper() or _asked_for(answers, failure)
+    if not rtype:
+        return
     if fields.values.get("failure") == "dns_bogon_error" and answers:
         failure = None  # what was answered says it better
     asked = ("A", "AAAA") if rtype == "ANY" else (rtype,)
@@ -110,6 +112,12 @@ def lookups(fields: Fields, resolver: str) -> Iterator[DnsLookup]:
             rtype=kind,
             replies=_replies(fields, why, own, at),
         )
+
+
+def _asked_for(answers: tuple[DnsAnswer, ...], failure: Failure | None) -> str:
+    """Say what a query that does not tell its type was for; empty when its failure may be that of any other type."""
+    given = next((a.rtype for a in answers if a.rtype in ("A", "AAAA")), "")
+    return given or ("" if failure is Failure.NO_DNS_ANSWER else "A")
 
 
 def _replies(fields: Fields, why: Failure | None, answers: tuple[DnsAnswer, ...], at: str) -> tuple[DnsReply, ...]:

@@ -3,16 +3,19 @@
 A file is one JSON object a line, or one JSON value over many lines (OONI's API gives such), plain or
 compressed (gzip, zstandard: told by its first bytes). It is read in bounded memory, and nobody vouches
 for it: a line that is too long, is no JSON, or holds no measurement becomes a `BadRecord` naming the
-place, and the rest goes on.
+place, and the rest goes on. JSON that is not quite what RFC 8259 wants (NaN, half a surrogate pair, bytes that
+are no UTF-8, numbers and nesting beyond measure), as the programs of ten years wrote it, is read as far as it goes.
 """
 
 from __future__ import annotations
 
 import gzip
+import json
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, Protocol, cast
 
 import msgspec
 import zstandard
@@ -23,6 +26,9 @@ from measurements.ooni import read as read_ooni
 MAX_LINE = 32 * 1024 * 1024
 MAX_WINDOW = 128 * 1024 * 1024
 _BITE = 256
+MAX_DEPTH = 100  # what is nested deeper is left out
+MAX_DIGITS = 300  # an integer with more is read as the float that it overflows to
+_NESTING = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)
 
 _GZIP, _ZSTANDARD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _DAMAGE = (EOFError, zlib.error, zstandard.ZstdError, gzip.BadGzipFile)
@@ -157,8 +163,13 @@ def _whole(first: bytes, rest: Iterator[bytes], longest: int) -> list[msgspec.Ra
         return [msgspec.Raw(start)]
     try:
         return msgspec.json.decode(start, type=list[msgspec.Raw])
-    except msgspec.DecodeError:
-        return [msgspec.Raw(start)]
+    except (msgspec.DecodeError, RecursionError):
+        found = _forgiven(start)
+        return (
+            [msgspec.Raw(json.dumps(one).encode()) for one in found]
+            if isinstance(found, list)
+            else [msgspec.Raw(start)]
+        )
 
 
 def _join(first: bytes, rest: Iterator[bytes], longest: int) -> bytes:
@@ -174,9 +185,15 @@ def _join(first: bytes, rest: Iterator[bytes], longest: int) -> bytes:
 
 def _record(data: bytes | msgspec.Raw, place: str) -> Record | BadRecord:
     try:
-        shape = msgspec.json.decode(data, type=_Shape)
-        if shape.test_keys or shape.test_name:
-            return Record(place, read_ooni(msgspec.json.decode(data, type=dict)))
+        try:
+            shape = msgspec.json.decode(data, type=_Shape)
+            if shape.test_keys or shape.test_name:
+                return Record(place, read_ooni(msgspec.json.decode(data, type=dict)))
+        except (msgspec.DecodeError, RecursionError) as error:
+            found = _forgiven(bytes(data))
+            if not isinstance(found, dict) or not {"test_keys", "test_name"} & found.keys():
+                raise error from None
+            return Record(place, read_ooni(found))
         if shape.measurement:
             return Record(place, msgspec.json.decode(shape.measurement, type=Measurement))
         if shape.observations:
@@ -190,3 +207,31 @@ def _record(data: bytes | msgspec.Raw, place: str) -> Record | BadRecord:
     except (ValueError, TypeError, LookupError, AttributeError) as error:  # foreign data finds every way to be odd
         return BadRecord(place, f"no measurement: {error}")
     return BadRecord(place, "no measurement: neither a line of Wazi's nor one of OONI's")
+
+
+def _forgiven(data: bytes) -> Any:
+    """Read JSON that is not quite JSON; None when it is none at all."""
+    try:
+        return json.loads(_shallow(data.decode("utf-8-sig", "replace")), strict=False, parse_int=_whole_number)
+    except ValueError:
+        return None
+
+
+def _whole_number(digits: str) -> int | float:
+    return int(digits) if len(digits) <= MAX_DIGITS else float(digits)
+
+
+def _shallow(text: str) -> str:
+    """Put null for what is nested too deeply to be read."""
+    kept: list[str] = []
+    depth = at = 0
+    for found in _NESTING.finditer(text):
+        if found[0] in "[{":
+            depth += 1
+            if depth == MAX_DEPTH + 1:
+                kept += (text[at : found.start()], "null")
+        elif found[0] in "]}":
+            depth -= 1
+            if depth == MAX_DEPTH:
+                at = found.end()
+    return "".join((*kept, text[at:] if depth <= MAX_DEPTH else ""))

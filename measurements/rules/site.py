@@ -240,6 +240,15 @@ def unreachable(case: Case) -> Finding | None:
 
 def unknown(case: Case) -> Finding | None:
     """It cannot be opened from here, and nothing says whether it works at all."""
+    foreign = case.measurement.source != "wazi"
+    odd = case.measurement.preconditions.detail if foreign else ""
+    if foreign and not case.measurement.observations:
+        return Finding(
+            rule="site.unknown",
+            outcome=Outcome.INCONCLUSIVE,
+            reason="odd_record",
+            summary=f"The record holds no step that could be judged: {odd or 'nothing is wrong with it otherwise'}.",
+        )
     story = case.reading
     leg = story.troubled
     if leg is None:
@@ -271,6 +280,7 @@ def unknown(case: Case) -> Finding | None:
         rule="site.unknown",
         outcome=Outcome.INCONCLUSIVE,
         reason=reason,
-        summary=f"{leg.host} did not open here ({what or 'no page'}), and {words}.",
+        summary=f"{leg.host} did not open here ({what or 'no page'}), and {words}."
+        + (f" The record is odd: {odd}." if odd else ""),
         evidence=tuple(sorted({s.id for s in steps} | {q.id for q in lookups if isinstance(q, DnsLookup)})),
     )

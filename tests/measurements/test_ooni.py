@@ -366,16 +366,37 @@ def test_a_probes_address_that_stands_in_the_record_is_taken_out() -> None:
     ("change", "words"),
     [
         ({"test_name": "telegram"}, "telegram"),
-        ({"test_name": None}, "test_name is missing"),
-        ({"test_name": 5}, "test_name is missing"),
-        ({"input": None}, "input"),
-        ({"input": "no url"}, "input"),
-        ({"input": "dnslookup://example.org/"}, "input"),
+        ({"test_name": None, "test_keys": None}, "test_name is missing, and so are test_keys"),
+        ({"test_name": 5, "test_keys": []}, "test_name is missing, and so are test_keys"),
     ],
 )
 def test_other_records_are_refused_in_words(change: Record, words: str) -> None:
     with pytest.raises(OoniError, match=words):
         read(record("accessible.05") | change)
+
+
+@pytest.mark.parametrize("name", [None, 5, [], {}])
+def test_a_record_whose_test_is_not_named_is_read_by_its_keys(name: object) -> None:
+    whole = read(record("accessible.05") | {"test_name": name})
+    assert outcome(whole) == "accessible"
+    assert "test_name is missing" in whole.preconditions.detail
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "input is missing"),
+        (5, "input is not a text; input is missing"),
+        ("no url", "input is no URL of the web: no url holds a space"),
+        ("dnslookup://example.org/", "input is no URL of the web: "),
+        ("http://", "input is no URL of the web: "),
+    ],
+)
+def test_a_record_of_no_url_is_inconclusive_and_says_why(value: object, words: str) -> None:
+    whole = read(record("tls_reset.05") | {"input": value})
+    verdict = judge(Case(measurement=whole, bogons=BOGONS))
+    assert (whole.observations, verdict.outcome, verdict.reason) == ((), Outcome.INCONCLUSIVE, "odd_record")
+    assert words in verdict.summary
 
 
 @pytest.mark.parametrize("value", [None, [], "text", 5])
@@ -393,8 +414,9 @@ def test_a_url_that_we_would_not_ask_is_still_read() -> None:
 def test_without_its_keys_a_record_is_inconclusive_with_a_named_reason(keys: object) -> None:
     whole = read(record("accessible.05") | {"test_keys": keys})
     assert whole.observations == ()
-    assert "test_keys is missing or empty" in whole.preconditions.detail
-    assert outcome(whole) == "inconclusive"
+    verdict = judge(Case(measurement=whole, bogons=BOGONS))
+    assert (verdict.outcome, verdict.reason) == (Outcome.INCONCLUSIVE, "odd_record")
+    assert "test_keys is missing or empty" in verdict.summary
 
 
 ODD: list[tuple[str, Callable[[Record], object], str]] = [
@@ -423,6 +445,28 @@ def test_an_odd_field_is_at_worst_a_note(change: Callable[[Record], object], wor
     notes = "; ".join((*(step.detail for step in whole.observations), whole.preconditions.detail))
     assert words in notes or words == "tcp_connect"
     assert not outcome(whole).startswith("blocked")
+
+
+def test_what_was_odd_is_said_beside_what_is_missing() -> None:
+    data = record("accessible.05")
+    data["test_keys"]["requests"] = "none"
+    verdict = judge(Case(measurement=read(data), bogons=BOGONS))
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert verdict.summary.endswith("The record is odd: test_keys.requests is not a list.")
+
+
+@pytest.mark.parametrize("oddly", [None, 5, [], "AAAA"])
+def test_a_query_that_does_not_tell_its_type_denies_no_address(oddly: object) -> None:
+    data = record("accessible.05")
+    for query in data["test_keys"]["queries"]:
+        query["failure"], query["answers"], query["query_type"] = "dns_no_answer", None, oddly
+    assert not [
+        s for s in read(data).observations if isinstance(s, DnsLookup) and s.rtype == "A" and s.view is View.LOCAL
+    ]
+    data["test_keys"]["queries"][0] |= {"failure": "dns_nxdomain_error"}
+    first = read(data).observations[0]
+    assert isinstance(first, DnsLookup)
+    assert first.rtype == ("AAAA" if oddly == "AAAA" else "A")
 
 
 def test_an_endpoint_without_a_port_is_left_out() -> None:
