@@ -46,6 +46,9 @@ def response(status: str, body: str | bytes = b"", *headers: str) -> bytes:
     return "\r\n".join((*lines, "Connection: close", "", "")).encode() + data
 
 
+SUSPENDED = page("Account suspended", "This site has been blocked by its hosting company: the bill was not paid.")
+
+
 def welcome(visit: Visit) -> bytes:
     return response("200 OK", page(visit.host))
 
@@ -88,6 +91,16 @@ def geo_403(visit: Visit) -> Iterator[Step]:
 def geo_451(visit: Visit) -> Iterator[Step]:
     fence = page("Unavailable", "We cannot serve readers in your country for legal reasons.", size=500)
     yield response("451 Unavailable For Legal Reasons", fence) if visit.from_country else welcome(visit)
+
+
+def geo_200(visit: Visit) -> Iterator[Step]:
+    """Tell the country's visitors so as if nothing were wrong."""
+    fence = page("Not available", "This service is not available in your country.", size=500)
+    yield response("200 OK", fence) if visit.from_country else welcome(visit)
+
+
+def suspended(visit: Visit) -> Iterator[Step]:
+    yield response("200 OK", SUSPENDED)
 
 
 def refuses_control(visit: Visit) -> Iterator[Step]:
@@ -233,7 +246,20 @@ def flapping(visit: Visit) -> Iterator[Step]:
 ANSWERS: dict[str, Callable[[Visit], Iterator[Step]]] = {
     answer.__name__: answer
     for answer in (
-        *(slow, cold, captcha, geo_403, geo_451, refuses_control, drops_control, wall_403, wall_429, wall_503),
+        *(
+            slow,
+            cold,
+            captcha,
+            geo_403,
+            geo_451,
+            geo_200,
+            suspended,
+            refuses_control,
+            drops_control,
+            wall_403,
+            wall_429,
+            wall_503,
+        ),
         *(error_500, changing, news_title, headers_near, headers_beyond, zipped, bomb, short, loop, hop_15, hop_100),
         *(cookie, http_10, garbage, empty, no_content, meta, by_country, broken_location, firewall, flapping),
     )

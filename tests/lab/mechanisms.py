@@ -44,7 +44,7 @@ from tests.lab.servers import ALERT_PORT, Servers
 from tests.lab.sites import SITES
 from tests.lab.spaces import Process, Spaces, ip_batch
 from tests.lab.topology import CLIENT_NETS, CONTROL, ISP_RESOLVER, ISP_RESOLVER6, NODES
-from tests.lab.world import BusyLine, By, ConnectionLoss, PathMtu, SynLimit, client_net, family, named
+from tests.lab.world import BusyLine, By, ConnectionLoss, LossyLine, PathMtu, SynLimit, client_net, family, named
 
 _DPI_QUEUE, _WAN_QUEUE = "2", "3"
 _COUNTER = re.compile(r"counter name (\S+)")
@@ -99,6 +99,8 @@ class Interference:
                     filters[by] += world.busy_line(mechanism)
                 case ConnectionLoss():
                     filters["isp"] += world.lost_connections(mechanism)
+                case LossyLine(percent=percent):
+                    filters["home"].append(f"numgen random mod 100 < {percent} drop")
                 case SynLimit():
                     filters["srv"] += world.rationed(mechanism)
                 case ControlCut():

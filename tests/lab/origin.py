@@ -16,10 +16,10 @@ import struct
 import sys
 from pathlib import Path
 
-from tests.lab.answers import ANSWERS, Visit, response, welcome
+from tests.lab.answers import ANSWERS, SUSPENDED, Visit, response, welcome
 from tests.lab.middlebox import Stream, accepted, peek, serve
 from tests.lab.pki import Pki
-from tests.lab.sites import BY_NAME, SITES, Site
+from tests.lab.sites import BY_NAME, SITES, STRICT_HOSTER, Site
 from tests.lab.topology import CLIENT_NETS
 
 _SHUT = {
@@ -53,6 +53,7 @@ class Origin:
     """Takes connections, each to its end."""
 
     def __init__(self, pki: Pki) -> None:
+        self._visits = 0
         self._contexts = {site.name: self._context(site, pki) for site in SITES if site.by_hand and site.https}
 
     @staticmethod
@@ -67,6 +68,9 @@ class Origin:
         site = site_of((await peek(connection)).name)
         home = from_country(connection)
         door = site.door if site and (home or not site.door.startswith("geo_")) else "open"
+        if door == "flapping":
+            self._visits += 1
+            door = "open" if self._visits % 2 else "geo_reset"
         if site and door == "open":
             async with accepted(connection, self._contexts[site.name]) as stream:
                 await self._converse(stream, connection, home=home, secure=True)
@@ -101,7 +105,11 @@ class Origin:
         headers = {key.lower(): value.strip() for key, _, value in (line.partition(":") for line in head[1:])}
         site = site_of(headers.get("host", "").partition(":")[0])
         if site is None:
-            writer.write(response("404 Not Found", "<h1>No such customer</h1>"))
+            strict = connection.getsockname()[0] in STRICT_HOSTER
+            stranger = (
+                response("200 OK", SUSPENDED) if strict else response("404 Not Found", "<h1>No such customer</h1>")
+            )
+            writer.write(stranger)
             return
         visit = Visit(site.name, words[1], secure, home, headers)
         for step in ANSWERS[site.origin](visit) if site.origin else (welcome(visit),):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tests.lab.pki import DEFAULT, Pki
 from tests.lab.scenario import BLOCK_PAGE as BLOCK_PAGE_HTML
-from tests.lab.sites import BLOCKER, SITES, WITNESSES, Site
+from tests.lab.signed import Signed, sign
+from tests.lab.sites import BLOCKER, BY_NAME, SITES, WITNESSES, Site
 from tests.lab.spaces import LabError, Process, Spaces
-from tests.lab.topology import BLOCK_PAGE, BLOCK_PAGE_TLS, ISP_RESOLVER, ISP_RESOLVER6, PUBLIC_RESOLVERS
+from tests.lab.topology import BLOCK_PAGE, BLOCK_PAGE_TLS, ISP_RESOLVER, ISP_RESOLVER6, NAME_SERVER, PUBLIC_RESOLVERS
 
 ALERT_PORT = 8443  # where a site's own server refuses every handshake
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -99,6 +100,8 @@ def zones(resolver: int) -> dict[str, Zone]:
     """Return every name that exists, as resolver number `resolver` sees it."""
     found = {}
     for site in SITES:
+        if site.signed:
+            continue
         own = [*records(site.name, (*site.addresses_at(resolver), site.address6)), *site.records]
         own += [f"{site.name}. 60 IN HTTPS {site.https_record}"] if site.https_record else []
         if site.wildcard:
@@ -118,19 +121,59 @@ def records(name: str, addresses: Iterable[str | None]) -> list[str]:
     return [f"{owner}. 60 IN {kind} {address}" for kind, address in kinds for owner in (name, f"www.{name}")]
 
 
+def signed_zones() -> dict[str, Signed]:
+    """Sign the zones of the names that are."""
+    return {
+        site.name: sign(site.name, records(site.name, site.alive), lapsed=site.signed == "lapsed")
+        for site in SITES
+        if site.signed
+    }
+
+
+def name_server(spaces: Spaces, signed: Mapping[str, Signed]) -> Process:
+    """Start the name server of the signed zones."""
+    work = spaces.work
+    blocks = ""
+    for name, zone in signed.items():
+        (work / f"{name}.zone").write_text(zone.text)
+        blocks += f'auth-zone:\n  name: "{name}."\n  zonefile: {work}/{name}.zone\n  for-upstream: no\n'
+    config = work / "unbound-signed.conf"
+    config.write_text(
+        f"""server:
+  interface: {NAME_SERVER}@53
+  chroot: ""
+  username: ""
+  directory: {work}
+  pidfile: {work}/unbound-signed.pid
+  use-syslog: no
+  do-daemonize: no
+  num-threads: 1
+  access-control: 0.0.0.0/0 allow
+{blocks}"""
+    )
+    return spaces.spawn("srv", ["unbound", "-d", "-c", str(config)], log="unbound-signed.out")
+
+
 class Resolver:
     """An unbound with static zones, to which records can be added while it runs."""
 
     def __init__(
-        self, spaces: Spaces, where: str, number: int, address: str, *also: str, pki: Pki | None = None
+        self,
+        spaces: Spaces,
+        where: str,
+        number: int,
+        address: str,
+        *also: str,
+        signed: Mapping[str, Signed],
+        pki: Pki | None = None,
     ) -> None:
         self._spaces, self._where, self._number = spaces, where, number
         self._config = spaces.work / f"unbound-{number}.conf"
         self._zones = zones(number)
-        self._config.write_text(self._text((address, *also), pki))
+        self._config.write_text(self._text((address, *also), signed, pki))
         self.process = spaces.spawn(where, ["unbound", "-d", "-c", str(self._config)], log=f"unbound-{number}.out")
 
-    def _text(self, addresses: tuple[str, ...], pki: Pki | None) -> str:
+    def _text(self, addresses: tuple[str, ...], signed: Mapping[str, Signed], pki: Pki | None) -> str:
         address, secure = addresses[0], "".join(f"  interface: {other}@53\n" for other in addresses)
         if pki:
             secure += f"""  interface: {address}@853
@@ -144,6 +187,12 @@ class Resolver:
         for name, (kind, data) in self._zones.items():
             known.append(f'  local-zone: "{name}." {kind}\n')
             known += [f'  local-data: "{record}"\n' for record in data]
+        stubs = ""
+        for name, zone in signed.items():
+            missed = not pki and BY_NAME[name].signed == "rollover"
+            known.append(f'  local-zone: "{name}." transparent\n')
+            known.append(f'  trust-anchor: "{zone.old_anchor if missed else zone.anchor}"\n')
+            stubs += f'stub-zone:\n  name: "{name}."\n  stub-addr: {NAME_SERVER}\n'
         return f"""server:
 {secure}  chroot: ""
   username: ""
@@ -156,10 +205,11 @@ class Resolver:
   outgoing-range: 64
   num-queries-per-thread: 32
   rrset-roundrobin: no
-  module-config: "iterator"
+  module-config: "validator iterator"
+  ede: yes
   access-control: 0.0.0.0/0 allow
   access-control: ::/0 allow
-{"".join(known)}remote-control:
+{"".join(known)}{stubs}remote-control:
   control-enable: yes
   control-use-cert: no
   control-interface: {self._spaces.work}/unbound-{self._number}.sock
@@ -192,13 +242,22 @@ class Servers:
             nginx(spaces, "ispsrv", "blockpage", [block_page(pki, work)]),
             spaces.spawn("ispsrv", [sys.executable, "-m", "tests.lab.passing"], log="passing.log", ready="ready"),
         ]
-        self.isp = Resolver(spaces, "ispsrv", 0, ISP_RESOLVER, ISP_RESOLVER6)
-        self.public = [Resolver(spaces, "pub", 1 + n, address, pki=pki) for n, address in enumerate(PUBLIC_RESOLVERS)]
+        signed = signed_zones()
+        self.processes.append(name_server(spaces, signed))
+        self.isp = Resolver(spaces, "ispsrv", 0, ISP_RESOLVER, ISP_RESOLVER6, signed=signed)
+        self.public = [
+            Resolver(spaces, "pub", 1 + n, address, signed=signed, pki=pki)
+            for n, address in enumerate(PUBLIC_RESOLVERS)
+        ]
         self._wait()
 
     def _wait(self) -> None:
         doors = [("srv", "203.0.113.10", 443), ("wit", WITNESSES[0].address, 443), ("ispsrv", BLOCK_PAGE, 80)]
-        doors += [("ispsrv", ISP_RESOLVER, 53), *(("pub", address, 443) for address in PUBLIC_RESOLVERS)]
+        doors += [
+            ("ispsrv", ISP_RESOLVER, 53),
+            ("srv", NAME_SERVER, 53),
+            *(("pub", address, 443) for address in PUBLIC_RESOLVERS),
+        ]
         for where, address, port in doors:
             wait_for(self.spaces, where, address, port)
 

@@ -12,7 +12,7 @@ from typing import Literal
 Certificate = Literal[
     "good", "expired", "self_signed", "stranger", "default", "other_name", "no_intermediate", "long_chain", "many_names"
 ]
-Door = Literal["open", "plain", "old_tls", "geo_alert", "geo_eof", "geo_reset", "geo_tarpit"]
+Door = Literal["open", "plain", "old_tls", "geo_alert", "geo_eof", "geo_reset", "geo_tarpit", "flapping"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,9 @@ class Site:
     record (RFC 9460), `tls` the versions that it speaks, in nginx's words.
     `origin` and `door` say how it answers requests and handshakes: see `answers.py` and `origin.py`, which then
     serve it instead of nginx. `wildcard` gives any label below the name the same addresses; a `members_only` site
-    wants a certificate of its visitors; `records` are more of what the DNS says of it.
+    wants a certificate of its visitors. A name that is `signed` is looked up from its own name server, where its
+    signatures have lapsed, or its keys are new and the ISP still trusts the old ones. `records` are more of what
+    the DNS says of it.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Site:
     door: Door = "open"
     wildcard: bool = False
     members_only: bool = False
+    signed: Literal["rollover", "lapsed"] | None = None
     records: tuple[str, ...] = ()
 
     @property
@@ -77,7 +80,7 @@ BY_HAND = (
     *("captcha", "geo-403", "geo-451", "refuses-control", "drops-control", "wall-403", "wall-429", "wall-503"),
     *("error-500", "changing", "news-title", "headers-near", "headers-beyond", "zipped", "bomb", "short", "cold"),
     *("loop", "hop-15", "hop-100", "cookie", "http-10", "garbage", "empty", "no-content", "meta", "by-country"),
-    *("broken-location", "firewall", "flapping"),
+    *("broken-location", "firewall", "flapping", "geo-200"),
 )
 
 # What the volunteers' list asks about in most scenarios.
@@ -115,9 +118,19 @@ POPULAR = (
 
 # The ISP's block page under a name of its own; it lives with the ISP, not with the sites.
 BLOCKER = Site("blocked.isp.example", ("198.51.100.81",))
+
+
+def seen_here_as(ours: str, *theirs: str) -> tuple[tuple[str, ...], ...]:
+    """Return what each resolver gives: the ISP's one address, the public ones others."""
+    return ((ours,), theirs, theirs)
+
+
 HOSTER = ("203.0.113.70",)  # one address, many customers
 DOORMAN = ("203.0.113.71",)
 CAREFREE = ("203.0.113.72",)  # takes whatever certificate its customers bring
+STRICT_HOSTER = ("203.0.113.92",)  # shows every name that it does not know, or knows too well, the door
+NEW_HOME = ("203.0.113.90",)
+ISP_CACHE = "198.51.100.91"  # a cache of somebody else's that stands in the ISP, and is out of order
 RADIO = "радио.example".encode("idna").decode()
 
 ODD = (
@@ -147,6 +160,24 @@ ODD = (
     Site("link-https.example", ("203.0.113.82",), home="https://facebook.com/"),
     Site("moved-away.example", ("203.0.113.82",), home="https://no-such-site.example/"),
     Site("clip.example", ("203.0.113.83",), https=False, page_bytes=20_000_000),
+    Site("rollover.example", ("203.0.113.86",), signed="rollover"),
+    Site("lapsed.example", ("203.0.113.86",), signed="lapsed"),
+    Site("anycast.example", ("203.0.113.87", "203.0.113.88"), http2=True),
+    Site("isp-cache.example", ("203.0.113.89",), by_resolver=seen_here_as(ISP_CACHE, "203.0.113.89")),
+    Site("resettled.example", NEW_HOME, by_resolver=seen_here_as("203.0.113.91", *NEW_HOME)),
+    Site("vacated.example", ("203.0.113.91",), dead=("203.0.113.91",)),
+    Site("changed-hoster.example", NEW_HOME, by_resolver=seen_here_as(*HOSTER, *NEW_HOME)),
+    Site("left-unpaid.example", NEW_HOME, by_resolver=seen_here_as(*STRICT_HOSTER, *NEW_HOME)),
+    Site("strict-hoster.example", STRICT_HOSTER, origin="suspended"),
+    Site("neighbour-answers.example", NEW_HOME, by_resolver=seen_here_as(*CAREFREE, *NEW_HOME)),
+    Site("moved-wildcard.example", NEW_HOME, by_resolver=seen_here_as(*STRICT_HOSTER, *NEW_HOME), wildcard=True),
+    Site(
+        "geo-dns.example",
+        ("203.0.113.93",),
+        by_resolver=((), ("203.0.113.93",), ("203.0.113.93",)),
+        records=("geo-dns.example. 60 IN TXT here",),
+    ),
+    Site("flapping-door.example", DOORMAN, door="flapping"),
     Site("localhost.example", (), by_resolver=(("127.0.0.1",),) * 3),
     Site("no-address.example", (), records=("no-address.example. 60 IN CNAME nowhere.no-address.example.",)),
 )

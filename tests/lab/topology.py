@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
-from tests.lab.sites import BLOCKER, SITES, WITNESSES
+from tests.lab.sites import BLOCKER, ISP_CACHE, SITES, WITNESSES
 from tests.lab.spaces import Spaces, ip_batch
 
 _SITE_ADDRESSES = tuple(dict.fromkeys(address for site in SITES for address in site.alive))
@@ -29,8 +29,8 @@ ISP_RESOLVER = "10.10.53.53"
 ISP_RESOLVER6 = "2001:db8:a53::35"
 BLOCK_PAGE = "198.51.100.80"
 BLOCK_PAGE_TLS = BLOCKER.addresses[0]
+NAME_SERVER = "203.0.113.85"
 PASSING_PROXY = "198.51.100.90"
-ISP_CACHE = "198.51.100.91"  # stands in the ISP, and nothing listens on it
 ISP_SERVERS = (BLOCK_PAGE, BLOCK_PAGE_TLS, PASSING_PROXY, ISP_CACHE)
 CONTROL = "198.51.100.200"
 PUBLIC_RESOLVERS = ("198.51.100.53", "198.51.100.54")
@@ -82,7 +82,7 @@ NODES = {
         Node("pub", "wan", "10.10.5", "2001:db8:a5", also=PUBLIC_RESOLVERS),
         Node("wit", "wan", "192.0.2", "2001:db8:192", also=_WITNESS_ADDRESSES),
         Node("edge", "wan", "10.10.4", "2001:db8:a4", also=("203.0.113.254",), routes_public=True, swallows=_DEAD),
-        Node("srv", "edge", "203.0.113", "2001:db8:113", also=_SITE_ADDRESSES),
+        Node("srv", "edge", "203.0.113", "2001:db8:113", also=(*_SITE_ADDRESSES, NAME_SERVER)),
     )
 }
 ROUTERS = frozenset(node.parent for node in NODES.values() if node.parent)

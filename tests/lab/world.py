@@ -29,6 +29,12 @@ class ConnectionLoss(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     percent: int
 
 
+class LossyLine(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The home's line loses `percent` of all packets, each way."""
+
+    percent: int
+
+
 class BusyLine(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """What comes from these addresses to the client gets through at `kilobytes` a second."""
 
@@ -44,8 +50,8 @@ class SynLimit(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     per_minute: int = 5
 
 
-WorldFault = PathMtu | ConnectionLoss | BusyLine | SynLimit
-SILENT = ConnectionLoss
+WorldFault = PathMtu | ConnectionLoss | LossyLine | BusyLine | SynLimit
+SILENT = ConnectionLoss | LossyLine
 """What cannot be caught in the act, for it strikes by chance."""
 
 

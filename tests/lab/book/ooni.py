@@ -22,8 +22,8 @@ from tests.lab.scenario import (
     ResolverLie,
     Scenario,
 )
-from tests.lab.sites import CAREFREE
-from tests.lab.topology import BLOCK_PAGE, ISP_CACHE, PASSING_PROXY
+from tests.lab.sites import CAREFREE, ISP_CACHE
+from tests.lab.topology import BLOCK_PAGE, PASSING_PROXY
 from tests.lab.world import BusyLine
 
 NETWORK = "network"
