@@ -103,6 +103,7 @@ class Purpose(StrEnum):
     PLAIN_RESOLVER = "plain_resolver"  # a trusted resolver's own address over plain DNS, when none answers over HTTPS
     FIRST_HOP = "first_hop"  # T asked with IP TTL 1: an answer comes from the volunteer's own router
     OTHER_HELLO = "other_hello"  # the other shape of ClientHello
+    ANNOUNCEMENT = "announcement"  # T's page over TCP: does it say that HTTP/3 is spoken here (Alt-Svc)?
     OTHER_PORT = "other_port"  # the target's address on another port
     REPETITION = "repetition"  # the failed step once more, after a pause
     TRACE_TARGET = "trace_target"  # rising IP TTL towards the target with T

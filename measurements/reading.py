@@ -27,6 +27,7 @@ from measurements.model import (
     Hop,
     HttpExchange,
     Purpose,
+    QuicHandshake,
     Target,
     TcpConnect,
     TlsHandshake,
@@ -87,6 +88,7 @@ class Control:
     connects: tuple[TcpConnect, ...]
     handshakes: tuple[TlsHandshake, ...]
     page: HttpExchange | None
+    greetings: tuple[QuicHandshake, ...] = ()
 
     @property
     def reached(self) -> bool:
@@ -99,6 +101,10 @@ class Control:
 
     def shook_hands(self, address: str) -> TlsHandshake | None:
         return next((h for h in self.handshakes if h.address == address), None)
+
+    def greeted(self, address: str) -> QuicHandshake | None:
+        """The control's QUIC handshake with this very address."""
+        return next((h for h in self.greetings if h.address == address), None)
 
 
 @dataclass(frozen=True)
@@ -282,6 +288,7 @@ class Reading:
                     connects=tuple(of(TcpConnect, own)),
                     handshakes=tuple(of(TlsHandshake, own)),
                     page=next(iter(of(HttpExchange, own)), None),
+                    greetings=tuple(of(QuicHandshake, own)),
                 )
         return None
 

@@ -57,6 +57,7 @@ PURPOSES: dict[Purpose, str] = {
     Purpose.HARMLESS_SERVERLESS: "a harmless name there",
     Purpose.FIRST_HOP: "its name at the first router",
     Purpose.OTHER_HELLO: "another shape of hello",
+    Purpose.ANNOUNCEMENT: "its page, for HTTP/3",
     Purpose.OTHER_PORT: "its address, another port",
     Purpose.REPETITION: "once more after a pause",
     Purpose.TRACE_TARGET: "the way to it",

@@ -2,8 +2,8 @@
 
 *Alive* (`living`): it works now for a control, or by another path of ours. *Between*: something on the way, and
 not the site, did it. Its name fails at unrelated servers (`elsewhere`), or its packets are answered or die
-short of its network (`place`). See law 3 of DESIGN and `docs/decisions`; each function says what it takes for
-proof.
+short of its network (`place`). `quic` reads the same off steps over QUIC. See law 3 of DESIGN and
+`docs/decisions`; each function says what it takes for proof.
 """
 
 from measurements.proofs.elsewhere import ENOUGH, MOST, name_fails_elsewhere, repeated, shut_out, tally, unsettled

@@ -12,13 +12,14 @@ from measurements.model import (
     Pattern,
     Proof,
     Purpose,
+    QuicHandshake,
     TcpConnect,
     TlsHandshake,
     Where,
 )
 from measurements.reading import Flow, Reading, identical
 
-Step = TcpConnect | TlsHandshake | HttpExchange
+Step = TcpConnect | TlsHandshake | QuicHandshake | HttpExchange
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,12 @@ class Shown:
 
 
 def worked(step: Step) -> bool:
-    """Whether a step was answered by somebody who speaks its protocol, under whatever certificate."""
+    """Whether a step was answered by somebody who speaks its protocol, under whatever certificate.
+
+    A QUIC server that closes the connection has answered too: what is at issue there is silence.
+    """
+    if isinstance(step, QuicHandshake):
+        return step.answered
     return step.ended if isinstance(step, TlsHandshake) else step.failure is None
 
 
@@ -84,6 +90,7 @@ def outcomes(story: Reading, *purposes: Purpose) -> list[Step]:
     steps: list[Step] = [
         *story.follow_ups(TcpConnect, *purposes),
         *story.follow_ups(TlsHandshake, *purposes),
+        *story.follow_ups(QuicHandshake, *purposes),
         *story.follow_ups(HttpExchange, *purposes),
     ]
     causes = {step.cause for step in steps}

@@ -9,7 +9,7 @@ meaning; whatever changes a verdict raises `RULES_VERSION`.
 from __future__ import annotations
 
 from measurements.case import Rule
-from measurements.rules import dns, http, line, network, site, tcp, tls
+from measurements.rules import dns, http, line, network, quic, site, tcp, tls
 
 RULES_VERSION = 2
 
@@ -18,6 +18,7 @@ RULES: dict[str, Rule] = {
     "site.accessible": site.accessible,
     "site.resolves": site.resolves,
     "site.connects": site.connects,
+    "quic.accessible": quic.accessible,
     "network.invalid": network.invalid,
     "dns.injected": dns.injected,
     "dns.nxdomain": dns.nxdomain,
@@ -32,12 +33,18 @@ RULES: dict[str, Rule] = {
     "tls.blocked": tls.blocked,
     "http.blockpage": http.blockpage,
     "http.blocked": http.blocked,
+    "quic.blocked": quic.blocked,
     "site.certificate": site.certificate,
     "site.refuses": site.refuses,
+    "quic.unanswered": quic.unanswered,
     "site.down": site.down,
     "site.nowhere": site.nowhere,
     "line.mixed": line.mixed,
     "network.unsteady": network.unsteady,
+    "quic.unsteady": quic.unsteady,
+    "quic.down": quic.down,
+    "quic.unreachable": quic.unreachable,
+    "quic.unknown": quic.unknown,
     "http.in_clear": http.in_clear,
     "dns.stale": dns.stale,
     "dns.resolver": dns.resolver,
@@ -47,5 +54,16 @@ RULES: dict[str, Rule] = {
 }
 
 LAST_RESORT = frozenset(
-    {"http.in_clear", "dns.stale", "dns.resolver", "site.unreachable", "network.ours", "site.unknown"}
+    {
+        "quic.unsteady",
+        "quic.down",
+        "quic.unreachable",
+        "quic.unknown",
+        "http.in_clear",
+        "dns.stale",
+        "dns.resolver",
+        "site.unreachable",
+        "network.ours",
+        "site.unknown",
+    }
 )

@@ -15,6 +15,7 @@ from measurements.model import (
     TlsHandshake,
 )
 from measurements.proofs import alive, given_by_others
+from measurements.proofs.quic import unanswered_by_quic
 from measurements.reading import REFUSALS, Flow, Leg, is_address
 
 NOT_DOWN = frozenset(
@@ -48,7 +49,8 @@ def accessible(case: Case) -> Finding | None:
         outcome=Outcome.ACCESSIBLE,
         pattern=Pattern.PARTIAL if partial else None,
         summary=f"{story.target.host} opens: the page came {how}."
-        + (f" {len(partial)} of {len(leg.local_flows)} addresses did not answer." if partial else ""),
+        + (f" {len(partial)} of {len(leg.local_flows)} addresses did not answer." if partial else "")
+        + (" It announces HTTP/3, but QUIC brought no page." if unanswered_by_quic(story) else ""),
         evidence=tuple(sorted({i for f in (*served, *partial) for i in f.ids} | set(by))),
     )
 

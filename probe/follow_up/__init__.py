@@ -7,7 +7,8 @@ target, for a harmless name or a neighbour, and for a witness)? Is the resolver 
 an address without a resolver answer? Once more after a pause: does it last?
 
 `lookups` asks about the name and `path` about a connection, which takes `attempts` under a name and
-`traces`. Each is given the `asking.Asking`: whom the doubt is about, and the allowance that all share.
+`traces`; `quic` asks all of this about QUIC. Each is given the `asking.Asking`: whom the doubt is about, and the
+allowance that all share.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from measurements.reading import Flow, Leg, Reading, is_address
 from probe.follow_up.asking import TIMEOUT, Asking
 from probe.follow_up.lookups import ask_dns, ask_who_answers
 from probe.follow_up.path import ask_path
+from probe.follow_up.quic import ask_quic
 from probe.network import Network
 from probe.steps import endpoint
 
-__all__ = ["TIMEOUT", "check_answers", "follow_up"]
+__all__ = ["TIMEOUT", "check_answers", "follow_up", "follow_up_quic"]
 
 
 async def follow_up(net: Network, story: Reading, leg: Leg) -> None:
@@ -37,6 +39,12 @@ async def follow_up(net: Network, story: Reading, leg: Leg) -> None:
         if flow is not None:
             group.create_task(ask_path(asking, flow))
         group.create_task(_ask_control_again(asking))
+
+
+async def follow_up_quic(net: Network, story: Reading, leg: Leg) -> None:
+    """Gather the proofs about QUIC that `leg` lacks."""
+    if net.preconditions.reason is None:
+        await ask_quic(Asking(net, story, leg))
 
 
 async def check_answers(net: Network, story: Reading) -> None:

@@ -73,16 +73,19 @@ class Asking:
         """Find up to three witnesses' addresses, once: all different, and none of them the target's own."""
         async with self._finding:
             if self._witnesses is None:
-                names = self._witness_names()
+                names = self.witness_names()
                 found: list[str] = []
-                related = {*self.leg.local_addresses, *self.leg.trusted_addresses}
                 for start in range(0, len(names), PAIRS):
                     answers = await asyncio.gather(*(find_address(self.net, n) for n in names[start : start + PAIRS]))
-                    found += [a for a in answers if a is not None and a not in (*found, *related)]
+                    found += [a for a in answers if a is not None and a not in (*found, *self.related)]
                     if len(found) >= PAIRS or not any(answers):
                         break
                 self._witnesses = found[:PAIRS]
         return self._witnesses
+
+    def take_for_witnesses(self, addresses: list[str]) -> None:
+        """Let these addresses be the witnesses, of whichever protocol the target is asked by."""
+        self._witnesses = addresses[:PAIRS]
 
     async def witnesses_like(self, target: str) -> list[str]:
         """Find the witnesses' addresses of the same protocol as the target's own."""
@@ -90,10 +93,16 @@ class Asking:
             return await self.witnesses()
         async with self._finding:
             if self._witnesses6 is None:
-                names = self._witness_names()[:PAIRS]
+                names = self.witness_names()[:PAIRS]
                 answers = await asyncio.gather(*(find_address(self.net, n, "AAAA") for n in names))
                 self._witnesses6 = [a for a in answers if a is not None and a != target]
         return self._witnesses6
 
-    def _witness_names(self) -> list[str]:
+    @property
+    def related(self) -> set[str]:
+        """The target's own addresses."""
+        return {*self.leg.local_addresses, *self.leg.trusted_addresses}
+
+    def witness_names(self) -> list[str]:
+        """The names of harmless sites other than the target."""
         return [w.name for w in self.net.peers.witnesses if w.name != self.name]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from measurements.model import Target
-from probe.nettests import dns, tcp, web
+from probe.nettests import dns, quic, tcp, web
 from probe.network import Network
 
 Nettest = Callable[[Target, Network], Awaitable[None]]
 
 NETTESTS: dict[str, Nettest] = {
     "dns": dns.measure,
+    "quic": quic.measure,
     "tcp": tcp.measure,
     "web": web.measure,
 }

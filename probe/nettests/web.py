@@ -2,7 +2,8 @@
 
 Each leg of the redirect chain: lookup by every view, then connections and handshakes to the addresses
 side by side, one page fetch by priority (our own resolver's addresses first), the control asked
-meanwhile. When the chain ends in doubt, the follow-up steps gather what the two proofs need.
+meanwhile. When the chain ends in doubt, the follow-up steps gather what the two proofs need. A page that announces
+HTTP/3 is asked for once over QUIC too, in measurements that read pages in full.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 from urllib.parse import urldefrag, urlsplit
 
 from measurements.model import AnyObservation, DnsLookup, HttpExchange, Target, TcpConnect, TlsHandshake, View
+from measurements.proofs.quic import announced
 from measurements.reading import Reading, is_address
 from probe.follow_up import check_answers, follow_up
 from probe.network import Network
@@ -20,6 +22,8 @@ Handle = TcpConnect | TlsHandshake
 
 CONTROL_GRACE = 1.0  # seconds for a control's answer that nothing depends on
 CONTROL_PATIENCE = 10.0  # seconds for one that a page in clear is compared with
+QUIC_SECONDS = 1.2  # for a handshake, and for the page over it: an open site must not wait long for either
+QUIC_BYTES = 1024
 
 
 async def measure(target: Target, net: Network) -> None:
@@ -27,6 +31,8 @@ async def measure(target: Target, net: Network) -> None:
     async with asyncio.TaskGroup() as meanwhile:
         asking = await _chain(target, net, meanwhile)
         story = Reading(target, net.observations, net.is_private)
+        if net.full_body and story.troubled is None:
+            meanwhile.create_task(_by_quic(net, story))
         if asking is not None and not _failed(story):
             # A verified page is beyond doubt, and a control that is slow or gone must not hold it up;
             # one in clear is only as good as what the control says of it.
@@ -40,6 +46,19 @@ async def measure(target: Target, net: Network) -> None:
             await follow_up(net, story, story.troubled)
         else:
             await check_answers(net, story)
+
+
+async def _by_quic(net: Network, story: Reading) -> None:
+    """Ask for the page over QUIC too, when it announces HTTP/3; what comes of it clears and accuses nobody."""
+    leg = story.legs[-1]
+    served = leg.served
+    if not leg.encrypted or served is None or not announced(story, leg):
+        return
+    name = None if is_address(leg.host) else leg.host
+    address, port, page = served.tcp.address, served.tcp.port, served.page
+    hands = await net.quic(address, port, name=name, verify=leg.host, cause=page, timeout=QUIC_SECONDS)
+    if hands.ended:
+        await net.exchange(hands, leg.url, body_limit=QUIC_BYTES, timeout=QUIC_SECONDS)
 
 
 def _failed(story: Reading) -> bool:
