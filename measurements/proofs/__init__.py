@@ -9,6 +9,7 @@ short of its network (`place`). `quic` reads the same off steps over QUIC. See l
 from measurements.proofs.elsewhere import ENOUGH, MOST, name_fails_elsewhere, repeated, shut_out, tally, unsettled
 from measurements.proofs.living import alive, given_by_others, harmless_at_target
 from measurements.proofs.place import answered_for, place
+from measurements.proofs.quic import announced, greetings, page_over
 from measurements.proofs.steps import (
     Shown,
     Step,
@@ -27,15 +28,18 @@ __all__ = [
     "Shown",
     "Step",
     "alive",
+    "announced",
     "answered_for",
     "answers_like",
     "fails_like",
     "given_by_others",
+    "greetings",
     "harmless_at_target",
     "kind_of",
     "like",
     "name_fails_elsewhere",
     "outcomes",
+    "page_over",
     "place",
     "repeated",
     "same_prefix",

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 
 from measurements.model import OURS, Hop, Purpose, QuicHandshake, View
-from measurements.proofs import fails_like, unsettled
-from measurements.proofs.quic import announced, greetings
+from measurements.proofs import announced, fails_like, greetings, unsettled
 from measurements.reading import is_address
 from probe.follow_up.asking import PAIRS, TIMEOUT, Asking
 from probe.follow_up.attempts import more_pairs, pairs

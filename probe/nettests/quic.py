@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 
 from measurements.model import QuicHandshake, Target, View
-from measurements.proofs.quic import greetings, page_over
+from measurements.proofs import greetings, page_over
 from measurements.reading import Reading, is_address
 from probe.follow_up import follow_up_quic
 from probe.network import Network

@@ -12,7 +12,7 @@ import asyncio
 from urllib.parse import urldefrag, urlsplit
 
 from measurements.model import AnyObservation, DnsLookup, HttpExchange, Target, TcpConnect, TlsHandshake, View
-from measurements.proofs.quic import announced
+from measurements.proofs import announced
 from measurements.reading import Reading, is_address
 from probe.follow_up import check_answers, follow_up
 from probe.network import Network
