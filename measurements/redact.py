@@ -8,8 +8,9 @@ Redaction is typed: it walks the observations and knows what each field is for. 
   does not know: all that no step names as a server, a resolver, a router or an answer (`quotes`);
 - a certificate that holds one, as a whole: its signature would tell when the address is guessed right;
 - the values of cookies, and of headers that echo the client's address or place, whatever they are;
-- the routers and resolvers of the home: they become `private-1`, `private-2` …, the same token for the
-  same address within one measurement, so that rules can still tell them apart.
+- the routers and resolvers of the home, private ones and those in the volunteer's own prefix: they become
+  `private-1`, `private-2` …, the same token for the same address within one measurement, so that rules can
+  still tell them apart.
 
 What was taken out is listed in `Measurement.redacted`. All else stays as it was, and a measurement that
 holds nothing of this comes back untouched, the very same object. A second run changes nothing more.
@@ -25,11 +26,12 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from enum import Enum
 from functools import lru_cache
+from ipaddress import ip_network
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from measurements.address_forms import at_home, parse
+from measurements.address_forms import Address, at_home, parse
 from measurements.disguises import Disguises, disguises
 from measurements.echoes import quiet
 from measurements.escapes import undone
@@ -60,7 +62,7 @@ def redact(measurement: Measurement, own_addresses: Collection[str]) -> Measurem
     for, nor what is no address.
     """
     own, quotes = disguises(frozenset(own_addresses)), Quotes(named(measurement))
-    redaction = _Redaction(own, quotes, _home_routers(measurement))
+    redaction = _Redaction(own, quotes, _home_routers(measurement, own.addresses))
     changed = redaction.measurement(measurement)
     if not redaction.done:
         return measurement
@@ -152,11 +154,11 @@ class _Redaction:
 
     def _router(self, endpoint: str | None) -> str | None:
         """Write the token of a home's router in the place of its address, keeping the port."""
-        address = _home_address(endpoint) if endpoint else None
-        if endpoint is None or address is None or address not in self.routers:
+        address = _address(endpoint) if endpoint else None
+        if endpoint is None or address is None or str(address) not in self.routers:
             return endpoint
         port = re.search(r"(?:^[0-9.]+|\]):([0-9]+)$", endpoint)
-        return self.routers[address] + (f":{port[1]}" if port else "")
+        return self.routers[str(address)] + (f":{port[1]}" if port else "")
 
     # Headers and bodies
 
@@ -284,35 +286,48 @@ def _gather(value: Any, texts: list[str], naming: list[str], raw: list[bytes]) -
 
 
 @lru_cache(maxsize=4096)
-def _home_address(endpoint: str) -> str | None:
-    """Read an address, or address and port, of private space; None when it is none."""
-    address = parse(endpoint)
-    return str(address) if address is not None and at_home(address) else None
+def _address(endpoint: str) -> Address | None:
+    """Read an address, or an address and a port; None when it is none."""
+    return parse(endpoint)
 
 
-def _home_routers(measurement: Measurement) -> dict[str, str]:
-    """Name every private address that resolvers, replies and the first hops have, in order of appearance.
+def _home_routers(measurement: Measurement, own: Collection[Address]) -> dict[str, str]:
+    """Name every address of the home that resolvers, replies and the first hops have, in order of appearance.
 
-    A private router beyond the first public one belongs to a network, not to the home, and is evidence.
+    It is a private one, or one of the volunteer's own prefix, which would tell nearly as much as his own does: with
+    IPv6 the home's router has such a one. A private router beyond the first foreign one is a network's, and evidence.
     """
-    hops = [step for step in measurement.observations if isinstance(step, Hop) and step.router]
-    public = min((hop.ttl for hop in hops if hop.router and not _home_address(hop.router)), default=256)
+    prefixes = tuple(ip_network((each, 24 if each.version == 4 else 48), strict=False) for each in own)
+
+    def ours(address: Address) -> bool:
+        return at_home(address) or any(address in prefix for prefix in prefixes if prefix.version == address.version)
+
+    met = [(ttl, address) for ttl, router in _routers(measurement) if (address := _address(router)) is not None]
+    foreign = min((ttl for ttl, address in met if not ours(address)), default=256)
+    heard = [address for each in _heard(measurement) if each and (address := _address(each)) and ours(address)]
     tokens: dict[str, str] = {}
-    for endpoint in _heard(measurement, public):
-        address = _home_address(endpoint) if endpoint else None
-        if address is not None:
-            tokens.setdefault(address, f"private-{len(tokens) + 1}")
+    for address in (*heard, *(address for ttl, address in met if ttl < foreign)):
+        tokens.setdefault(str(address), f"private-{len(tokens) + 1}")
     return tokens
 
 
-def _heard(measurement: Measurement, public: int) -> Iterator[str | None]:
+def _routers(measurement: Measurement) -> Iterator[tuple[int, str]]:
+    """Yield (distance, address) of every router that answered a packet with a limited TTL."""
+    for step in measurement.observations:
+        if isinstance(step, Hop) and step.router:
+            yield step.ttl, step.router
+        elif isinstance(step, DnsLookup) and step.ip_ttl is not None:
+            yield from ((step.ip_ttl, error.source) for error in step.icmp if error.source)
+
+
+def _heard(measurement: Measurement) -> Iterator[str | None]:
+    """Yield every resolver, and every source of a reply or of an error about an ordinary question."""
     yield measurement.vantage.resolver
     for step in measurement.observations:
         if isinstance(step, DnsLookup):
             yield step.resolver
             yield from (reply.source for reply in step.replies)
-            yield from (error.source for error in step.icmp)
+            if step.ip_ttl is None:
+                yield from (error.source for error in step.icmp)
         elif isinstance(step, QuicHandshake):
             yield from (error.source for error in step.icmp)
-        elif isinstance(step, Hop) and step.ttl < public:
-            yield step.router

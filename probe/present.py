@@ -28,6 +28,7 @@ from measurements.model import (
 )
 from probe.wording import OUTCOMES, PURPOSES, VIEWS, clean, clip, columns, describe, plural, problem, purpose, size
 
+WALKS = (Purpose.TRACE_TARGET, Purpose.TRACE_HARMLESS)  # told of in the meaning
 WIDTH = 80
 HEIGHT = 24
 LABEL = 10
@@ -160,13 +161,14 @@ def _says_little(step: AnyObservation) -> bool:
 
 def _compared(steps: Sequence[AnyObservation]) -> list[str]:
     """Tell what stood beside our own steps, in the order of weight; where on the way it was is in the meaning."""
-    lines = _trusted(steps) + _control(steps)
+    lines = _trusted(steps) + _control(steps) + _way(steps)
     tallies: dict[Purpose, Counter[str]] = {}
     for step in sorted(steps, key=_order):
         if (
             step.purpose is not None
             and step.purpose in PURPOSES
             and not isinstance(step, Hop)
+            and step.purpose not in WALKS
             and not _is_path(step, steps)
         ):
             tallies.setdefault(step.purpose, Counter())[problem(step) or "worked"] += 1
@@ -200,6 +202,18 @@ def _control(steps: Sequence[AnyObservation]) -> list[str]:
         return [f"the control saw: {describe(pages[-1])[1]}"]
     failed = [s for s in steps if s.view is View.CONTROL and s.failure is not None]
     return [f"the control saw: {problem(failed[0])}" if failed else "the control reached it"]
+
+
+def _way(steps: Sequence[AnyObservation]) -> list[str]:
+    """Tell which routers packets without a name met on the way to the target, in a measurement that walked it."""
+    met: dict[int, str] = {}
+    for step in steps:
+        if isinstance(step, Hop) and step.purpose is Purpose.TRACE_PATH:
+            there = "the site" if step.answer == "open" else clean(step.router or "?")
+            met[step.ttl] = there if met.get(step.ttl, "?") == "?" else met[step.ttl]
+    last = min((ttl for ttl, there in met.items() if there == "the site"), default=max(met, default=0))
+    whole = range(1, last + 1)
+    return [f"the way: {', '.join(met[ttl] for ttl in whole)}"] if last > 1 and met.keys() >= set(whole) else []
 
 
 def _tally(results: Counter[str]) -> str:

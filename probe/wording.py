@@ -62,6 +62,7 @@ PURPOSES: dict[Purpose, str] = {
     Purpose.REPETITION: "once more after a pause",
     Purpose.TRACE_TARGET: "the way to it",
     Purpose.TRACE_HARMLESS: "the way, harmless name",
+    Purpose.TRACE_PATH: "the way, no name",
     Purpose.TRACE_NEIGHBOUR: "the way to a neighbour",
     Purpose.TRACE_WITNESS: "the way to a witness",
 }
@@ -148,7 +149,8 @@ def plural(count: int, word: str) -> str:
 def _describe(step: AnyObservation) -> tuple[str, str]:
     match step:
         case DnsLookup():
-            return f"lookup of {clean(step.name)} ({step.rtype}) at {clean(step.resolver)}", _lookup_result(step)
+            far = f", {plural(step.ip_ttl, 'hop')} far" if step.ip_ttl is not None else ""
+            return f"lookup of {clean(step.name)} ({step.rtype}) at {clean(step.resolver)}{far}", _lookup_result(step)
         case TcpConnect():
             return f"connection to {endpoint(step.address, step.port)}", problem(step) or "stands"
         case TlsHandshake():
@@ -160,7 +162,10 @@ def _describe(step: AnyObservation) -> tuple[str, str]:
             host = f" (Host: {clean(step.host)})" if step.purpose and step.host else ""
             return f"{step.method} {clean(step.url)}{host}", _page_result(step)
         case Hop():
-            return f"{step.probe} towards {endpoint(step.address, step.port)}, {step.ttl} hops far", _hop_result(step)
+            return (
+                f"{step.probe} towards {endpoint(step.address, step.port)}, {plural(step.ttl, 'hop')} far",
+                _hop_result(step),
+            )
         case ControlQuery():
             found = ", ".join(clean(address) for address in step.resolved[:3])
             return f"the control was asked about {clean(step.url)}", problem(
@@ -169,6 +174,8 @@ def _describe(step: AnyObservation) -> tuple[str, str]:
 
 
 def _lookup_result(step: DnsLookup) -> str:
+    if step.ip_ttl is not None and step.icmp and step.failure is not None:
+        return f"ended at {clean(step.icmp[0].source or 'an unknown router')}"
     if step.failure is not None:
         return problem(step)
     valid = step.valid_replies

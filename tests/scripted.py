@@ -22,6 +22,7 @@ from measurements.model import (
     Failure,
     Hop,
     HttpExchange,
+    IcmpError,
     Measurement,
     Preconditions,
     Purpose,
@@ -68,7 +69,8 @@ class World:
     than the site's. `pages` maps (address, host) to a Page or a Failure. `paths` maps (address, name or None)
     to {ttl: (answer, router)}, and `quic_paths` the same for QUIC's first datagrams. `versions` maps an address to
     what a question for QUIC versions comes to there, `quics` maps (address, sni) to what a QUIC handshake comes to.
-    `seen` is what the control says: a Page, a Failure, or None when there is no
+    `ways` maps (resolver address, name) to {ttl: a router's address, or a reply's addresses, or a Failure}, for
+    questions that travel only so far. `seen` is what the control says: a Page, a Failure, or None when there is no
     control.
     """
 
@@ -83,6 +85,7 @@ class World:
     versions: Mapping[str, Failure | None] = field(default_factory=dict)
     quics: Mapping[tuple[str, str | None], Failure | None] = field(default_factory=dict)
     control_quics: Mapping[str, Failure | None] = field(default_factory=dict)
+    ways: Mapping[tuple[str, str], dict[int, str | list[str] | Failure]] = field(default_factory=dict)
     seen: Page | Failure | None = None
     control_ports: Mapping[tuple[str, int], Failure | None] = field(default_factory=dict)
     control_hands: dict[str, Failure | None] = field(default_factory=dict)
@@ -148,6 +151,15 @@ class ScriptedNetwork:
             told = Failure.TIMEOUT
         else:
             told = [known[name]] if name in known else Failure.DNS_NXDOMAIN
+        icmp: tuple[IcmpError, ...] = ()
+        match self.world.ways.get((resolver.address, name), {}).get(ip_ttl or 0):
+            case str() as router if not isinstance(router, Failure):
+                told = Failure.HOST_UNREACHABLE
+                icmp = (IcmpError(arrival=0.0, source=router, type=11, code=0, error="EHOSTUNREACH"),)
+            case list() as addresses:
+                told = [addresses]
+            case Failure() as silent:
+                told = silent
         if not isinstance(told, Failure):
             told = [of_type for each in told if (of_type := [a for a in each if record_type(a) == rtype])]
             told = told or Failure.NO_DNS_ANSWER
@@ -157,7 +169,7 @@ class ScriptedNetwork:
             for i, addresses in enumerate(told):
                 records = tuple(DnsAnswer(name=name, rtype=rtype, data=a, ttl=60) for a in addresses)
                 replies.append(DnsReply(arrival=i / 10, source=resolver.address, rcode="NOERROR", answers=records))
-        elif told is not Failure.TIMEOUT:
+        elif told is not Failure.TIMEOUT and not icmp:
             replies.append(DnsReply(arrival=0.0, source=resolver.address, rcode=told.value))
         return self._record(
             DnsLookup,
@@ -169,6 +181,7 @@ class ScriptedNetwork:
             name=name,
             rtype=rtype,
             replies=tuple(replies),
+            icmp=icmp,
             failure=failure,
             ip_ttl=ip_ttl,
         )

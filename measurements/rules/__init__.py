@@ -9,7 +9,7 @@ meaning; whatever changes a verdict raises `RULES_VERSION`.
 from __future__ import annotations
 
 from measurements.case import Rule
-from measurements.rules import dns, http, line, network, quic, site, tcp, tls
+from measurements.rules import dns, http, line, network, quic, site, tcp, tls, trace
 
 RULES_VERSION = 2
 
@@ -19,7 +19,9 @@ RULES: dict[str, Rule] = {
     "site.resolves": site.resolves,
     "site.connects": site.connects,
     "quic.accessible": quic.accessible,
+    "trace.passable": trace.passable,
     "network.invalid": network.invalid,
+    "trace.located": trace.located,
     "dns.injected": dns.injected,
     "dns.nxdomain": dns.nxdomain,
     "dns.refused": dns.refused,

@@ -20,10 +20,11 @@ from probe.follow_up.asking import TIMEOUT, Asking
 from probe.follow_up.lookups import ask_dns, ask_who_answers
 from probe.follow_up.path import ask_path
 from probe.follow_up.quic import ask_quic
+from probe.follow_up.traces import neighbour_of
 from probe.network import Network
 from probe.steps import endpoint
 
-__all__ = ["TIMEOUT", "check_answers", "follow_up", "follow_up_quic"]
+__all__ = ["TIMEOUT", "check_answers", "follow_up", "follow_up_quic", "neighbour_of"]
 
 
 async def follow_up(net: Network, story: Reading, leg: Leg) -> None:

@@ -15,6 +15,7 @@ judged by it. The line is one of:
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import socket
 import ssl
@@ -50,6 +51,14 @@ def addresses_in(reply: bytes, asked: bytes) -> list[str] | str:
             found.append(socket.inet_ntop(family, reply[at + 12 : at + 12 + size]))
         at += 12 + size
     return found or "nodata"
+
+
+def is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def ask(name: str, resolver: str) -> dict[int, list[list[str] | str]]:
@@ -112,12 +121,12 @@ def look(resolver: str, ca: str, url: str, address: str | None = None) -> str:
     host = parts.hostname.encode("idna").decode()
     stage = "tcp"
     try:
-        address = address or resolve(host, resolver)
+        address = address or (host if is_address(host) else resolve(host, resolver))
         port = parts.port or (443 if parts.scheme == "https" else 80)
         with socket.create_connection((address, port), SECONDS) as plain:
             if parts.scheme == "http":
                 stage = "http"
-                return fetch(plain, host)
+                return fetch(plain, f"[{host}]" if ":" in host else host)
             stage = "tls"
             with ssl.create_default_context(cafile=ca).wrap_socket(plain, server_hostname=host) as secure:
                 stage = "http"

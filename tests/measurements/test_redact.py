@@ -380,6 +380,27 @@ def test_the_homes_routers_become_tokens_that_can_be_told_apart() -> None:
     assert redact(after, OWN) is after
 
 
+def test_first_routers_out_of_the_volunteers_own_prefix_are_the_homes_too() -> None:
+    own = ("2001:db8:77:1::5", "203.0.113.77")
+
+    def hop(ttl: int, router: str) -> Hop:
+        return Hop(id=ttl, address="192.0.2.1", port=443, probe="syn", ttl=ttl, answer="expired", router=router)
+
+    def asked(ttl: int, router: str) -> DnsLookup:
+        error = IcmpError(arrival=0.1, source=router, type=11, code=0, error="EHOSTUNREACH")
+        return lookup(resolver="192.0.2.53:53", icmp=(error,), ip_ttl=ttl)
+
+    whole = measurement(
+        hop(1, "2001:db8:77::1"), hop(2, "2001:db8:99::1"), hop(3, "2001:db8:77:2::1"), vantage=Vantage(probe_id="p")
+    )
+    after = redact(whole, own)
+    routers = [step.router for step in after.observations if isinstance(step, Hop)]
+    assert routers == ["private-1", "2001:db8:99::1", "2001:db8:77:2::1"], "what lies beyond belongs to a network"
+    walk = measurement(asked(1, "203.0.113.1"), asked(2, "10.9.9.9"), asked(3, "198.51.100.1"), asked(4, "10.8.8.8"))
+    told = [step.icmp[0].source for step in redact(walk, own).observations if isinstance(step, DnsLookup)]
+    assert told == ["private-1", "private-2", "198.51.100.1", "10.8.8.8"]
+
+
 def test_what_was_taken_out_is_listed() -> None:
     after = redact(
         measurement(page(body=IPV4.encode(), body_length=12, title=IPV4), shaken(chain=(IPV4.encode(),))), OWN

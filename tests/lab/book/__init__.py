@@ -7,7 +7,7 @@ without a control, both must be found locally, or the verdict says what is missi
 
 from __future__ import annotations
 
-from tests.lab.book import alike, dns, home, http, oddities, ooni, ordinary, tcp, tls
+from tests.lab.book import alike, dns, home, http, oddities, ooni, ordinary, tcp, tls, trace
 from tests.lab.book.ordinary import OPEN
 from tests.lab.scenario import Scenario
 
@@ -21,6 +21,7 @@ CHAPTERS: dict[str, tuple[Scenario, ...]] = {
     "oddities": oddities.ODDITIES,
     "home": home.HOME,
     "alike": alike.ALIKE,
+    "trace": trace.TRACE,
 }
 
 BOOK = {scenario.name: scenario for chapter in CHAPTERS.values() for scenario in chapter}
