@@ -19,7 +19,9 @@ class Shown(NamedTuple):
 
 SHOWN: dict[str, Shown] = {
     "site.accessible": Shown("open", "tls-reset"),
+    "trace.passable": Shown("trace-open", "trace-site-resets"),
     "network.invalid": Shown("no-network", "open"),
+    "trace.located": Shown("trace-reset-at-border", "trace-site-resets"),
     "dns.injected": Shown("dns-injected", "dns-injected-far-resolver"),
     "dns.nxdomain": Shown("dns-nxdomain", "no-such-domain"),
     "dns.refused": Shown("dns-refused", "dns-dropped-by-resolver"),
