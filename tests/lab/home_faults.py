@@ -56,7 +56,7 @@ class HouseDns(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     delay: float = 0.0
 
 
-class Allowlist(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class SparedOnly(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The border lets nothing pass but what goes to or comes from these addresses."""
 
     spared: tuple[str, ...] = ()
@@ -79,8 +79,8 @@ class Ipv6Only(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The machine has IPv6 alone; the provider makes AAAA records up (DNS64) and translates (NAT64)."""
 
 
-HomeFault = GatewayOnly | Loss | Portal | HouseDns | Allowlist | Vpn | Ipv6Fault | Ipv6Only
-SILENT = (GatewayOnly, Loss, Allowlist, Vpn, Ipv6Fault, Ipv6Only)
+HomeFault = GatewayOnly | Loss | Portal | HouseDns | SparedOnly | Vpn | Ipv6Fault | Ipv6Only
+SILENT = (GatewayOnly, Loss, SparedOnly, Vpn, Ipv6Fault, Ipv6Only)
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):

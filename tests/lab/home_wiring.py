@@ -13,7 +13,6 @@ from tests.lab.home_faults import (
     NAT64_PREFIX,
     VPN_NET,
     VPN_NET6,
-    Allowlist,
     GatewayOnly,
     HomeFault,
     HouseDns,
@@ -21,6 +20,7 @@ from tests.lab.home_faults import (
     Ipv6Only,
     Loss,
     Portal,
+    SparedOnly,
     Vpn,
 )
 from tests.lab.pki import Pki
@@ -55,7 +55,7 @@ class HomeWiring:
                     houses.setdefault(by, []).append(fault)
                 case HouseDns():
                     houses.setdefault("home", []).append(fault)
-                case Allowlist(spared=spared):
+                case SparedOnly(spared=spared):
                     self._filter("censor", [*_spare(spared, both=True), 'iifname "to-isp" drop'])
                 case Vpn():
                     self._vpn(fault)

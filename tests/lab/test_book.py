@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from msgspec import convert, to_builtins
 
 from measurements.rules import RULES
 from tests.lab.book import BOOK, CHAPTERS
@@ -23,6 +24,13 @@ AWAITED_RULES = {  # their scenarios are being written
     "site.refuses",
     "network.unsteady",
     "network.ours",
+    "quic.accessible",
+    "quic.blocked",
+    "quic.unanswered",
+    "quic.unsteady",
+    "quic.down",
+    "quic.unreachable",
+    "quic.unknown",
 }
 CASES = [(chapter, scenario) for chapter, scenarios in CHAPTERS.items() for scenario in scenarios]
 
@@ -38,6 +46,10 @@ def test_a_scenario_is_well_described(scenario: Scenario) -> None:
     assert scenario.about.endswith(".")
     assert scenario.seen
     assert scenario.abroad
+
+
+def test_a_scenario_passes_into_the_lab_whole() -> None:
+    assert [one.name for one in BOOK.values() if convert(to_builtins(one), Scenario) != one] == []
 
 
 @pytest.mark.parametrize(("chapter", "scenario"), CASES, ids=[scenario.name for _, scenario in CASES])
