@@ -104,6 +104,8 @@ class Purpose(StrEnum):
     FIRST_HOP = "first_hop"  # T asked with IP TTL 1: an answer comes from the volunteer's own router
     OTHER_HELLO = "other_hello"  # the other shape of ClientHello
     ANNOUNCEMENT = "announcement"  # T's page over TCP: does it say that HTTP/3 is spoken here (Alt-Svc)?
+    HARMLESS_OTHER_HELLO = "harmless_other_hello"  # H in that shape, at the target or at a witness
+    SMALL_SEGMENTS = "small_segments"  # T at the target again, in segments that fit through any path
     OTHER_PORT = "other_port"  # the target's address on another port
     REPETITION = "repetition"  # the failed step once more, after a pause
     TRACE_TARGET = "trace_target"  # rising IP TTL towards the target with T
@@ -193,10 +195,11 @@ class DnsLookup(Observation, frozen=True, kw_only=True, tag="dns_lookup"):
 
 
 class TcpConnect(Observation, frozen=True, kw_only=True, tag="tcp_connect"):
-    """A TCP connection to one address and port."""
+    """A TCP connection to one address and port; `mss` is the most that a segment may hold, where that was asked for."""
 
     address: str
     port: int
+    mss: int | None = None
 
 
 class TlsHandshake(Observation, frozen=True, kw_only=True, tag="tls_handshake"):

@@ -322,18 +322,11 @@ class Reading:
             if served is None:
                 return leg
             assert served.page is not None
-            if not leg.encrypted and not self._redirects_home(leg, served.page) and not self.alike(served.page):
+            if not leg.encrypted and not redirects_home(leg, served.page) and not self.alike(served.page):
                 return leg
             if leg.encrypted and not served.secure:
                 return leg
         return None
-
-    def _redirects_home(self, leg: Leg, page: HttpExchange) -> bool:
-        """Whether an exchange in clear only sends us to the same site's protected door."""
-        if page.redirect is None:
-            return False
-        there = urlsplit(page.redirect)
-        return there.scheme == "https" and same_site(there.hostname or "", leg.host)
 
     @cached_property
     def final(self) -> HttpExchange | None:
@@ -352,6 +345,14 @@ class Reading:
 def of(kind: type[O], steps: Iterable[AnyObservation]) -> list[O]:
     """The steps of one kind."""
     return [s for s in steps if isinstance(s, kind)]
+
+
+def redirects_home(leg: Leg, page: HttpExchange) -> bool:
+    """Whether an exchange in clear only sends us to the same site's protected door."""
+    if page.redirect is None:
+        return False
+    there = urlsplit(page.redirect)
+    return there.scheme == "https" and same_site(there.hostname or "", leg.host)
 
 
 def same_site(one: str, other: str) -> bool:

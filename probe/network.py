@@ -38,6 +38,7 @@ from measurements.model import (
 
 CLASSIC = "classic"  # about 517 bytes, one segment
 LARGE = "large"  # padded beyond one segment, as a browser's post-quantum hello is
+SMALL_SEGMENT = 536  # bytes that every path must carry (RFC 9293, 3.7.1)
 
 
 def endpoint(address: str, port: int) -> str:
@@ -174,8 +175,9 @@ class Network(Protocol):
         view: View = View.LOCAL,
         purpose: Purpose | None = None,
         timeout: float | None = None,
+        mss: int | None = None,
     ) -> TcpConnect:
-        """Open a TCP connection."""
+        """Open a TCP connection; with `mss`, neither side sends segments of more bytes (RFC 9293, 3.7.1)."""
         ...
 
     async def handshake(

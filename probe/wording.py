@@ -58,6 +58,8 @@ PURPOSES: dict[Purpose, str] = {
     Purpose.FIRST_HOP: "its name at the first router",
     Purpose.OTHER_HELLO: "another shape of hello",
     Purpose.ANNOUNCEMENT: "its page, for HTTP/3",
+    Purpose.HARMLESS_OTHER_HELLO: "a harmless name in that shape",
+    Purpose.SMALL_SEGMENTS: "its name in small segments",
     Purpose.OTHER_PORT: "its address, another port",
     Purpose.REPETITION: "once more after a pause",
     Purpose.TRACE_TARGET: "the way to it",

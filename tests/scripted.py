@@ -195,11 +195,12 @@ class ScriptedNetwork:
         view: View = View.LOCAL,
         purpose: Purpose | None = None,
         timeout: float | None = None,
+        mss: int | None = None,
     ) -> TcpConnect:
         alive = address in WITNESSES.values() or any(address in a for a in self.world.names.values())
         failure = self.world.ports.get((address, port), None if alive else Failure.TIMEOUT)
         return self._record(
-            TcpConnect, cause=cause, view=view, purpose=purpose, address=address, port=port, failure=failure
+            TcpConnect, cause=cause, view=view, purpose=purpose, address=address, port=port, mss=mss, failure=failure
         )
 
     async def handshake(

@@ -7,7 +7,7 @@ short of its network (`place`). `quic` reads the same off steps over QUIC. See l
 """
 
 from measurements.proofs.elsewhere import ENOUGH, MOST, name_fails_elsewhere, repeated, shut_out, tally, unsettled
-from measurements.proofs.living import alive, given_by_others, harmless_at_target
+from measurements.proofs.living import Life, alive, given_by_others, harmless_at_target, lives
 from measurements.proofs.place import answered_for, place
 from measurements.proofs.quic import announced, greetings, page_over
 from measurements.proofs.steps import (
@@ -19,12 +19,14 @@ from measurements.proofs.steps import (
     like,
     outcomes,
     same_prefix,
+    stood,
     worked,
 )
 
 __all__ = [
     "ENOUGH",
     "MOST",
+    "Life",
     "Shown",
     "Step",
     "alive",
@@ -37,6 +39,7 @@ __all__ = [
     "harmless_at_target",
     "kind_of",
     "like",
+    "lives",
     "name_fails_elsewhere",
     "outcomes",
     "page_over",
@@ -44,6 +47,7 @@ __all__ = [
     "repeated",
     "same_prefix",
     "shut_out",
+    "stood",
     "tally",
     "unsettled",
     "worked",

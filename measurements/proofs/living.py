@@ -1,11 +1,51 @@
-"""Does the site live? What shows that it works now, for a control or by another path of ours."""
+"""Does the site live? What shows that it works now, for a control or by another path of ours; or did, today.
+
+That it opened here within a day is the least of these: where something stands between, and nothing else could tell.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
-from measurements.model import HttpExchange, Purpose, TlsHandshake
-from measurements.reading import Flow, Leg, Reading
+from measurements.case import Case
+from measurements.model import HttpExchange, Outcome, Purpose, TlsHandshake
+from measurements.pages import speaks_of_blocking
+from measurements.reading import Flow, Leg, Reading, redirects_home
+
+LATELY = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Life:
+    """That the site lives: the steps that show it, none where only an earlier session does; and in words.
+
+    It is `sure` when the site itself was reached, now.
+    """
+
+    evidence: tuple[int, ...]
+    words: str
+    sure: bool
+
+
+def lives(case: Case, leg: Leg, *, beside: bool = True) -> Life | None:
+    """Show that the site lives, by what may be least when it is beyond doubt that something stands between.
+
+    Without a control's word, its other port may speak for it, or that it opened here within a day.
+    """
+    if seen := alive(case.reading, leg, beside=beside):
+        return Life(seen, "The site is up.", sure=True)
+    if leg.control is None and (door := _other_door(case.reading, leg)) is not None:
+        return Life((door.id,), "Its address answers for it at another port.", sure=isinstance(door, TlsHandshake))
+    now = case.measurement.started
+    ages = [now - past.started for past in case.history if past.verdict.outcome is Outcome.ACCESSIBLE]
+    if leg.control is None and (lately := [age for age in ages if 0.0 < age <= LATELY]):
+        return Life((), f"The site opened here {_ago(min(lately))} ago.", sure=False)
+    return None
+
+
+def _ago(seconds: float) -> str:
+    return f"{seconds / 3600:.0f} hours" if seconds >= 5400 else f"{max(1.0, seconds / 60):.0f} minutes"
 
 
 def alive(story: Reading, leg: Leg, *, beside: bool = True) -> tuple[int, ...]:
@@ -31,10 +71,25 @@ def alive(story: Reading, leg: Leg, *, beside: bool = True) -> tuple[int, ...]:
     for flow in leg.flows:
         if not flow.local and not leg.encrypted and flow.page is not None and flow.page.status is not None:
             return flow.ids
-    if not beside or (leg.lookups and not leg.known_addresses):
-        return ()
-    ours = {f.tcp.address for f in leg.suspects if given_by_others(leg, f)}  # where a lie leads, anything may answer
-    return harmless_at_target(story, ours)
+    return harmless_at_target(story, _own(leg)) if beside else ()
+
+
+def _own(leg: Leg) -> set[str]:
+    """The addresses that are the site's beyond doubt: where a lie of the resolver's leads, anything may answer."""
+    if leg.lookups and not leg.known_addresses:
+        return set()
+    return {f.tcp.address for f in leg.suspects if given_by_others(leg, f)}
+
+
+def _other_door(story: Reading, leg: Leg) -> TlsHandshake | HttpExchange | None:
+    """Find the site's certificate at the other port of one of its addresses; or in clear, the site's page.
+
+    A page in clear is the site's when it sends us to the site's protected door, or is no refusal and speaks of none.
+    """
+    hands = [h for h in story.follow_ups(TlsHandshake, Purpose.OTHER_PORT) if h.failure is None]
+    pages = [p for p in story.follow_ups(HttpExchange, Purpose.OTHER_PORT) if p.status is not None]
+    own = [p for p in pages if redirects_home(leg, p) or ((p.status or 0) < 300 and not speaks_of_blocking(p))]
+    return next((step for step in (*hands, *own) if step.address in _own(leg)), None)
 
 
 def harmless_at_target(story: Reading, addresses: Collection[str] | None = None) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from measurements.model import (
     QuicHandshake,
     TcpConnect,
     TlsHandshake,
+    View,
     Where,
 )
 from measurements.reading import Flow, Reading, identical
@@ -95,6 +96,13 @@ def outcomes(story: Reading, *purposes: Purpose) -> list[Step]:
     ]
     causes = {step.cause for step in steps}
     return sorted((step for step in steps if step.id not in causes), key=lambda step: step.id)
+
+
+def stood(story: Reading, failed: TcpConnect) -> tuple[int, ...]:
+    """The connections from here to the same address and port that stood before `failed` did not."""
+    ours = [s for s in story.observations if isinstance(s, TcpConnect) and s.view is not View.CONTROL]
+    there = [s for s in ours if (s.address, s.port) == (failed.address, failed.port) and s.id < failed.id]
+    return tuple(s.id for s in there if s.failure is None)
 
 
 def same_prefix(one: str, other: str) -> bool:

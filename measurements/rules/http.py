@@ -19,12 +19,12 @@ from measurements.model import (
 )
 from measurements.proofs import (
     Shown,
-    alive,
     answered_for,
     fails_like,
     given_by_others,
     harmless_at_target,
     kind_of,
+    lives,
     name_fails_elsewhere,
     place,
     repeated,
@@ -53,8 +53,8 @@ def blocked(case: Case) -> Finding | None:
     leg, flow, page = found
     story = case.reading
     mechanism = MECHANISMS.get(kind_of(page))
-    living = alive(story, leg)
-    if mechanism is None or not living:
+    living = lives(case, leg)
+    if mechanism is None or living is None:
         return None
     if case.measurement.source == "ooni":
         return _by_ooni(leg, flow, page, mechanism)
@@ -74,10 +74,12 @@ def blocked(case: Case) -> Finding | None:
         trigger=_trigger(elsewhere, harmless_at_target(story)),
         where=at.where if at is not None else shown.where,
         pattern=elsewhere.pattern if elsewhere is not None else None,
-        confidence=Confidence.CONFIRMED if shown.proof is Proof.IMPOSSIBLE else Confidence.LIKELY,
+        confidence=Confidence.CONFIRMED if shown.proof is Proof.IMPOSSIBLE and living.sure else Confidence.LIKELY,
         proof=shown.proof,
-        summary=f"Requests that name {leg.host} are {how}{_place_words(elsewhere, at)} The site is up.",
-        evidence=tuple(sorted({*flow.ids, *living, *shown.evidence, *(elsewhere.evidence if elsewhere else ())})),
+        summary=f"Requests that name {leg.host} are {how}{_place_words(elsewhere, at)} {living.words}",
+        evidence=tuple(
+            sorted({*flow.ids, *living.evidence, *shown.evidence, *(elsewhere.evidence if elsewhere else ())})
+        ),
     )
 
 
@@ -137,8 +139,8 @@ def blockpage(case: Case) -> Finding | None:
     if shown is None and known is not None and known.proves and given_by_others(leg, flow):
         shown, trigger = Shown(Proof.IMPOSSIBLE, Where.NETWORK, known.evidence), _trigger_beside(case, page)
         sure = Confidence.CONFIRMED if known.compared else Confidence.LIKELY
-    living = alive(story, leg, beside=trigger is not Trigger.ADDRESS)
-    if shown is None or not living:
+    living = lives(case, leg, beside=trigger is not Trigger.ADDRESS)
+    if shown is None or living is None:
         return None
     redirect = page.redirect is not None
     what = f"a redirect to {page.redirect}" if redirect else "a page that is not the site's"
@@ -150,11 +152,13 @@ def blockpage(case: Case) -> Finding | None:
         trigger=trigger,
         where=where,
         pattern=elsewhere.pattern if elsewhere is not None else None,
-        confidence=sure,
+        confidence=sure if living.sure else Confidence.LIKELY,
         proof=Proof.IMPOSSIBLE,
         summary=("Requests to the address of" if trigger is Trigger.ADDRESS else "Requests that name")
         + f" {leg.host} are answered with {what}{_place_words(elsewhere, at)}",
-        evidence=tuple(sorted({*flow.ids, *living, *shown.evidence, *(elsewhere.evidence if elsewhere else ())})),
+        evidence=tuple(
+            sorted({*flow.ids, *living.evidence, *shown.evidence, *(elsewhere.evidence if elsewhere else ())})
+        ),
     )
     return signed(finding, known)
 

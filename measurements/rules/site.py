@@ -12,7 +12,9 @@ from measurements.model import (
     Finding,
     Outcome,
     Pattern,
+    TcpConnect,
     TlsHandshake,
+    View,
 )
 from measurements.proofs import alive, given_by_others
 from measurements.proofs.quic import unanswered_by_quic
@@ -237,6 +239,32 @@ def unreachable(case: Case) -> Finding | None:
         summary=f"{leg.host} is up but cannot be reached from here ({step.failure}). Nothing shows whether the site "
         "or the network does it.",
         evidence=tuple(sorted({*(i for f in failed for i in f.ids), *living})),
+    )
+
+
+def rate_limited(case: Case) -> Finding | None:
+    """The site took some connections and then no more, whatever name they were for, as one that counts them does."""
+    story = case.reading
+    leg = story.troubled
+    flow = next((f for f in leg.suspects if f.failed is not None), None) if leg is not None else None
+    if leg is None or flow is None or leg.served is not None:
+        return None
+    ours = [s for s in story.observations if isinstance(s, TcpConnect) and s.view is not View.CONTROL]
+    there = [s for s in ours if (s.address, s.port) == (flow.tcp.address, flow.tcp.port) and s.failure not in OURS]
+    there.sort(key=lambda s: s.id)
+    first = next((i for i, s in enumerate(there) if s.failure is not None), len(there))
+    after = there[first:]
+    named = first - sum(s.id < flow.tcp.id for s in there)  # how many stood from the one on that was in trouble
+    counted = flow.tcp.failure is not None and first > 0  # earlier legs were served there
+    if len(after) < 2 or any(s.failure is None for s in after) or not (counted or named > 1):
+        return None
+    return Finding(
+        rule="site.rate_limited",
+        outcome=Outcome.UNREACHABLE,
+        reason="rate_limited",
+        summary=f"{flow.tcp.address}, the address of {leg.host}, took {first} of our connections and then none of the "
+        f"next {len(after)}, whatever name they were for: it probably allows only so many in a while.",
+        evidence=tuple(sorted({*flow.ids, *(s.id for s in there)})),
     )
 
 

@@ -8,13 +8,24 @@ from measurements.model import (
     Finding,
     Mechanism,
     Outcome,
+    Pattern,
     Proof,
     Purpose,
     TcpConnect,
     Trigger,
     Where,
 )
-from measurements.proofs import alive, given_by_others, kind_of, place, repeated
+from measurements.proofs import (
+    fails_like,
+    given_by_others,
+    kind_of,
+    lives,
+    name_fails_elsewhere,
+    outcomes,
+    place,
+    repeated,
+    stood,
+)
 from measurements.reading import Flow, Leg
 
 MECHANISMS = {
@@ -22,6 +33,8 @@ MECHANISMS = {
     "reset": Mechanism.TCP_RESET,
     "unreachable": Mechanism.TCP_UNREACHABLE,
 }
+
+LEFT_BEHIND = ("reset", "timeout", "eof")
 
 
 def _failing(case: Case) -> tuple[Leg, Flow] | None:
@@ -41,13 +54,13 @@ def blocked(case: Case) -> Finding | None:
     leg, flow = found
     story = case.reading
     mechanism = MECHANISMS.get(kind_of(flow.tcp))
-    living = alive(story, leg)
-    if mechanism is None or not living or not given_by_others(leg, flow):
+    living = lives(case, leg)
+    if mechanism is None or living is None or not given_by_others(leg, flow):
         return None
     if case.measurement.source == "ooni":
         return _by_ooni(leg, flow, mechanism)
     shown = place(story, Purpose.TRACE_NEIGHBOUR)
-    if shown is None or repeated(story) is False:
+    if shown is None or repeated(story) is False or stood(story, flow.tcp):
         return None
     other_port = [c for c in story.follow_ups(TcpConnect, Purpose.OTHER_PORT) if c.failure is None]
     verb = "die" if shown.proof is Proof.SHORT else "are answered by another"
@@ -58,11 +71,40 @@ def blocked(case: Case) -> Finding | None:
         mechanism=mechanism,
         trigger=Trigger.PORT if other_port else Trigger.ADDRESS,
         where=shown.where,
-        confidence=Confidence.CONFIRMED if shown.proof is Proof.IMPOSSIBLE else Confidence.LIKELY,
+        confidence=Confidence.CONFIRMED if shown.proof is Proof.IMPOSSIBLE and living.sure else Confidence.LIKELY,
         proof=shown.proof,
         summary=f"Connections to {flow.tcp.address}, the address of {leg.host}, {verb} {at}; those to an address "
-        "beside it go on. The site works elsewhere.",
-        evidence=tuple(sorted({*flow.ids, *shown.evidence, *living, *(c.id for c in other_port)})),
+        f"beside it go on{', and so do those to its other port' if other_port else ''}. {living.words}",
+        evidence=tuple(sorted({*flow.ids, *shown.evidence, *living.evidence, *(c.id for c in other_port)})),
+    )
+
+
+def residual(case: Case) -> Finding | None:
+    """Connections to the site are stopped for what its name left behind: it shuts unrelated servers in the same way."""
+    found = _failing(case)
+    if found is None or case.measurement.source == "ooni":
+        return None
+    leg, flow = found
+    story = case.reading
+    cut = next((s for s in outcomes(story, Purpose.TARGET_AT_WITNESS) if kind_of(s) in LEFT_BEHIND), None)
+    named = name_fails_elsewhere(story, fails_like(cut)) if cut is not None else None
+    living = lives(case, leg)
+    if cut is None or named is None or named.pattern is not Pattern.RESIDUAL or living is None:
+        return None
+    at = place(story, Purpose.TRACE_NEIGHBOUR)
+    layer = "tls" if leg.encrypted else "http"
+    return Finding(
+        rule="tcp.residual",
+        outcome=Outcome.BLOCKED,
+        mechanism=Mechanism(f"{layer}.{kind_of(cut)}"),
+        trigger=Trigger.NAME,
+        where=at.where if at is not None else named.where,
+        pattern=Pattern.RESIDUAL,
+        confidence=Confidence.LIKELY,
+        proof=named.proof,
+        summary=f"Connections to {flow.tcp.address}, the address of {leg.host}, fail because its name was seen before"
+        f"{at.place if at is not None else ''}: it is cut{named.words}. {living.words}",
+        evidence=tuple(sorted({*flow.ids, *named.evidence, *living.evidence, *(at.evidence if at else ())})),
     )
 
 

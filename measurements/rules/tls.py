@@ -27,6 +27,7 @@ from measurements.proofs import (
     given_by_others,
     harmless_at_target,
     kind_of,
+    lives,
     name_fails_elsewhere,
     place,
     repeated,
@@ -61,8 +62,8 @@ def blocked(case: Case) -> Finding | None:
     leg, flow, tls = found
     story = case.reading
     mechanism = MECHANISMS.get(kind_of(tls))
-    living = alive(story, leg)
-    if mechanism is None or not living:
+    living = lives(case, leg)
+    if mechanism is None or living is None:
         return None
     if case.measurement.source == "ooni":
         return _by_ooni(leg, flow, mechanism)
@@ -83,10 +84,12 @@ def blocked(case: Case) -> Finding | None:
         trigger=Trigger.NAME if named else Trigger.NAME_AND_ADDRESS if beside else Trigger.UNKNOWN,
         where=at.where if at is not None else shown.where,
         pattern=elsewhere.pattern if elsewhere is not None else None,
-        confidence=Confidence.CONFIRMED if shown.proof is Proof.IMPOSSIBLE else Confidence.LIKELY,
+        confidence=Confidence.CONFIRMED if shown.proof is Proof.IMPOSSIBLE and living.sure else Confidence.LIKELY,
         proof=shown.proof,
-        summary=_words(leg, tls, named, at),
-        evidence=tuple(sorted({*flow.ids, *living, *shown.evidence, *(named.evidence if named else ()), *beside})),
+        summary=f"{_words(leg, tls, named, at)}{_other_hello(story)}. {living.words}",
+        evidence=tuple(
+            sorted({*flow.ids, *living.evidence, *shown.evidence, *(named.evidence if named else ()), *beside})
+        ),
     )
 
 
@@ -105,7 +108,13 @@ def _words(leg: Leg, tls: TlsHandshake, elsewhere: Shown | None, at: Shown | Non
     if tls.failure is Failure.TIMEOUT and tls.received:
         how = f"are not completed in time ({tls.received} bytes came)"
     where = at.place if at is not None else ""
-    return f"Handshakes that name {leg.host} {how}{elsewhere.words if elsewhere else ''}{where}. The site is up."
+    return f"Handshakes that name {leg.host} {how}{elsewhere.words if elsewhere else ''}{where}"
+
+
+def _other_hello(story: Reading) -> str:
+    """Say that another shape of hello gets through, where it does."""
+    through = [h for h in story.follow_ups(TlsHandshake, Purpose.OTHER_HELLO) if h.ended]
+    return "; a hello that comes in two segments gets through" if through else ""
 
 
 def _by_ooni(leg: Leg, flow: Flow, mechanism: Mechanism) -> Finding | None:

@@ -53,11 +53,11 @@ class Asking:
             self.net.spent.limits.append("follow_up")
         return False
 
-    async def connect(self, address: str, port: int, purpose: Purpose) -> TcpConnect | None:
+    async def connect(self, address: str, port: int, purpose: Purpose, mss: int | None = None) -> TcpConnect | None:
         """Open a follow-up connection; None when it failed or the allowance is spent."""
         if not self.allowed():
             return None
-        tcp = await self.net.connect(address, port, view=View.FOLLOW_UP, purpose=purpose, timeout=TIMEOUT)
+        tcp = await self.net.connect(address, port, view=View.FOLLOW_UP, purpose=purpose, timeout=TIMEOUT, mss=mss)
         return tcp if tcp.failure is None else None
 
     async def again(self, step: Callable[[], Awaitable[object]]) -> None:

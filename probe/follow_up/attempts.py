@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from measurements.model import Purpose, TcpConnect, TlsHandshake, View
@@ -16,31 +16,46 @@ from measurements.reading import Flow, is_address
 from probe.follow_up.asking import PAIRS, TIMEOUT, Asking
 from probe.network import CLASSIC
 
-Attempt = Callable[[Asking, str, str, Purpose], Coroutine[Any, Any, bool]]
-"""Tries (address, name, purpose)."""
+
+class Attempt(Protocol):
+    """Tries a name at an address; with `mss`, in segments of so many bytes at most."""
+
+    def __call__(
+        self, asking: Asking, address: str, name: str, purpose: Purpose, *, mss: int | None = None
+    ) -> Coroutine[Any, Any, bool]: ...
 
 
-async def handshake(asking: Asking, address: str, name: str, purpose: Purpose, hello: str = CLASSIC) -> bool:
+async def handshake(
+    asking: Asking, address: str, name: str, purpose: Purpose, *, hello: str = CLASSIC, mss: int | None = None
+) -> bool:
     """Shake hands under `name`; True when it ended, under whatever certificate."""
-    return (await _hands(asking, address, name, purpose, hello)) is not None
+    return (await _hands(asking, address, name, purpose, hello, mss)) is not None
 
 
-async def handshake_and_page(asking: Asking, address: str, name: str, purpose: Purpose) -> bool:
+async def handshake_and_page(
+    asking: Asking, address: str, name: str, purpose: Purpose, *, mss: int | None = None
+) -> bool:
     """Shake hands and fetch a page; True when something was answered."""
-    tls = await _hands(asking, address, name, purpose)
+    tls = await _hands(asking, address, name, purpose, CLASSIC, mss)
     return tls is not None and await _page(asking, tls, "https", name, purpose)
 
 
-async def request(asking: Asking, address: str, name: str, purpose: Purpose) -> bool:
+async def request(asking: Asking, address: str, name: str, purpose: Purpose, *, mss: int | None = None) -> bool:
     """Fetch a page in clear under the Host `name`; True when something was answered."""
-    tcp = await asking.connect(address, 80 if asking.leg.encrypted else asking.leg.port, purpose)
+    tcp = await asking.connect(address, 80 if asking.leg.encrypted else asking.leg.port, purpose, mss)
     return tcp is not None and await _page(asking, tcp, "http", name, purpose)
 
 
+async def other_door(asking: Asking, address: str) -> bool:
+    """Ask for the site at the same address by its other port: in clear where it is protected, else protected."""
+    attempt = request if asking.leg.encrypted else handshake
+    return await attempt(asking, address, asking.name, Purpose.OTHER_PORT)
+
+
 async def _hands(
-    asking: Asking, address: str, name: str, purpose: Purpose, hello: str = CLASSIC
+    asking: Asking, address: str, name: str, purpose: Purpose, hello: str, mss: int | None
 ) -> TlsHandshake | None:
-    tcp = await asking.connect(address, asking.leg.port if asking.leg.encrypted else 443, purpose)
+    tcp = await asking.connect(address, asking.leg.port if asking.leg.encrypted else 443, purpose, mss)
     if tcp is None:
         return None
     sni = None if is_address(name) else name

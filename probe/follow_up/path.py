@@ -7,9 +7,10 @@ behind on the path shows; between them come the pairs, the traces and a repetiti
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
-from measurements.model import HttpExchange, Purpose, TcpConnect
-from measurements.proofs import like, shut_out, tally, unsettled
+from measurements.model import Failure, HttpExchange, Purpose, TcpConnect, TlsHandshake
+from measurements.proofs import Step, alive, like, name_fails_elsewhere, outcomes, shut_out, tally, unsettled, worked
 from measurements.reading import Flow, failed_like, identical, is_address
 from probe.follow_up.asking import Asking
 from probe.follow_up.attempts import (
@@ -18,12 +19,13 @@ from probe.follow_up.attempts import (
     handshake,
     handshake_and_page,
     more_pairs,
+    other_door,
     pairs,
     prove_by_certificate,
     request,
 )
 from probe.follow_up.traces import answered_early, trace_name, trace_syn
-from probe.network import LARGE
+from probe.network import LARGE, SMALL_SEGMENT
 
 
 async def ask_path(asking: Asking, flow: Flow) -> None:
@@ -42,9 +44,21 @@ async def ask_path(asking: Asking, flow: Flow) -> None:
 
 async def _ask_tcp(asking: Asking, tcp: TcpConnect) -> None:
     async with asyncio.TaskGroup() as group:
-        group.create_task(asking.connect(tcp.address, 80 if tcp.port == 443 else 443, Purpose.OTHER_PORT))
+        group.create_task(_ask_other_port(asking, tcp))
         group.create_task(trace_syn(asking, tcp))
         group.create_task(asking.again(lambda: asking.connect(tcp.address, tcp.port, Purpose.REPETITION)))
+
+
+async def _ask_other_port(asking: Asking, tcp: TcpConnect) -> None:
+    """Try the other port; where it stands, this one may be shut for what a name left behind, which pairs show."""
+    await other_door(asking, tcp.address)
+    stands = any(c.failure is None for c in asking.story_now().follow_ups(TcpConnect, Purpose.OTHER_PORT))
+    if stands and not is_address(asking.name):
+        attempt = handshake if asking.leg.encrypted else request
+        await pairs(asking, attempt)
+        tries = outcomes(asking.story_now(), Purpose.TARGET_AT_WITNESS)
+        if tries and all(not worked(step) for step in tries):
+            await afterwards(asking, attempt)
 
 
 async def _ask_about_name(asking: Asking, flow: Flow, probe: str, attempt: Attempt) -> None:
@@ -66,17 +80,32 @@ async def _ask_about_name(asking: Asking, flow: Flow, probe: str, attempt: Attem
             if answered_early(asking):
                 await prove_by_certificate(asking, flow)  # is there a site at all behind what answers for it?
             return
-    if named:
-        await attempt(asking, address, asking.harmless, Purpose.HARMLESS_AT_TARGET)
+    taken = named and await attempt(asking, address, asking.harmless, Purpose.HARMLESS_AT_TARGET)
     async with asyncio.TaskGroup() as group:
         group.create_task(_ask_elsewhere_and_trace(asking, flow, probe, attempt, tried=doubted))
-        if probe == "hello" and flow.tls is not None and not flow.tls.ended:
-            group.create_task(handshake(asking, address, asking.name, Purpose.OTHER_HELLO, hello=LARGE))
         group.create_task(asking.again(lambda: attempt(asking, address, asking.name, Purpose.REPETITION)))
     if named:
         await more_pairs(asking, attempt, lambda: unsettled(asking.story_now(), like(flow)))
-        if asking.left:
-            await attempt(asking, address, asking.harmless, Purpose.HARMLESS_AT_TARGET)
+    async with asyncio.TaskGroup() as group:
+        if taken and asking.left:
+            group.create_task(attempt(asking, address, asking.harmless, Purpose.HARMLESS_AT_TARGET))
+        if named and not taken and probe == "hello":
+            group.create_task(_ask_about_shape(asking, flow))
+        if asking.left and asking.story_now().control is None and not alive(asking.story_now(), asking.leg):
+            group.create_task(other_door(asking, address))
+
+
+async def _ask_about_shape(asking: Asking, flow: Flow) -> None:
+    """Where no name is taken by a hello in one segment, try a harmless one in two: here, or at witnesses."""
+    story = asking.story_now()
+    if not shut_out(story) or name_fails_elsewhere(story, like(flow)) is not None:
+        return
+    through = any(h.ended for h in story.follow_ups(TlsHandshake, Purpose.OTHER_HELLO))
+    async with asyncio.TaskGroup() as group:
+        for address in [flow.tcp.address] if through else asking.fit[:2]:
+            if asking.left:
+                again = handshake(asking, address, asking.harmless, Purpose.HARMLESS_OTHER_HELLO, hello=LARGE)
+                group.create_task(again)
 
 
 async def _ask_elsewhere_and_trace(asking: Asking, flow: Flow, probe: str, attempt: Attempt, *, tried: bool) -> None:
@@ -86,21 +115,40 @@ async def _ask_elsewhere_and_trace(asking: Asking, flow: Flow, probe: str, attem
     Where not even a harmless name is taken any more after the name was, a packet that carries no name tells the place.
     """
     wrong = like(flow)
+    seen = tally(asking.story_now(), wrong)
     if not tried and not is_address(asking.name):
         await pairs(asking, attempt)
         story = asking.story_now()
         seen = tally(story, wrong)
-        if seen.passed and seen.mixed:
-            return
         if seen.always and shut_out(story):
             await afterwards(asking, attempt)
             if tally(asking.story_now(), wrong).residual:
                 await trace_syn(asking, flow.tcp)
                 return
-    if _same_for_any_name(asking, flow):
-        await trace_syn(asking, flow.tcp)  # who is it that answers us?
-    else:
-        await trace_name(asking, flow.tcp.address, probe)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_ask_in_other_shapes(asking, flow, probe, attempt))
+        if _same_for_any_name(asking, flow):
+            group.create_task(trace_syn(asking, flow.tcp))  # who is it that answers us?
+        elif not (seen.passed and seen.mixed) and not _harmless_fails_alike(asking, wrong):
+            group.create_task(trace_name(asking, flow.tcp.address, probe))
+
+
+def _harmless_fails_alike(asking: Asking, wrong: Callable[[Step], bool]) -> bool:
+    """Whether a harmless name met the same at the site, so that its packets would tell nothing of the name's."""
+    first = outcomes(asking.story_now(), Purpose.HARMLESS_AT_TARGET)[:1]
+    return any(wrong(step) or isinstance(step, TcpConnect) for step in first)
+
+
+async def _ask_in_other_shapes(asking: Asking, flow: Flow, probe: str, attempt: Attempt) -> None:
+    """Try the name with another shape of hello; and in small segments, where it may be too big for the way."""
+    wrong, address = like(flow), flow.tcp.address
+    async with asyncio.TaskGroup() as group:
+        if probe == "hello" and flow.tls is not None and not flow.tls.ended:
+            group.create_task(handshake(asking, address, asking.name, Purpose.OTHER_HELLO, hello=LARGE))
+        silent = flow.failed is not None and flow.failed.failure is Failure.TIMEOUT
+        if silent and not tally(asking.story_now(), wrong).always:
+            small = attempt(asking, address, asking.name, Purpose.SMALL_SEGMENTS, mss=SMALL_SEGMENT)
+            group.create_task(small)
 
 
 def _same_for_any_name(asking: Asking, flow: Flow) -> bool:

@@ -201,17 +201,18 @@ class SocketNetwork(Network):
         view: View = View.LOCAL,
         purpose: Purpose | None = None,
         timeout: float | None = None,
+        mss: int | None = None,
     ) -> TcpConnect:
         opened: list[Stream] = []
 
         async def work() -> None:
-            stream = await open_stream(_endpoint(address, port), self._spent, narrow=not self._full_body)
+            stream = await open_stream(_endpoint(address, port), self._spent, narrow=not self._full_body, mss=mss)
             self._opened.append(stream)
             opened.append(stream)
             self._own_addresses.add(stream.own_address)
 
         limit = self.limits.tcp_timeout if timeout is None else timeout
-        facts: Facts = {"address": address, "port": port}
+        facts: Facts = {"address": address, "port": port, "mss": mss}
         step = await self._recorder.step(TcpConnect, facts, work, cause=cause, view=view, purpose=purpose, limit=limit)
         if step.failure is None:
             self._streams[step.id] = opened[0]

@@ -245,16 +245,18 @@ def _poll(sock: socket.socket) -> list[tuple[int, int]]:
     return poller.poll(0)
 
 
-async def open_stream(peer: Endpoint, spent: Spent, *, narrow: bool = False) -> Stream:
+async def open_stream(peer: Endpoint, spent: Spent, *, narrow: bool = False, mss: int | None = None) -> Stream:
     """Connect; raises OSError.
 
     With `narrow` the peer may have no more than `SAMPLE_WINDOW` bytes under way: what a sample leaves unread
-    is the volunteer's data all the same.
+    is the volunteer's data all the same. `mss` bounds the segments of both sides.
     """
     sock = open_socket(peer.family, socket.SOCK_STREAM)
     try:
         if narrow:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SAMPLE_WINDOW)
+        if mss is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, mss)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         spent.connections += 1
         await asyncio.get_running_loop().sock_connect(sock, peer.pair)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from msgspec import structs
 
 from measurements.model import Failure, Hop, HttpExchange, Purpose, QuicHandshake, TcpConnect, TlsHandshake, View
-from tests.measurements.worlds import HOST, RESET
+from probe.network import CLASSIC
+from tests.measurements.worlds import HOST, RESET, SITE
 from tests.scripted import ScriptedNetwork, World
 
 
@@ -123,4 +124,58 @@ class Losing(ScriptedNetwork):
         step = await super().exchange(over, url, **kwargs)
         if self._lost():
             step = self.observations[-1] = unanswered(step, Failure.TIMEOUT)
+        return step
+
+
+class Narrow(ScriptedNetwork):
+    """The way to the site carries small segments only, and what does not fit is lost without a word."""
+
+    def _fits(self, over: TcpConnect | TlsHandshake) -> bool:
+        tcp = next(o for o in self.observations if o.id == (over.cause if isinstance(over, TlsHandshake) else over.id))
+        return over.address != SITE or (isinstance(tcp, TcpConnect) and tcp.mss is not None)
+
+    async def exchange(self, over: TcpConnect | TlsHandshake, url: str, **kwargs: Any) -> HttpExchange:
+        step = await super().exchange(over, url, **kwargs)
+        if not self._fits(over):
+            step = self.observations[-1] = unanswered(step, Failure.TIMEOUT)
+        return step
+
+
+class NarrowForCertificates(Narrow):
+    """There, the site's own certificate is too big as well, and another one is not."""
+
+    async def handshake(self, over: TcpConnect, *, name: str | None, **kwargs: Any) -> TlsHandshake:
+        step = await super().handshake(over, name=name, **kwargs)
+        if name == HOST and not self._fits(over):
+            step = self.observations[-1] = structs.replace(step, failure=Failure.TIMEOUT, issuer=None)
+        return step
+
+
+class Stumbling(ScriptedNetwork):
+    """A box drops hellos of one shape, whatever name is in them: at `addresses`, or everywhere."""
+
+    def __init__(self, world: World, drops: Collection[tuple[str, str]]) -> None:
+        super().__init__(world)
+        self.drops = drops
+
+    async def handshake(self, over: TcpConnect, *, hello: str = CLASSIC, **kwargs: Any) -> TlsHandshake:
+        step = await super().handshake(over, hello=hello, **kwargs)
+        if (over.address, hello) in self.drops:
+            step = self.observations[-1] = structs.replace(step, failure=Failure.TIMEOUT, issuer=None)
+        return step
+
+
+class Counting(ScriptedNetwork):
+    """The site takes so many connections, and drops all that come after."""
+
+    def __init__(self, world: World, most: int) -> None:
+        super().__init__(world)
+        self.left = most
+
+    async def connect(self, address: str, port: int, **kwargs: Any) -> TcpConnect:
+        step = await super().connect(address, port, **kwargs)
+        if address == SITE and port == 443:
+            self.left -= 1
+            if self.left < 0:
+                step = self.observations[-1] = structs.replace(step, failure=Failure.TIMEOUT)
         return step
