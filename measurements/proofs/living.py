@@ -89,7 +89,8 @@ def _other_door(story: Reading, leg: Leg) -> TlsHandshake | HttpExchange | None:
     hands = [h for h in story.follow_ups(TlsHandshake, Purpose.OTHER_PORT) if h.failure is None]
     pages = [p for p in story.follow_ups(HttpExchange, Purpose.OTHER_PORT) if p.status is not None]
     own = [p for p in pages if redirects_home(leg, p) or ((p.status or 0) < 300 and not speaks_of_blocking(p))]
-    return next((step for step in (*hands, *own) if step.address in _own(leg)), None)
+    shown: list[TlsHandshake | HttpExchange] = [*hands, *own]
+    return next((step for step in shown if step.address in _own(leg)), None)
 
 
 def harmless_at_target(story: Reading, addresses: Collection[str] | None = None) -> tuple[int, ...]:

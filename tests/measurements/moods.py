@@ -130,11 +130,11 @@ class Losing(ScriptedNetwork):
 class Narrow(ScriptedNetwork):
     """The way to the site carries small segments only, and what does not fit is lost without a word."""
 
-    def _fits(self, over: TcpConnect | TlsHandshake) -> bool:
+    def _fits(self, over: TcpConnect | TlsHandshake | QuicHandshake) -> bool:
         tcp = next(o for o in self.observations if o.id == (over.cause if isinstance(over, TlsHandshake) else over.id))
         return over.address != SITE or (isinstance(tcp, TcpConnect) and tcp.mss is not None)
 
-    async def exchange(self, over: TcpConnect | TlsHandshake, url: str, **kwargs: Any) -> HttpExchange:
+    async def exchange(self, over: TcpConnect | TlsHandshake | QuicHandshake, url: str, **kwargs: Any) -> HttpExchange:
         step = await super().exchange(over, url, **kwargs)
         if not self._fits(over):
             step = self.observations[-1] = unanswered(step, Failure.TIMEOUT)
