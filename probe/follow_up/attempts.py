@@ -16,9 +16,12 @@ from measurements.reading import Flow, is_address
 from probe.follow_up.asking import PAIRS, TIMEOUT, Asking
 from probe.network import CLASSIC
 
+Attempt = Callable[[Asking, str, str, Purpose], Coroutine[Any, Any, bool]]
+"""Tries (address, name, purpose)."""
 
-class Attempt(Protocol):
-    """Tries a name at an address; with `mss`, in segments of so many bytes at most."""
+
+class SizedAttempt(Protocol):
+    """An attempt that can also be made in segments of at most `mss` bytes."""
 
     def __call__(
         self, asking: Asking, address: str, name: str, purpose: Purpose, *, mss: int | None = None

@@ -14,7 +14,7 @@ from measurements.proofs import Step, alive, like, name_fails_elsewhere, outcome
 from measurements.reading import Flow, failed_like, identical, is_address
 from probe.follow_up.asking import Asking
 from probe.follow_up.attempts import (
-    Attempt,
+    SizedAttempt,
     afterwards,
     handshake,
     handshake_and_page,
@@ -61,7 +61,7 @@ async def _ask_other_port(asking: Asking, tcp: TcpConnect) -> None:
             await afterwards(asking, attempt)
 
 
-async def _ask_about_name(asking: Asking, flow: Flow, probe: str, attempt: Attempt) -> None:
+async def _ask_about_name(asking: Asking, flow: Flow, probe: str, attempt: SizedAttempt) -> None:
     """Harmless first; then the pairs, the traces and a repetition; harmless last.
 
     A page in clear that nothing speaks against but the want of a control gets the pairs, and then, unless the
@@ -108,7 +108,9 @@ async def _ask_about_shape(asking: Asking, flow: Flow) -> None:
                 group.create_task(again)
 
 
-async def _ask_elsewhere_and_trace(asking: Asking, flow: Flow, probe: str, attempt: Attempt, *, tried: bool) -> None:
+async def _ask_elsewhere_and_trace(
+    asking: Asking, flow: Flow, probe: str, attempt: SizedAttempt, *, tried: bool
+) -> None:
     """Take the pairs, if they were not tried, and then the trace that what they show calls for.
 
     What happens only sometimes has no place that packets could tell; the allowance is better spent on more pairs.
@@ -139,7 +141,7 @@ def _harmless_fails_alike(asking: Asking, wrong: Callable[[Step], bool]) -> bool
     return any(wrong(step) or isinstance(step, TcpConnect) for step in first)
 
 
-async def _ask_in_other_shapes(asking: Asking, flow: Flow, probe: str, attempt: Attempt) -> None:
+async def _ask_in_other_shapes(asking: Asking, flow: Flow, probe: str, attempt: SizedAttempt) -> None:
     """Try the name with another shape of hello; and in small segments, where it may be too big for the way."""
     wrong, address = like(flow), flow.tcp.address
     async with asyncio.TaskGroup() as group:
