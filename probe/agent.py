@@ -2,6 +2,7 @@
 
 A run of a campaign looks at the network first, then measures its targets in an order nobody can foretell,
 a few at a time, as far as the day's data allow. Whatever keeps it from measuring becomes a gap in the store.
+What was found blocked beyond doubt is traced after the run, each target once a day.
 
 A store that fails stops everything: measuring what cannot be kept only costs the volunteer.
 """
@@ -18,12 +19,12 @@ from typing import Any, Protocol
 
 import structlog
 
-from measurements.model import Gap, Measurement, Outcome, Past, Target, Verdict
+from measurements.model import Confidence, Gap, Measurement, Outcome, Past, Target, Verdict
 from probe.heartbeat import INTERVAL, CampaignState, Heartbeat
 from probe.measuring import Bench, Order
 from probe.network import Limits
 from probe.purse import Purse
-from probe.schedule import Campaign, Instant, first_run, shuffled, stall, wants_full_body
+from probe.schedule import DAY, Campaign, Instant, first_run, shuffled, stall, wants_full_body
 from probe.silence import Silence
 from probe.timetable import Timetable
 from probe.version import software
@@ -32,6 +33,7 @@ SPACING = 0.05  # seconds between two starts, so that no burst leaves this machi
 LOOK_AGAIN = 300.0  # seconds after which a network that could not be judged is looked at again
 REMEMBERED = 24 * 3600.0  # seconds of history that a verdict may look at
 ENDING = 3.0  # seconds that what was cut may take to end
+TRACE = "trace"  # the nettest that says where a block is
 
 log = structlog.get_logger("wazi.agent")
 
@@ -60,6 +62,8 @@ class Store(Protocol):
     def next_sequence(self, probe_id: str) -> int: ...
 
     def last_full_body(self, url: str, probe_id: str | None = None) -> float | None: ...
+
+    def last_measured(self, url: str, nettest: str, probe_id: str) -> float | None: ...
 
     def history(self, target: str, probe_id: str, *, since: float, limit: int = 100) -> Sequence[Earlier]: ...
 
@@ -116,6 +120,7 @@ class Agent:
         self.failure: Exception | None = None
         self.last_runs: dict[str, float] = {}
         self.troubled: set[str] = set()  # URLs that were not accessible last time
+        self.to_trace: dict[str, Target] = {}  # by URL: found blocked, and not traced since
         self.running: set[asyncio.Task[None]] = set()
         self.slots = asyncio.Semaphore(duties.concurrency)
         self.timetable = Timetable()
@@ -164,17 +169,18 @@ class Agent:
         if found.reason is None:
             self.silence.end(campaign.name)
             await self._measure_all(campaign, order)
+            await self._trace_blocked()
             return
         log.warning("network cannot be judged", reason=found.reason, campaign=campaign.name)
         if not self.silence.is_open(campaign.name):  # one measurement shows it, the rest would only cost
-            await self._measure_some(campaign, order[:1])
+            await self._measure_some(campaign.nettest, order[:1])
         self.silence.begin(campaign.name, found.reason, f"Campaign {campaign.name}: {found.detail}")
         self.timetable.run_at(campaign.name, self._now() + min(campaign.every, LOOK_AGAIN))
 
     async def _measure_all(self, campaign: Campaign, order: tuple[Target, ...]) -> None:
         now = self._now()
         chosen = self.purse.plan(campaign, self.duties.campaigns, order).chosen
-        done = await self._measure_some(campaign, chosen)
+        done = await self._measure_some(campaign.nettest, chosen)
         deferred = len(order) - done
         log.info("run ended", campaign=campaign.name, measured=done, deferred=deferred, spent_today=self.purse.spent)
         if deferred and not self.bench.stop.asked.is_set():
@@ -182,7 +188,18 @@ class Agent:
             spent = f"{self.purse.spent} of {self.purse.budget} bytes of the day were spent"
             self.silence.add(now, now + campaign.every, "budget", f"{what}: {spent}.")
 
-    async def _measure_some(self, campaign: Campaign, targets: Sequence[Target]) -> int:
+    async def _trace_blocked(self) -> None:
+        """Trace what was found blocked, unless it was traced within a day; the store remembers, over restarts too."""
+        waiting, self.to_trace = self.to_trace, {}
+        due = [target for target in waiting.values() if await asyncio.to_thread(self._trace_is_due, target)]
+        if due and not self.bench.stop.asked.is_set():
+            log.info("tracing", targets=len(due), traced=await self._measure_some(TRACE, due))
+
+    def _trace_is_due(self, target: Target) -> bool:
+        last = self.store.last_measured(target.url, TRACE, self.probe_id)
+        return last is None or not 0 <= self._now() - last < DAY
+
+    async def _measure_some(self, nettest: str, targets: Sequence[Target]) -> int:
         """Measure side by side as far as slots and data allow; return how many were begun."""
         stop = self.bench.stop
         begun = 0
@@ -194,7 +211,7 @@ class Agent:
                     self.slots.release()
                     break
                 begun += 1
-                group.create_task(self._measure_one(campaign, target, reserved))
+                group.create_task(self._measure_one(nettest, target, reserved))
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.asked.wait(), SPACING)
         return begun
@@ -209,9 +226,9 @@ class Agent:
             await self.paid.wait()
         return None
 
-    async def _measure_one(self, campaign: Campaign, target: Target, reserved: int) -> None:
+    async def _measure_one(self, nettest: str, target: Target, reserved: int) -> None:
         try:
-            order, past = await asyncio.to_thread(self._order, campaign, target)
+            order, past = await asyncio.to_thread(self._order, nettest, target)
             judged = await self._measure_and_judge(order, past)
             if judged is not None:
                 await self._keep(order, *judged)
@@ -230,7 +247,7 @@ class Agent:
             log.exception("a measurement was lost", nettest=order.nettest)
             return None
 
-    def _order(self, campaign: Campaign, target: Target) -> tuple[Order, tuple[Past, ...]]:
+    def _order(self, nettest: str, target: Target) -> tuple[Order, tuple[Past, ...]]:
         """Read from the store what a measurement depends on: in a thread, so that no timing waits for it."""
         now = self._now()
         last_full = self.store.last_full_body(target.url, self.probe_id)
@@ -238,7 +255,7 @@ class Agent:
         past = tuple(Past(started=entry.started, verdict=entry.verdict) for entry in entries if entry.verdict)
         order = Order(
             target=target,
-            nettest=campaign.nettest,
+            nettest=nettest,
             sequence=self.store.next_sequence(self.probe_id),
             full_body=target.url in self.troubled or wants_full_body(target.url, last_full, now),
         )
@@ -249,17 +266,26 @@ class Agent:
         stored = self.store.add(measurement, verdict if verdict.rules_version else None)
         spent = measurement.sent + measurement.received
         counted = self.purse.spend(spent)
-        self.purse.learn(order.target, measurement.started, spent, routine=not order.full_body)
-        if verdict.outcome is Outcome.ACCESSIBLE:
-            self.troubled.discard(order.target.url)
-        else:
-            self.troubled.add(order.target.url)
+        if order.nettest != TRACE:  # which costs more than the routine, and is judged by what it could trace
+            self._learn(order, measurement, verdict)
         self.measured += 1
         self.report(measurement, verdict)
         log.debug("verdict", outcome=verdict.outcome, mechanism=verdict.mechanism, id=measurement.id)
         await stored
         await counted
         self._count_looking()
+
+    def _learn(self, order: Order, measurement: Measurement, verdict: Verdict) -> None:
+        """Remember of a target what the next runs need: its cost, whether it is in trouble, whether to trace it."""
+        spent = measurement.sent + measurement.received
+        self.purse.learn(order.target, measurement.started, spent, routine=not order.full_body)
+        if verdict.outcome is Outcome.ACCESSIBLE:
+            self.troubled.discard(order.target.url)
+        else:
+            self.troubled.add(order.target.url)
+        confirmed = verdict.outcome is Outcome.BLOCKED and verdict.confidence is Confidence.CONFIRMED
+        if confirmed and TRACE in self.bench.nettests:
+            self.to_trace[order.target.url] = order.target
 
     def _count_looking(self) -> None:
         spent, self.bench.spent_looking = self.bench.spent_looking, 0

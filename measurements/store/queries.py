@@ -96,6 +96,12 @@ def last_full_body(url: str, probe_id: str | None) -> Query:
     return select(func.max(_fact.c.started)).where(_fact.c.url == url, _fact.c.full_body, *mine)
 
 
+def last_measured(url: str, nettest: str, probe_id: str) -> Query:
+    """Select when a probe last measured `url` by a nettest."""
+    mine = (_fact.c.url == url, _fact.c.nettest == nettest, _fact.c.probe_id == probe_id)
+    return select(func.max(_fact.c.started)).where(*mine)
+
+
 def _judged() -> Any:
     newest = select(func.max(_other.c.rules_version)).where(_other.c.measurement_id == _fact.c.id).scalar_subquery()
     return _fact.outerjoin(

@@ -251,6 +251,11 @@ class Store:
         value: float | None = self._value(queries.last_full_body(url, probe_id))
         return value
 
+    def last_measured(self, url: str, nettest: str, probe_id: str) -> float | None:
+        """Return when a probe last measured `url` by a nettest; None when never."""
+        value: float | None = self._value(queries.last_measured(url, nettest, probe_id))
+        return value
+
     def health(self) -> Health:
         """Look at the store for `wazi status`."""
         fact = tables.measurement.c

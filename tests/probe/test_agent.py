@@ -10,6 +10,7 @@ import pytest
 
 from measurements.model import (
     AnyObservation,
+    Confidence,
     Failure,
     Finding,
     Gap,
@@ -124,7 +125,7 @@ def bench_of(
 ) -> Bench:
     return Bench(
         wire=wire or Wire(),
-        nettests={"web": nettest},
+        nettests={"web": nettest, "trace": nettest},
         stand=lambda: Vantage(probe_id=PROBE, country="KE"),
         look=look,
         clocks=clocks,
@@ -325,6 +326,79 @@ def test_many_failures_at_once_do_not_overrun_the_days_data(store: Store, tmp_pa
     assert [gap.why for gap in gaps(store)] == ["budget"]
 
 
+def judge_blocked(measurement: Measurement, past: tuple[Past, ...]) -> Verdict:
+    """Call t0 blocked beyond doubt, t1 likely so, t2 down, and the rest open."""
+    number = measurement.target.host[1:2]
+    if number in "01":
+        confidence = Confidence.CONFIRMED if number == "0" else Confidence.LIKELY
+        return msgspec.structs.replace(OPEN, outcome=Outcome.BLOCKED, confidence=confidence)
+    return msgspec.structs.replace(OPEN, outcome=Outcome.DOWN) if number == "2" else OPEN
+
+
+def traces(store: Store) -> list[str]:
+    store.flush(5)
+    return [entry.host for entry in store.measurements() if entry.nettest == "trace"]
+
+
+def run_again(life: Life, clock: Clock, times: int, apart: float) -> Agent:
+    """Live for so many runs of the campaign, `apart` seconds after each other by the clock."""
+
+    async def run() -> Agent:
+        agent = life.agent()
+        running = asyncio.create_task(agent.run())
+        await eventually(lambda: agent.timetable.next_run("c") is not None)
+        for _ in range(times):
+            due = web(life.store) + len(life.campaigns[0].targets)
+            agent.timetable.run_at("c", read_clocks().wall)
+            await eventually(lambda due=due: web(life.store) >= due and not agent.running)  # type: ignore[misc]
+            clock.asleep += apart
+        life.bench.stop.ask()
+        await running
+        return agent
+
+    return asyncio.run(run())
+
+
+def web(store: Store) -> int:
+    return sum(entry.nettest == "web" for entry in store.measurements())
+
+
+def test_what_is_blocked_beyond_doubt_is_traced_once_a_day_over_restarts(store: Store, tmp_path: Path) -> None:
+    clock = Clock()
+    campaigns = (Campaign("c", targets(4), "web", HOUR),)
+    life = Life(store, tmp_path, bench_of(clocks=clock), campaigns, judge=judge_blocked)
+    agent = run_again(life, clock, 2, HOUR)
+    assert traces(store) == ["t0.example"]
+    assert agent.to_trace == {}
+    (tmp_path / "heartbeat.json").unlink()
+    later = Life(store, tmp_path, bench_of(clocks=clock), campaigns, judge=judge_blocked)
+    run_again(later, clock, 1, 22 * HOUR)
+    assert traces(store) == ["t0.example"]
+    (tmp_path / "heartbeat.json").unlink()
+    last = Life(store, tmp_path, bench_of(clocks=clock), campaigns, judge=judge_blocked)
+    run_again(last, clock, 1, HOUR)
+    assert traces(store) == ["t0.example"] * 2
+
+
+def test_a_trace_teaches_nothing_about_the_routine(store: Store, tmp_path: Path) -> None:
+    clock = Clock()
+    life = Life(store, tmp_path, bench_of(clocks=clock), (Campaign("c", targets(1), "trace", HOUR),))
+    life.judge = judge_blocked
+    agent = life.until(1)
+    assert traces(store) == ["t0.example"], "a campaign of traces orders none besides"
+    assert (agent.troubled, agent.purse._costs) == (set(), {})
+
+
+def test_a_trace_waits_for_data(store: Store, tmp_path: Path) -> None:
+    life = Life(store, tmp_path, bench_of(wire=Wire(cost=6_000)), (Campaign("c", targets(1), "web", HOUR),))
+    life.judge = judge_blocked
+    life.budget = 10_000  # the look and the measurement take all of it
+    agent = asyncio.run(life.live(lambda: store.count() > 0 and not life.agent().running))
+    assert store.count() == 1
+    assert traces(store) == []
+    assert agent.purse.left <= 0
+
+
 def test_pages_are_read_in_full_when_they_are_due_and_after_trouble(store: Store, tmp_path: Path) -> None:
     async def reading(target: Target, net: Network) -> None:
         net.observations.append(  # type: ignore[attr-defined]
@@ -336,9 +410,9 @@ def test_pages_are_read_in_full_when_they_are_due_and_after_trouble(store: Store
     agent = life.until(1)
     assert wire.lent[-1].full_body
     (target,) = targets(1)
-    assert not agent._order(life.campaigns[0], target)[0].full_body
+    assert not agent._order("web", target)[0].full_body
     agent.troubled.add(target.url)
-    assert agent._order(life.campaigns[0], target)[0].full_body
+    assert agent._order("web", target)[0].full_body
 
 
 def test_earlier_verdicts_are_handed_to_the_judge(store: Store, tmp_path: Path) -> None:

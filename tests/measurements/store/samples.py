@@ -44,13 +44,14 @@ def measurement(
     body: bytes = b"<title>Example</title>",
     truncated: str | None = None,
     started: float | None = None,
+    nettest: str = "web",
 ) -> Measurement:
     """Make a measurement as `web` would."""
     url = f"https://{host}/"
     return Measurement(
         id=id or secrets.token_hex(16),
         sequence=sequence,
-        nettest="web",
+        nettest=nettest,
         target=Target(url=url, scheme="https", host=host, port=443, category="NEWS"),
         vantage=Vantage(probe_id=probe_id, country="ET", asn=24757),
         started=START + sequence if started is None else started,

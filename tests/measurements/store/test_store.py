@@ -322,6 +322,20 @@ def test_the_last_full_read_is_remembered(store: Store) -> None:
     assert store.last_full_body(url) == START + 4
 
 
+def test_the_last_measurement_by_a_nettest_is_remembered(url: str) -> None:
+    asked = ("https://example.org/", "trace", "probe")
+    with open_store(url) as store:
+        assert store.last_measured(*asked) is None
+        store.add(measurement(2, nettest="trace"))
+        store.add(measurement(1, nettest="trace"))
+        store.add(measurement(3))
+        store.add(measurement(4, nettest="trace", probe_id="other"))
+        store.add(measurement(5, nettest="trace", host="example.net")).result(10)
+        assert store.last_measured(*asked) == START + 2
+    with open_store(url) as store:
+        assert store.last_measured(*asked) == START + 2
+
+
 def test_health_says_how_the_store_is(store: Store) -> None:
     store.add(measurement(1), BLOCKED)
     store.add(measurement(5))
