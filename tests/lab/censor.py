@@ -111,6 +111,8 @@ class Censor:
             return ACCEPT
         stream = self.streams.setdefault(packet.flow, Stream())
         if stream.condemned:
+            if stream.hounded and not packet.flags & RST:
+                self.forge.reply(packet, RST | ACK)  # the first one was out of its window, had more come meanwhile
             return DROP
         if stream.settled or not packet.data:
             return ACCEPT
@@ -177,6 +179,7 @@ class Censor:
                 return ACCEPT
         stream.condemned = True
         if rule.action == "reset":
+            stream.hounded = True
             self.forge.reset(packet)
         elif rule.action != "drop":
             last = {"fin": b"", "alert": tls_alert(_HANDSHAKE_FAILURE)}
@@ -204,7 +207,7 @@ class Censor:
         for rule in self.rules.certificate:
             if struck := next((name for name in named if matches(name, rule.names)), None):
                 self._record("certificate reset", struck)
-                stream.condemned = True
+                stream.condemned = stream.hounded = True
                 self.forge.reset(packet)
                 return DROP
         return ACCEPT

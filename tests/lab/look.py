@@ -126,19 +126,19 @@ def look(resolver: str, ca: str, url: str, address: str | None = None) -> str:
         with socket.create_connection((address, port), SECONDS) as plain:
             if parts.scheme == "http":
                 stage = "http"
-                return fetch(plain, f"[{host}]" if ":" in host else host)
+                return fetch(plain, f"[{host}]" if ":" in host else host, parts.path)
             stage = "tls"
             with ssl.create_default_context(cafile=ca).wrap_socket(plain, server_hostname=host) as secure:
                 stage = "http"
-                return fetch(secure, host)
+                return fetch(secure, host, parts.path)
     except Seen as seen:
         return str(seen)
     except OSError as error:
         return str(failure(stage, error))
 
 
-def fetch(connection: socket.socket, host: str) -> str:
-    connection.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+def fetch(connection: socket.socket, host: str, path: str) -> str:
+    connection.sendall(f"GET {path or '/'} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
     data = b""
     while len(data) < 4096 and (more := connection.recv(65536)):
         data += more

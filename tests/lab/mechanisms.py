@@ -32,7 +32,6 @@ from tests.lab.scenario import (
     HostFilter,
     HttpProxy,
     LinkDown,
-    Relay,
     ResolverLie,
     Scenario,
     ServerAlert,
@@ -128,13 +127,11 @@ class Interference:
             self._middlebox(box)
         self._home.apply(faults)
 
-    def _one(self, mechanism: ServerAlert | Relay | SmallSegments | PathMtu | Delay) -> None:
+    def _one(self, mechanism: ServerAlert | SmallSegments | PathMtu | Delay) -> None:
         """Put to work what stands alone."""
         match mechanism:
             case ServerAlert(address=address):
                 self._alert(address)
-            case Relay(address=address, to=to):
-                self._redirect("isp", "relay", [f"ip daddr {address} dnat ip to {to}"])
             case SmallSegments(addresses=addresses, size=size):
                 flags, smaller = "tcp flags & (syn | ack) == syn | ack", f"tcp option maxseg size set {size}"
                 lines = [f"{family(address)} saddr {address} {flags} {smaller}" for address in addresses]
@@ -289,9 +286,6 @@ def address_rules(filter_: AddressFilter) -> list[str]:
     matched = (
         f"tcp {port} {filter_.port} " if filter_.port else "meta l4proto tcp " if filter_.action == "reset" else ""
     )
-    if filter_.share < 1:
-        client_port = "dport" if filter_.back else "sport"
-        matched += f"meta l4proto tcp jhash tcp {client_port} mod 100 < {round(filter_.share * 100)} "
     lines = []
     for address in filter_.addresses:
         word = family(address)

@@ -13,7 +13,7 @@ RCODES = {"nodata": 0, "servfail": 2, "nxdomain": 3, "refused": 5}
 _OPT, _EDE = 41, 15
 _IPV4_HINT, _IPV6_HINT = 4, 6
 _DNS_NAME = re.compile(rb"\x82([\x01-\x7f])([a-z0-9*.-]+)")  # in a certificate's subjectAltName
-_ALERT, _HANDSHAKE, _APPLICATION_DATA = 21, 22, 23
+_CHANGE_CIPHER, _ALERT, _HANDSHAKE, _APPLICATION_DATA = 20, 21, 22, 23
 _CLIENT_HELLO, _SERVER_NAME = 1, 0
 
 
@@ -132,13 +132,18 @@ def http_host(stream: bytes) -> Read:
 
 
 def encrypted_records(stream: bytes) -> int:
-    """Count the whole records of application data in a TLS stream; in TLS 1.3 the first ends the handshake."""
+    """Count the whole records of a TLS stream that are encrypted, of which the first ends the handshake.
+
+    They follow a change of cipher, which TLS 1.3 sends for show, or say that they are application data.
+    """
     count = at = 0
+    changed = False
     while at + 5 <= len(stream):
         length = struct.unpack_from(">H", stream, at + 3)[0]
         if at + 5 + length > len(stream):
             break
-        count += stream[at] == _APPLICATION_DATA
+        count += changed or stream[at] == _APPLICATION_DATA
+        changed |= stream[at] == _CHANGE_CIPHER
         at += 5 + length
     return count
 

@@ -74,8 +74,7 @@ class DnsTampering(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class AddressFilter(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Packets to addresses are dropped, answered with ICMP's "prohibited", or their connections reset.
 
-    From the client only, or from everyone. With `back`, it is what comes back from the addresses that is
-    stopped. A `share` below 1 strikes so many connections, chosen by their source port.
+    From the client only, or from everyone. With `back`, what comes back from them is stopped.
     """
 
     addresses: tuple[str, ...]
@@ -83,7 +82,6 @@ class AddressFilter(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     port: int | None = None
     everyone: bool = False
     back: bool = False
-    share: float = 1.0
     by: By = "censor"
 
 
@@ -164,13 +162,6 @@ class TlsInterception(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     body: str = BLOCK_PAGE
 
 
-class Relay(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The ISP passes what is sent to `address` on to `to`, as a transparent proxy does."""
-
-    address: str
-    to: str
-
-
 class SmallSegments(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The site's server asks for segments of `size` bytes at most, so that a ClientHello comes in several."""
 
@@ -216,7 +207,6 @@ Mechanism = (
     | HostFilter
     | HttpProxy
     | TlsInterception
-    | Relay
     | SmallSegments
     | Allowlist
     | ServerAlert
@@ -293,7 +283,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def acts(self) -> bool:
         """Whether something interferes that must be found in the act."""
-        silent = (LinkDown, Delay, SmallSegments, Relay, world.SILENT, *home_faults.SILENT)
+        silent = (LinkDown, Delay, SmallSegments, world.SILENT, *home_faults.SILENT)
         return not self.idle and any(not isinstance(mechanism, silent) for mechanism in self.mechanisms)
 
 

@@ -112,7 +112,6 @@ POPULAR = (
     Site("older.example", ("203.0.113.52",), tls="TLSv1.2"),
     Site("newer.example", ("203.0.113.53",), http2=True, tls="TLSv1.3"),
     Site("two.example", ("203.0.113.54", "203.0.113.55"), http2=True),
-    Site("clear-link.example", ("203.0.113.56",), home="http://freeradio.example/"),
     Site("withheld.example", ("203.0.113.57",), refuses=451),
 )
 

@@ -46,9 +46,11 @@ def _kinds(scenario: Scenario, chapter: str, control: bool) -> Iterator[str]:
     expect = scenario.expected(control=control)
     said = (expect.outcome, expect.mechanism, expect.trigger)
     first = [field if isinstance(field, str) else next(iter(field or ("",))) for field in said]
-    yield f"verdict {' '.join(first)}".strip()
+    yield f"verdict {first[0]} {first[1]}"
+    yield f"verdict {first[0]} {first[2]}"
     yield f"reason {expect.reason}"
-    yield f"{chapter} {kind_of(scenario, chapter)} {'with' if control else 'without'} a control"
+    yield f"{chapter} {kind_of(scenario, chapter)}"
+    yield f"{kind_of(scenario, chapter)} {'with' if control else 'without'} a control"
     yield f"nettest {scenario.nettest}"
     for mechanism in scenario.mechanisms:
         yield f"does {type(mechanism).__name__}"

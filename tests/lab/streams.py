@@ -41,6 +41,7 @@ class Stream:
     next: int | None = None
     name: str = ""
     condemned: bool = False
+    hounded: bool = False  # answered with a reset, whatever is sent
     settled: bool = False
     spared: bool = False
     waiting: HelloFilter | None = None

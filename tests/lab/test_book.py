@@ -15,6 +15,10 @@ from tests.lab.scenario import Expect, HelloFilter, Scenario
 
 AWAITED_RULES = {  # their scenarios are being written
     "dns.raced",
+    "tcp.residual",
+    "line.path_mtu",
+    "line.tls_shape",
+    "site.rate_limited",
     "dns.stale",
     "line.mixed",
     "site.resolves",

@@ -78,6 +78,8 @@ def test_a_certificate_in_clear_is_read() -> None:
 def test_encrypted_records_are_counted_once_they_are_whole() -> None:
     stream = b"\x16\x03\x03\0\1x" + b"\x17\x03\x03\0\2xy" * 2
     assert [encrypted_records(stream[:end]) for end in (6, 12, 13, 19, 20)] == [0, 0, 1, 1, 2]
+    older = b"\x16\x03\x03\0\1x\x14\x03\x03\0\1\1\x16\x03\x03\0\1x"
+    assert [encrypted_records(older[:end]) for end in (6, 12, 17, 18)] == [0, 0, 0, 1]
 
 
 @pytest.mark.parametrize(
