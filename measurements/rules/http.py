@@ -209,6 +209,15 @@ def in_clear(case: Case) -> Finding | None:
             summary=f"{leg.host} itself answers with status {page.status}; nothing on the way answers in its name.",
             evidence=evidence,
         )
+    if checked and _without_end(case):
+        return Finding(
+            rule="http.in_clear",
+            outcome=Outcome.SERVER_SIDE,
+            reason="redirects",
+            summary=f"{leg.host} itself sends us from one address to the next without end; nothing on the way answers "
+            "in its name.",
+            evidence=evidence,
+        )
     if checked and not differs:
         return Finding(
             rule="http.in_clear",
@@ -227,6 +236,12 @@ def in_clear(case: Case) -> Finding | None:
         evidence=evidence,
     )
     return signed(finding, hint)
+
+
+def _without_end(case: Case) -> bool:
+    """Whether the chain stopped at a redirect that we did not follow."""
+    final = case.reading.final
+    return final is not None and final.redirect is not None
 
 
 def _in_clear_by_ooni(case: Case, leg: Leg, flow: Flow, page: HttpExchange) -> Finding:

@@ -18,7 +18,7 @@ from measurements.model import (
 )
 from measurements.proofs import alive, given_by_others
 from measurements.proofs.quic import unanswered_by_quic
-from measurements.reading import REFUSALS, Flow, Leg, is_address
+from measurements.reading import REFUSALS, Control, Flow, Leg, Reading, is_address
 
 NOT_DOWN = frozenset(
     {
@@ -31,6 +31,7 @@ NOT_DOWN = frozenset(
     }
 )
 """What a control says of a page that does not mean that the site is down."""
+NONSENSE = frozenset({Failure.HTTP_INVALID_REDIRECT, Failure.HTTP_INVALID_RESPONSE})
 
 
 def accessible(case: Case) -> Finding | None:
@@ -107,6 +108,8 @@ def refuses(case: Case) -> Finding | None:
     """The site itself answers, and refuses or leads nowhere."""
     story = case.reading
     page = story.final
+    if (nonsense := _own_nonsense(story)) is not None:
+        return nonsense
     if story.troubled is not None or page is None:
         return None
     notice = _own_notice(case)
@@ -128,6 +131,26 @@ def refuses(case: Case) -> Finding | None:
         evidence=(page.id,),
     )
     return signed(finding, notice)
+
+
+def _own_nonsense(story: Reading) -> Finding | None:
+    """An answer under the site's own certificate that no browser could use: nobody on the way can have made it."""
+    leg = story.troubled
+    if leg is None or leg.served is not None:
+        return None
+    pages = [f.page for f in leg.local_flows if f.secure and f.page is not None]
+    page = next((page for page in pages if page.failure in NONSENSE), None)
+    if page is None:
+        return None
+    astray = page.failure is Failure.HTTP_INVALID_REDIRECT
+    words = "sends us to where no browser goes" if astray else "answers with what no browser could use"
+    return Finding(
+        rule="site.refuses",
+        outcome=Outcome.SERVER_SIDE,
+        reason="redirects" if astray else "invalid_response",
+        summary=f"{leg.host} itself {words}. It was reached under its own certificate.",
+        evidence=(page.id,),
+    )
 
 
 def _own_notice(case: Case) -> Artefact | None:
@@ -177,40 +200,53 @@ def _expired(shown: TlsHandshake) -> bool:
 
 
 def down(case: Case) -> Finding | None:
-    """It fails for the control too, or its name exists nowhere."""
-    story = case.reading
-    leg = story.troubled
-    if leg is None:
+    """It fails for the control too, which came no further with it than we did."""
+    leg = case.reading.troubled
+    if leg is None or leg.control is None or leg.served is not None:
         return None
-    control = leg.control
-    if control is not None:
-        failed = control.page is not None and control.page.failure not in NOT_DOWN
-        stood = any(step.failure is None for step in (control.handshakes if leg.encrypted else control.connects))
-        tried = bool(leg.local_flows) or any(q.failure for q in leg.lookups)
-        if failed and tried and not stood and not any(f.secure for f in leg.flows) and not leg.served:
-            return _down(leg, f"{leg.host} does not answer the control either: it is down.", (control.query.id,))
+    tried = bool(leg.local_flows) or any(q.failure for q in leg.lookups)
+    if not tried or not _fails_there(leg, leg.control):
         return None
-    return None
+    return _down(leg, f"{leg.host} does not answer the control either: it is down.", (leg.control.query.id,))
+
+
+def _fails_there(leg: Leg, control: Control) -> bool:
+    """Whether the control met a failure of the site's: as early as we did, or the same one."""
+    steps = control.handshakes if leg.encrypted else control.connects
+    hung_up = control.page is not None and control.page.failure not in NOT_DOWN
+    refused = bool(control.handshakes) and all(h.failure not in NOT_DOWN for h in control.handshakes)
+    if control.reached or not (hung_up or refused):
+        return False
+    if not any(step.failure is None for step in steps) and not any(f.secure for f in leg.flows):
+        return True
+    pages = [f.page for f in leg.local_flows if f.page is not None and (f.secure or not leg.encrypted)]
+    return control.page is not None and hung_up and any(page.failure is control.page.failure for page in pages)
 
 
 def nowhere(case: Case) -> Finding | None:
-    """Its name exists nowhere: whatever our own resolver makes of it, there is no site."""
+    """Its name leads nowhere, whoever is asked: whatever our own resolver makes of it, there is no site."""
     leg = case.reading.troubled
     if leg is None or not leg.lookups or leg.authentic is not None:
         return None
+    control = leg.control
+    if control is not None and (control.reached or leg.public(control.query.resolved)):
+        return None
     known = [q for q in leg.trusted if q.valid_replies]
     denied = [q for q in known if q.failure is Failure.DNS_NXDOMAIN]
-    control = leg.control
-    if not denied or len(denied) < len(known) or (control is not None and (control.reached or control.query.resolved)):
+    empty = [q for q in known if q.failure is Failure.NO_DNS_ANSWER or (q.addresses and not leg.public(q.addresses))]
+    if denied and len(denied) == len(known):
+        words = "exists nowhere: trusted resolvers say that there is no such name."
+        if leg.local_addresses:
+            words += f" Our own resolver makes up an address for it ({leg.local_addresses[0]})."
+    elif empty and len(empty) == len(known) and not leg.public(leg.local_addresses):
+        words = "has no address that anybody could open, whoever is asked."
+    else:
         return None
-    invented = (
-        f" Our own resolver makes up an address for it ({leg.local_addresses[0]})." if leg.local_addresses else ""
-    )
     return Finding(
         rule="site.nowhere",
         outcome=Outcome.DOWN,
-        summary=f"{leg.host} exists nowhere: trusted resolvers say that there is no such name.{invented}",
-        evidence=tuple(sorted(q.id for q in (*leg.lookups, *denied))),
+        summary=f"{leg.host} {words}",
+        evidence=tuple(sorted(q.id for q in (*leg.lookups, *known))),
     )
 
 

@@ -164,7 +164,7 @@ def test_a_name_that_has_no_address_anywhere_is_not_withheld() -> None:
     asked = (LOCAL.address, *(resolver.address for resolver in TRUSTED))
     nowhere = replace(OPEN, names={HOST: []}, answers={(at, HOST): Failure.NO_DNS_ANSWER for at in asked})
     assert said(nowhere).outcome is not Outcome.BLOCKED
-    assert said(replace(nowhere, seen=None)).outcome is Outcome.INCONCLUSIVE
+    assert said(replace(nowhere, seen=None)).outcome is Outcome.DOWN
     assert said(replace(OPEN, answers=lie(Failure.NO_DNS_ANSWER))).outcome is Outcome.BLOCKED
 
 

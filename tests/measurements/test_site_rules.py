@@ -73,6 +73,25 @@ def test_what_the_control_connected_to_is_not_down() -> None:
     assert by_rule(said(replace(in_clear, control_ports={}), IN_CLEAR)) == ("down", "site.down")
 
 
+def test_a_page_that_breaks_in_the_same_way_for_the_control_is_down() -> None:
+    """If both got as far as the request and both were cut there alike, the site's own machine does it."""
+    stood: dict[tuple[str, int], Failure | None] = {(SITE, 443): None, (SITE, 80): None}
+    cut = replace(OPEN, pages={(SITE, HOST): RESET}, control_ports=stood, control_hands={SITE: None}, seen=RESET)
+    assert by_rule(said(cut)) == ("down", "site.down")
+    assert by_rule(said(cut, IN_CLEAR)) == ("down", "site.down")
+    for other in (TIMEOUT, Failure.UNKNOWN, Page()):
+        assert by_rule(said(replace(cut, seen=other))) == ("unreachable", "site.unreachable")
+
+
+def test_a_site_that_refuses_the_control_s_handshake_is_down_though_the_control_has_no_words_for_it() -> None:
+    """If the control's only answer is a handshake that failed, it says as much as a page that failed."""
+    alert = Failure.SSL_FAILED_HANDSHAKE
+    world = replace(OPEN, hands={(SITE, HOST): alert}, control_hands={SITE: alert}, seen=Failure.UNKNOWN)
+    world = replace(world, control_ports={(SITE, 443): None})
+    assert by_rule(said(world)) == ("down", "site.down")
+    assert said(replace(world, control_hands={SITE: Failure.INTERRUPTED})).outcome is not Outcome.DOWN
+
+
 def test_an_ipv6_literal_without_a_route_is_not_down() -> None:
     """If neither we nor the control have IPv6, nobody can say anything of an address of it."""
     no_route = Failure.NETWORK_UNREACHABLE
@@ -96,6 +115,31 @@ def test_a_name_that_exists_nowhere_is_down_without_a_control_too() -> None:
 def test_a_name_that_one_trusted_resolver_knows_exists() -> None:
     world = replace(OPEN, names={}, answers={(TRUSTED[0].address, HOST): [[SITE]]}, seen=None)
     assert said(world).outcome is not Outcome.DOWN
+
+
+@pytest.mark.parametrize("told", [["10.1.2.3"], []])
+def test_a_name_without_an_address_that_could_be_opened_is_down(told: list[str]) -> None:
+    """If every resolver gives no address, or a private one, nobody can open it; one public address says otherwise."""
+    nowhere = replace(OPEN, names={HOST: told}, seen=None)
+    assert by_rule(said(nowhere)) == ("down", "site.nowhere")
+    ours = replace(nowhere, answers=lie([[SITE]]), ports={(SITE, 443): TIMEOUT})
+    assert said(ours).outcome is not Outcome.DOWN
+    theirs = replace(nowhere, answers={(TRUSTED[0].address, HOST): [[SITE]]}, ports={(SITE, 443): TIMEOUT})
+    assert said(theirs).outcome is not Outcome.DOWN
+    assert said(replace(nowhere, seen=Page())).outcome is not Outcome.DOWN
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [(Failure.HTTP_INVALID_REDIRECT, "redirects"), (Failure.HTTP_INVALID_RESPONSE, "invalid_response")],
+)
+def test_nonsense_under_the_site_s_own_certificate_is_the_site_s(failure: Failure, reason: str) -> None:
+    """If the answer came under the certificate, nobody on the way made it; in clear anybody may have."""
+    world = replace(OPEN, pages={(SITE, HOST): failure})
+    for seen in (Page(), None):
+        verdict = said(replace(world, seen=seen))
+        assert (by_rule(verdict), verdict.reason) == (("server_side", "site.refuses"), reason)
+    assert said(world, IN_CLEAR).outcome is Outcome.UNREACHABLE
 
 
 @pytest.mark.parametrize("status", [451, 403, 429, 503])
@@ -123,6 +167,14 @@ def test_a_refusal_in_clear_is_the_sites_when_the_control_gets_it_too() -> None:
     verdict = said(replace(OPEN, pages={(SITE, HOST): no}, seen=no), IN_CLEAR)
     assert by_rule(verdict) == ("server_side", "site.refuses")
     assert "for the control as well" in verdict.summary
+
+
+@pytest.mark.parametrize("seen", [None, Page()])
+def test_a_site_that_redirects_without_end_in_clear_does_so_itself(seen: Page | None) -> None:
+    """If no witness is answered in its name, the redirects are the site's own, whatever the control saw."""
+    loop = replace(OPEN, pages={(SITE, HOST): Page(302, b"", None, IN_CLEAR)}, seen=seen)
+    verdict = said(loop, IN_CLEAR)
+    assert (by_rule(verdict), verdict.reason) == (("server_side", "http.in_clear"), "redirects")
 
 
 def test_some_addresses_that_fail_make_an_unreachable_site_partly_so() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from tests.lab.book.verdicts import ACCESSIBLE, DOWN, FACEBOOK, SERVER_SIDE, UNDECIDED, blocked, everywhere
+from tests.lab.book.verdicts import ACCESSIBLE, DOWN, FACEBOOK, NO_CONTROL, SERVER_SIDE, UNDECIDED, blocked, everywhere
 from tests.lab.scenario import (
     AddressFilter,
     ControlCut,
@@ -79,7 +79,7 @@ SITE_OWN = (
         name="broken-location-http",
         about="The site sends the country's visitors to `http://`, in clear; others to a page.",
         target="http://broken-location.example/",
-        expect=Expect(outcome=("server_side", "inconclusive")),
+        expect=Expect(outcome=("server_side", "unreachable", "inconclusive")),
         seen="http 302 http://",
         abroad="http 302 https://edition-zz.example/",
     ),
@@ -265,6 +265,7 @@ def after_redirect(scheme: str, kind: str, mechanism: Mechanism, seen: str, expe
         target=f"https://link-{scheme}.example/",
         mechanisms=(mechanism,),
         expect=expect,
+        without_control=NO_CONTROL if kind == "refused" else None,
         seen=seen,
         abroad=f"http 200 {urlsplit(home).hostname}",
         victim=urlsplit(home).hostname or "",
