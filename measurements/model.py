@@ -91,7 +91,7 @@ class View(StrEnum):
 class Purpose(StrEnum):
     """What a follow-up step is for. `H` is a harmless name as long as the target's name `T`."""
 
-    WITNESS = "witness"  # finding a witness's address
+    WITNESS = "witness"  # finding a witness's address; what it shows under its own name
     TARGET_AT_WITNESS = "target_at_witness"  # T at an unrelated server (lookup, handshake or exchange)
     HARMLESS_AT_WITNESS = "harmless_at_witness"  # H there, interleaved with T
     HARMLESS_AT_TARGET = "harmless_at_target"  # H at the target's own address, first and last

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from measurements.model import Purpose, TcpConnect, View
+from measurements.model import DnsLookup, Purpose, TcpConnect, View
 from measurements.reading import Leg, Reading
 from probe.network import Network
 from probe.steps import find_address, harmless_name
@@ -97,6 +97,11 @@ class Asking:
                 answers = await asyncio.gather(*(find_address(self.net, n, "AAAA") for n in names))
                 self._witnesses6 = [a for a in answers if a is not None and a != target]
         return self._witnesses6
+
+    def name_of(self, witness: str) -> str | None:
+        """The name under which a witness's address was found."""
+        lookups = self.story_now().follow_ups(DnsLookup, Purpose.WITNESS)
+        return next((q.name for q in lookups if witness in q.addresses), None)
 
     @property
     def related(self) -> set[str]:

@@ -122,6 +122,7 @@ async def _ask_elsewhere_and_trace(
         await pairs(asking, attempt)
         story = asking.story_now()
         seen = tally(story, wrong)
+        await _ask_under_own_name(asking, flow)
         if seen.always and shut_out(story):
             await afterwards(asking, attempt)
             if tally(asking.story_now(), wrong).residual:
@@ -133,6 +134,20 @@ async def _ask_elsewhere_and_trace(
             group.create_task(trace_syn(asking, flow.tcp))  # who is it that answers us?
         elif not (seen.passed and seen.mixed) and not _harmless_fails_alike(asking, wrong):
             group.create_task(trace_name(asking, flow.tcp.address, probe))
+
+
+async def _ask_under_own_name(asking: Asking, flow: Flow) -> None:
+    """Where a harmless name gets the site's unknown issuer at witnesses too, ask one under its own name.
+
+    If it is answered rightly then, that issuer is what some software makes up for strangers, and nobody's forgery.
+    """
+    if flow.tls is None or flow.tls.failure is not Failure.SSL_UNKNOWN_AUTHORITY:
+        return
+    theirs = asking.story_now().follow_ups(TlsHandshake, Purpose.HARMLESS_AT_WITNESS)
+    same = next((h.address for h in theirs if h.issuer == flow.tls.issuer), None)
+    name = asking.name_of(same) if same is not None else None
+    if same is not None and name is not None:
+        await handshake(asking, same, name, Purpose.WITNESS)
 
 
 def _harmless_fails_alike(asking: Asking, wrong: Callable[[Step], bool]) -> bool:

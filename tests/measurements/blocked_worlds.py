@@ -6,7 +6,9 @@ from dataclasses import replace
 
 from measurements.model import Failure
 from tests.measurements.worlds import (
+    ALL,
     BLOCK,
+    EVERY_NAME,
     HOST,
     NEXT,
     NEXT_DOOR,
@@ -178,8 +180,8 @@ BLOCKED = [
         "mitm-all",
         replace(
             OPEN,
-            hands={(a, n): Failure.SSL_UNKNOWN_AUTHORITY for a in (SITE, W1, W2, W3) for n in (HOST, H)},
-            issuers={(a, n): "CN=Gov" for a in (SITE, W1, W2, W3) for n in (HOST, H)},
+            hands={(a, n): Failure.SSL_UNKNOWN_AUTHORITY for a in ALL for n in EVERY_NAME},
+            issuers={(a, n): "CN=Gov" for a in ALL for n in EVERY_NAME},
         ),
         "blocked",
         "tls.mitm",

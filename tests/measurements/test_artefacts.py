@@ -13,6 +13,7 @@ from measurements.model import Confidence, Failure, HttpExchange, Measurement, V
 from measurements.targets import normalise
 from tests.measurements.worlds import (
     ALL,
+    EVERY_NAME,
     HOST,
     IN_CLEAR,
     OPEN,
@@ -302,8 +303,8 @@ def test_a_products_issuer_accuses_nobody_by_itself() -> None:
     assert judged(intercepted(), product, url=HTTPS).outcome == "inconclusive"
     every = replace(
         OPEN,
-        hands={(a, n): UNKNOWN for a in ALL for n in (HOST, H)},
-        issuers={(a, n): "CN=Gov Root" for a in ALL for n in (HOST, H)},
+        hands={(a, n): UNKNOWN for a in ALL for n in EVERY_NAME},
+        issuers={(a, n): "CN=Gov Root" for a in ALL for n in EVERY_NAME},
         paths={(SITE, None): cut_at(1, "open")},
     )
     verdict = judged(every, product, url=HTTPS)

@@ -23,6 +23,7 @@ from probe.vantage import look
 from tests.measurements.worlds import (
     ALL,
     BESIDE,
+    EVERY_NAME,
     HOST,
     OPEN,
     PLAIN,
@@ -273,13 +274,13 @@ def intercepted(names: tuple[str, ...], issuer: str = "CN=Proxy") -> dict[str, A
 def test_an_issuer_of_every_name_at_an_unknown_first_hop_is_our_own(answer: str) -> None:
     """If all names get one issuer's certificates and nothing shows that packets leave this place, it may be ours."""
     near: Paths = {(SITE, None): cut_at(1, answer), (BESIDE, None): cut_at(1, answer)}
-    verdict = said(replace(OPEN, **intercepted((HOST, H)), paths=near))
+    verdict = said(replace(OPEN, **intercepted(EVERY_NAME), paths=near))
     assert (verdict.outcome, verdict.reason, verdict.where) == (Outcome.INVALID, "private_issuer", "local")
 
 
 def test_an_issuer_of_every_name_beyond_the_first_hop_is_the_networks() -> None:
     """If packets leave the first router and every name is still answered with it, all of it is read on the way."""
-    verdict = said(replace(OPEN, **intercepted((HOST, H))))
+    verdict = said(replace(OPEN, **intercepted(EVERY_NAME)))
     assert (verdict.outcome, verdict.mechanism, verdict.trigger) == (Outcome.BLOCKED, Mechanism.TLS_MITM, "any")
 
 
@@ -295,7 +296,7 @@ def test_without_a_control_or_a_page_behind_it_a_forged_certificate_proves_no_li
     assert said(replace(OPEN, **intercepted((HOST,)), pages=gone, seen=None)).outcome is not Outcome.BLOCKED
 
 
-@pytest.mark.parametrize("names", [(HOST,), (HOST, H)], ids=["name", "every-name"])
+@pytest.mark.parametrize("names", [(HOST,), EVERY_NAME], ids=["name", "every-name"])
 @pytest.mark.parametrize("seen", [UNKNOWN, WRONG_NAME, BAD], ids=lambda failure: failure.value)
 def test_a_bad_certificate_that_the_control_sees_too_is_the_sites(seen: Failure, names: tuple[str, ...]) -> None:
     world = replace(OPEN, **intercepted(names))
@@ -317,6 +318,15 @@ def test_a_public_authority_s_certificate_of_another_name_accuses_nobody() -> No
     hands: Hands = {(a, n): WRONG_NAME for a in ALL for n in (HOST, H)}
     issuers: Issuers = {(a, n): "CN=Public CA" for a in ALL for n in (HOST, H)}
     assert said(replace(OPEN, hands=hands, issuers=issuers)).outcome is Outcome.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("seen", [None, Page()], ids=["no-control", "control"])
+def test_what_software_makes_up_for_strangers_is_no_forgery(seen: Page | None) -> None:
+    """If witnesses show the site's unknown issuer to any strange name, and their own certificate to their own, no
+    one on the way answers for them: they run the same software."""
+    world = replace(OPEN, **intercepted((HOST, H)), seen=seen)
+    assert said(world).outcome in (Outcome.INCONCLUSIVE, Outcome.UNREACHABLE)
+    assert said(replace(world, **intercepted(EVERY_NAME))).outcome in (Outcome.BLOCKED, Outcome.INVALID)
 
 
 def test_two_issuers_are_two_hands() -> None:

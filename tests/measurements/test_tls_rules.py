@@ -11,6 +11,7 @@ from measurements.model import Failure, Mechanism, Outcome, Proof, Purpose
 from tests.measurements.worlds import (
     ALL,
     BESIDE,
+    EVERY_NAME,
     HOST,
     OPEN,
     RESET,
@@ -122,19 +123,19 @@ def intercepted(names: tuple[str, ...], paths: Paths) -> World:
 def test_only_every_name_at_an_unknown_first_hop_is_called_ours() -> None:
     """If harmless names get their own certificates, or the place is known to be beyond, it is not the volunteer's."""
     near: Paths = {(SITE, None): cut_at(1, "silence"), (BESIDE, None): cut_at(1, "silence")}
-    assert said(intercepted((HOST, H), near)).reason == "private_issuer"
+    assert said(intercepted(EVERY_NAME, near)).reason == "private_issuer"
     assert said(intercepted((HOST,), near)).mechanism is Mechanism.TLS_MITM
     quiet: Path = {1: ("silence", None)}  # a first router that tells nothing of itself
     beyond: Paths = {
         (SITE, None): quiet | {2: ("open", None)},
         (BESIDE, None): quiet | {2: ("expired", "198.51.100.9"), 3: ("expired", "198.51.100.10")},
     }
-    placed = said(intercepted((HOST, H), beyond))
+    placed = said(intercepted(EVERY_NAME, beyond))
     assert (placed.mechanism, placed.where) == (Mechanism.TLS_MITM, "network")
 
 
 def test_a_forged_handshake_is_told_apart_in_words() -> None:
-    every, name = (said(intercepted(names, {})).summary for names in ((HOST, H), (HOST,)))
+    every, name = (said(intercepted(names, {})).summary for names in (EVERY_NAME, (HOST,)))
     assert "all of it is read on the way" in every
     assert "all of it is read on the way" not in name
     assert "unrelated servers" in name

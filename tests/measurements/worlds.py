@@ -27,6 +27,7 @@ RESET, TIMEOUT = Failure.CONNECTION_RESET, Failure.TIMEOUT
 SIX = "2001:db8:1::10"
 IN_CLEAR = f"http://{HOST}/"
 ALL = (SITE, W1, W2, W3)
+EVERY_NAME = (HOST, H, *WITNESSES)  # a harmless one, and the witnesses' own
 Hands = dict[tuple[str, str | None], Failure | None]
 Issuers = dict[tuple[str, str | None], str]
 Paths = dict[tuple[str, str | None], dict[int, tuple[str, str | None]]]
