@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 Step = bytes | float | None
 """Write this, wait so many seconds, or (None) hang up with a reset."""
 
+_DRIP = 0.2  # seconds between the bytes of a tar-pit
+
 
 @dataclass(frozen=True, slots=True)
 class Visit:
@@ -243,6 +245,30 @@ def flapping(visit: Visit) -> Iterator[Step]:
     yield welcome(visit) if _visits[visit.host] % 2 else None
 
 
+def _drops(data: bytes) -> Iterator[Step]:
+    for byte in data:
+        yield _DRIP
+        yield bytes([byte])
+
+
+def drip_head(visit: Visit) -> Iterator[Step]:
+    """Send headers a byte at a time, for hours."""
+    yield from _drops(b"HTTP/1.1 200 OK\r\n" + b"X-Patience: is a virtue\r\n" * 1000)
+
+
+def drip_body(visit: Visit) -> Iterator[Step]:
+    """Send a page a byte at a time, for hours."""
+    body = page(visit.host, size=20_000).encode()
+    yield f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    yield from _drops(body)
+
+
+def drip_hops(visit: Visit) -> Iterator[Step]:
+    """Send every visitor on to another page, each time after a while."""
+    yield 0.9
+    yield moved(f"/{visit.path.count('/')}{visit.path}")
+
+
 ANSWERS: dict[str, Callable[[Visit], Iterator[Step]]] = {
     answer.__name__: answer
     for answer in (
@@ -262,5 +288,6 @@ ANSWERS: dict[str, Callable[[Visit], Iterator[Step]]] = {
         ),
         *(error_500, changing, news_title, headers_near, headers_beyond, zipped, bomb, short, loop, hop_15, hop_100),
         *(cookie, http_10, garbage, empty, no_content, meta, by_country, broken_location, firewall, flapping),
+        *(drip_head, drip_body, drip_hops),
     )
 }

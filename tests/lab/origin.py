@@ -28,7 +28,8 @@ _SHUT = {
     "plain": response("400 Bad Request", "<h1>This is a plain HTTP port</h1>"),
     "geo_eof": b"",
 }
-_TARPIT = 30.0
+_TARPIT, _DRIP = 30.0, 0.2  # seconds: in all, and between bytes
+_LONG_RECORD = b"\x16"  # of these, five make the head of a record of 5,654 bytes, of which these are the next
 _HOME = [ipaddress.ip_network(net) for net in CLIENT_NETS]
 
 
@@ -85,6 +86,10 @@ class Origin:
             reset(connection)
         elif door == "geo_tarpit":
             await asyncio.sleep(_TARPIT)
+        elif door == "drip":
+            for _ in range(int(_TARPIT / _DRIP)):
+                await loop.sock_sendall(connection, _LONG_RECORD)
+                await asyncio.sleep(_DRIP)
         else:
             await loop.sock_recv(connection, 65536)  # what is left unread would make closing a reset
             await loop.sock_sendall(connection, _SHUT[door])

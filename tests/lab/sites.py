@@ -12,7 +12,7 @@ from typing import Literal
 Certificate = Literal[
     "good", "expired", "self_signed", "stranger", "default", "other_name", "no_intermediate", "long_chain", "many_names"
 ]
-Door = Literal["open", "plain", "old_tls", "geo_alert", "geo_eof", "geo_reset", "geo_tarpit", "flapping"]
+Door = Literal["open", "plain", "old_tls", "geo_alert", "geo_eof", "geo_reset", "geo_tarpit", "flapping", "drip"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ BY_HAND = (
     *("captcha", "geo-403", "geo-451", "refuses-control", "drops-control", "wall-403", "wall-429", "wall-503"),
     *("error-500", "changing", "news-title", "headers-near", "headers-beyond", "zipped", "bomb", "short", "cold"),
     *("loop", "hop-15", "hop-100", "cookie", "http-10", "garbage", "empty", "no-content", "meta", "by-country"),
-    *("broken-location", "firewall", "flapping", "geo-200"),
+    *("broken-location", "firewall", "flapping", "geo-200", "drip-head", "drip-body", "drip-hops"),
 )
 
 # What the volunteers' list asks about in most scenarios.
@@ -140,6 +140,7 @@ ODD = (
     Site("geo-eof.example", DOORMAN, door="geo_eof"),
     Site("geo-reset.example", DOORMAN, door="geo_reset"),
     Site("geo-tarpit.example", DOORMAN, door="geo_tarpit"),
+    Site("drip-hello.example", DOORMAN, door="drip"),
     Site("self-signed.example", CAREFREE, certificate="self_signed"),
     Site("untrusted.example", CAREFREE, certificate="stranger"),
     Site("default.example", CAREFREE, certificate="default"),

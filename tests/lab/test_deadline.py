@@ -17,6 +17,7 @@ from tests.lab.lab import WAZI
 from tests.lab.scenario import Scenario
 
 pytestmark = pytest.mark.lab
+DEADLINE = 3
 LATE = 1.0  # seconds that a measurement may take beyond its deadline
 AROUND = 12.0  # seconds for the command's start and its looks at the network, before and after
 
@@ -32,7 +33,6 @@ def measured(lab: LabClient, scenario: Scenario, url: str, deadline: int) -> tup
     return line, time.monotonic() - began
 
 
-@pytest.mark.parametrize("deadline", [2, 5])
 @pytest.mark.parametrize(
     ("scenario", "url"),
     [
@@ -44,22 +44,21 @@ def measured(lab: LabClient, scenario: Scenario, url: str, deadline: int) -> tup
         ("dns-dropped", "https://facebook.com/"),
     ],
 )
-def test_a_measurement_ends_in_time(lab: LabClient, scenario: str, url: str, deadline: int) -> None:
-    line, seconds = measured(lab, BOOK[scenario], url, deadline)
+def test_a_measurement_ends_in_time(lab: LabClient, scenario: str, url: str) -> None:
+    line, seconds = measured(lab, BOOK[scenario], url, DEADLINE)
     measurement = line["measurement"]
-    assert measurement["runtime"] <= deadline + LATE
-    assert seconds <= deadline + AROUND
+    assert measurement["runtime"] <= DEADLINE + LATE
+    assert seconds <= DEADLINE + AROUND
     assert measurement["observations"], "what was seen until then is kept"
     if "measurement_timeout" in measurement["limits"]:
-        assert measurement["runtime"] >= deadline
+        assert measurement["runtime"] >= DEADLINE
         assert line["outcome"] not in ("blocked", "throttled"), line["summary"]
     else:
-        assert measurement["runtime"] < deadline
+        assert measurement["runtime"] < DEADLINE
 
 
 def test_a_tar_pit_does_hold_on(lab: LabClient) -> None:
     line, _ = measured(lab, OPEN, "http://drip-head.example/", 3)
     assert "measurement_timeout" in line["measurement"]["limits"]
     line, _ = measured(lab, OPEN, "http://drip-body.example/", 30)
-    page = next(step for step in reversed(line["measurement"]["observations"]) if step["type"] == "http_exchange")
-    assert page["elapsed"] > 8
+    assert max(step["elapsed"] for step in line["measurement"]["observations"]) > 8

@@ -11,6 +11,7 @@ import argparse
 import fnmatch
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -39,6 +40,8 @@ INTERRUPTED = 130
 
 def main() -> int:
     """Run what is missing, then report on everything that was asked for."""
+    for ending in (signal.SIGINT, signal.SIGTERM):  # a shell has the first ignored in the background
+        signal.signal(ending, signal.default_int_handler)
     options = parse()
     chosen = choose(options)
     if not chosen:
