@@ -23,6 +23,17 @@ BLOCKING_WORDS = re.compile(rb"\bblocked\b|\bdenied\b|prohibit|\brestricted\b|\b
 BLOCKING_PLACES = re.compile(r"block|denied|forbid|prohibit|restrict|censor|filter|warning", re.IGNORECASE)
 
 
+PORTAL_PLACES = re.compile(
+    r"portal|captive|hotspot|\bpay|payment|\btax|\bott\b|top-?up|recharge|bundle|subscri|billing|activat", re.IGNORECASE
+)
+"""Where an operator sends those who are to pay, or to sign in, first."""
+
+
+def asks_to_pay(page: HttpExchange) -> bool:
+    """Whether a redirect leads to an operator's door, where one pays or signs in, and not to a notice of a block."""
+    return page.redirect is not None and not speaks_of_blocking(page) and bool(PORTAL_PLACES.search(page.redirect))
+
+
 def speaks_of_blocking(page: HttpExchange) -> bool:
     """Whether a page, or where it sends us, says that something is not allowed: an old host's default would not."""
     if page.redirect is not None:

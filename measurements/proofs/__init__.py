@@ -1,13 +1,14 @@
 """The two proofs, which every accusation needs, read off a measurement.
 
 *Alive* (`living`): it works now for a control, or by another path of ours. *Between*: something on the way, and
-not the site, did it. Its name fails at unrelated servers (`elsewhere`), or its packets are answered or die
-short of its network (`place`). `quic` reads the same off steps over QUIC. See law 3 of DESIGN and
-`docs/decisions`; each function says what it takes for proof.
+not the site, did it. Its name fails at unrelated servers (`elsewhere`), or they have its certificate (`impostor`), or
+its packets are answered or die short of its network (`place`). `quic` reads the same off steps over QUIC. See law 3
+of DESIGN and `docs/decisions`; each function says what it takes for proof.
 """
 
 from measurements.proofs.elsewhere import ENOUGH, MOST, name_fails_elsewhere, repeated, shut_out, tally, unsettled
-from measurements.proofs.living import Life, alive, given_by_others, harmless_at_target, lives
+from measurements.proofs.impostor import doubted, impostor, suspicious
+from measurements.proofs.living import Life, alive, given_by_others, harmless_at_target, lives, lives_beyond
 from measurements.proofs.place import answered_for, place
 from measurements.proofs.quic import announced, greetings, page_over
 from measurements.proofs.steps import (
@@ -33,13 +34,16 @@ __all__ = [
     "announced",
     "answered_for",
     "answers_like",
+    "doubted",
     "fails_like",
     "given_by_others",
     "greetings",
     "harmless_at_target",
+    "impostor",
     "kind_of",
     "like",
     "lives",
+    "lives_beyond",
     "name_fails_elsewhere",
     "outcomes",
     "page_over",
@@ -48,6 +52,7 @@ __all__ = [
     "same_prefix",
     "shut_out",
     "stood",
+    "suspicious",
     "tally",
     "unsettled",
     "worked",

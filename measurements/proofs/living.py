@@ -44,6 +44,16 @@ def lives(case: Case, leg: Leg, *, beside: bool = True) -> Life | None:
     return None
 
 
+def lives_beyond(case: Case, leg: Leg) -> Life | None:
+    """Show that the site lives where nothing that was seen under its certificate counts."""
+    control = leg.control or case.reading.control
+    if control is not None and control.reached and control.page is not None:
+        return Life((control.query.id, control.page.id), "The site is up.", sure=True)
+    if (door := _other_door(case.reading, leg)) is not None:
+        return Life((door.id,), "Its address answers for it at another port.", sure=False)
+    return None
+
+
 def _ago(seconds: float) -> str:
     return f"{seconds / 3600:.0f} hours" if seconds >= 5400 else f"{max(1.0, seconds / 60):.0f} minutes"
 

@@ -15,6 +15,7 @@ RULES_VERSION = 2
 
 RULES: dict[str, Rule] = {
     "dns.raced": dns.raced,
+    "tls.impostor": tls.impostor,
     "site.accessible": site.accessible,
     "site.resolves": site.resolves,
     "site.connects": site.connects,

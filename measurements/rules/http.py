@@ -17,6 +17,7 @@ from measurements.model import (
     Trigger,
     Where,
 )
+from measurements.pages import asks_to_pay
 from measurements.proofs import (
     Shown,
     answered_for,
@@ -26,6 +27,7 @@ from measurements.proofs import (
     kind_of,
     lives,
     name_fails_elsewhere,
+    outcomes,
     place,
     repeated,
 )
@@ -148,10 +150,10 @@ def blockpage(case: Case) -> Finding | None:
     finding = Finding(
         rule="http.blockpage",
         outcome=Outcome.BLOCKED,
-        mechanism=Mechanism.HTTP_REDIRECT if redirect else Mechanism.HTTP_BLOCKPAGE,
+        mechanism=_notice(page),
         trigger=trigger,
         where=where,
-        pattern=elsewhere.pattern if elsewhere is not None else None,
+        pattern=elsewhere.pattern if elsewhere is not None and elsewhere.pattern else _again(case, page),
         confidence=sure if living.sure else Confidence.LIKELY,
         proof=Proof.IMPOSSIBLE,
         summary=("Requests to the address of" if trigger is Trigger.ADDRESS else "Requests that name")
@@ -161,6 +163,19 @@ def blockpage(case: Case) -> Finding | None:
         ),
     )
     return signed(finding, known)
+
+
+def _again(case: Case, page: HttpExchange) -> Pattern | None:
+    """Say `always` of what came again after a pause."""
+    tries = outcomes(case.reading, Purpose.REPETITION)[-1:]
+    return Pattern.ALWAYS if any(isinstance(t, HttpExchange) and _alike(case, t, page) for t in tries) else None
+
+
+def _notice(page: HttpExchange) -> Mechanism:
+    """Name what came in the site's place: a page, a way to one, or a way to where one pays or signs in first."""
+    if asks_to_pay(page):
+        return Mechanism.HTTP_PORTAL
+    return Mechanism.HTTP_REDIRECT if page.redirect is not None else Mechanism.HTTP_BLOCKPAGE
 
 
 def _led_to(case: Case, page: HttpExchange) -> HttpExchange | None:

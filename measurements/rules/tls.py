@@ -23,16 +23,19 @@ from measurements.proofs import (
     Shown,
     alive,
     answered_for,
+    doubted,
     fails_like,
     given_by_others,
     harmless_at_target,
     kind_of,
     lives,
+    lives_beyond,
     name_fails_elsewhere,
     place,
     repeated,
     same_prefix,
 )
+from measurements.proofs import impostor as impostor_of
 from measurements.reading import Flow, Leg, Reading
 
 MECHANISMS = {
@@ -213,6 +216,31 @@ def _trigger_at(story: Reading, shown: TlsHandshake, *, traced: bool) -> Trigger
     if traced or any(h.issuer == shown.issuer for h in beside):
         return Trigger.ADDRESS
     return Trigger.NAME_AND_ADDRESS if any(h.ended for h in beside) else Trigger.UNKNOWN
+
+
+def impostor(case: Case) -> Finding | None:
+    """A notice came under a certificate that is valid for the site, and unrelated servers show it for its name too."""
+    found = doubted(case.reading)
+    shown = impostor_of(case.reading, found[1]) if found is not None else None
+    living = lives_beyond(case, found[0]) if found is not None else None
+    if found is None or shown is None or living is None:
+        return None
+    leg, flow, page = found
+    issuer = flow.tls.issuer if flow.tls is not None else None
+    hands = case.reading.follow_ups(TlsHandshake, Purpose.TARGET_AT_WITNESS)
+    return Finding(
+        rule="tls.impostor",
+        outcome=Outcome.BLOCKED,
+        mechanism=Mechanism.HTTP_BLOCKPAGE,
+        trigger=Trigger.NAME,
+        where=shown.where,
+        confidence=Confidence.CONFIRMED if living.sure or _apart(hands) else Confidence.LIKELY,
+        proof=shown.proof,
+        summary=f"{leg.host} is answered with a notice (status {page.status}) under a certificate of {issuer} that is "
+        f"valid for it, and {len(shown.evidence)} unrelated servers show that for its name too: somebody on the way, "
+        f"whom this machine trusts, signs for it. {living.words}",
+        evidence=tuple(sorted({*flow.ids, page.id, *shown.evidence, *living.evidence})),
+    )
 
 
 def _relayed(leg: Leg) -> tuple[int, ...]:

@@ -15,8 +15,11 @@ from __future__ import annotations
 
 import asyncio
 
+from measurements.model import Purpose
+from measurements.proofs import doubted, impostor
 from measurements.reading import Flow, Leg, Reading, is_address
 from probe.follow_up.asking import TIMEOUT, Asking
+from probe.follow_up.attempts import handshake, other_door
 from probe.follow_up.lookups import ask_dns, ask_who_answers
 from probe.follow_up.path import ask_path
 from probe.follow_up.quic import ask_quic
@@ -24,7 +27,7 @@ from probe.follow_up.traces import neighbour_of
 from probe.network import Network
 from probe.steps import endpoint
 
-__all__ = ["TIMEOUT", "check_answers", "follow_up", "follow_up_quic", "neighbour_of"]
+__all__ = ["TIMEOUT", "check_answers", "check_certificate", "follow_up", "follow_up_quic", "neighbour_of"]
 
 
 async def follow_up(net: Network, story: Reading, leg: Leg) -> None:
@@ -53,6 +56,21 @@ async def check_answers(net: Network, story: Reading) -> None:
     leg = next((leg for leg in story.legs if leg.doubtful), None)
     if leg is not None and net.preconditions.reason is None:
         await ask_who_answers(Asking(net, story, leg), leg.doubtful[0].rtype)
+
+
+async def check_certificate(net: Network, story: Reading) -> None:
+    """Find out whether a notice under the site's certificate is the site's: do unrelated servers have that too?"""
+    found = doubted(story)
+    if found is None or net.preconditions.reason is not None or is_address(found[0].host):
+        return
+    leg, flow, _ = found
+    asking = Asking(net, story, leg)
+    servers = await asking.witnesses()
+    async with asyncio.TaskGroup() as group:
+        for address in servers:
+            group.create_task(handshake(asking, address, asking.name, Purpose.TARGET_AT_WITNESS))
+    if impostor(asking.story_now(), flow) is not None and (story.control is None or not story.control.reached):
+        await other_door(asking, flow.tcp.address)
 
 
 def _given_by_others(leg: Leg, flow: Flow) -> bool:

@@ -10,7 +10,18 @@ import asyncio
 from collections.abc import Callable
 
 from measurements.model import Failure, HttpExchange, Purpose, TcpConnect, TlsHandshake
-from measurements.proofs import Step, alive, like, name_fails_elsewhere, outcomes, shut_out, tally, unsettled, worked
+from measurements.proofs import (
+    Step,
+    alive,
+    like,
+    name_fails_elsewhere,
+    outcomes,
+    shut_out,
+    suspicious,
+    tally,
+    unsettled,
+    worked,
+)
 from measurements.reading import Flow, failed_like, identical, is_address
 from probe.follow_up.asking import Asking
 from probe.follow_up.attempts import (
@@ -64,9 +75,9 @@ async def _ask_other_port(asking: Asking, tcp: TcpConnect) -> None:
 async def _ask_about_name(asking: Asking, flow: Flow, probe: str, attempt: SizedAttempt) -> None:
     """Harmless first; then the pairs, the traces and a repetition; harmless last.
 
-    A page in clear that nothing speaks against but the want of a control gets the pairs, and then, unless the
-    same page comes from a witness too, no more than the trace that shows whether it comes from the site's
-    address at all. A page or a certificate that comes for any name is traced so too.
+    A page in clear that nothing speaks against but the want of a control gets the pairs, and then, unless it may be
+    a notice or comes from a witness too, no more than the trace that shows whether it comes from the site's address
+    at all. A page or a certificate that comes for any name is traced so too.
     """
     address = flow.tcp.address
     named = not is_address(asking.name)
@@ -75,10 +86,8 @@ async def _ask_about_name(asking: Asking, flow: Flow, probe: str, attempt: Sized
     if named and doubted:
         await pairs(asking, attempt)
         theirs = asking.story_now().follow_ups(HttpExchange, Purpose.TARGET_AT_WITNESS)
-        if flow.page is None or not any(identical(flow.page, page) for page in theirs):
-            await trace_syn(asking, flow.tcp)
-            if answered_early(asking):
-                await prove_by_certificate(asking, flow)  # is there a site at all behind what answers for it?
+        if flow.page is None or not (suspicious(flow.page) or any(identical(flow.page, page) for page in theirs)):
+            await _trace_address(asking, flow)
             return
     taken = named and await attempt(asking, address, asking.harmless, Purpose.HARMLESS_AT_TARGET)
     async with asyncio.TaskGroup() as group:
@@ -131,7 +140,7 @@ async def _ask_elsewhere_and_trace(
     async with asyncio.TaskGroup() as group:
         group.create_task(_ask_in_other_shapes(asking, flow, probe, attempt))
         if _same_for_any_name(asking, flow):
-            group.create_task(trace_syn(asking, flow.tcp))  # who is it that answers us?
+            group.create_task(_trace_address(asking, flow))
         elif not (seen.passed and seen.mixed) and not _harmless_fails_alike(asking, wrong):
             group.create_task(trace_name(asking, flow.tcp.address, probe))
 
@@ -148,6 +157,13 @@ async def _ask_under_own_name(asking: Asking, flow: Flow) -> None:
     name = asking.name_of(same) if same is not None else None
     if same is not None and name is not None:
         await handshake(asking, same, name, Purpose.WITNESS)
+
+
+async def _trace_address(asking: Asking, flow: Flow) -> None:
+    """Find out who it is that answers us; and where it is another, whether there is a site at all behind it."""
+    await trace_syn(asking, flow.tcp)
+    if asking.story.control is None and not asking.leg.encrypted and answered_early(asking):
+        await prove_by_certificate(asking, flow)
 
 
 def _harmless_fails_alike(asking: Asking, wrong: Callable[[Step], bool]) -> bool:

@@ -14,7 +14,7 @@ from urllib.parse import urldefrag, urlsplit
 from measurements.model import AnyObservation, DnsLookup, HttpExchange, Target, TcpConnect, TlsHandshake, View
 from measurements.proofs import announced
 from measurements.reading import Reading, is_address
-from probe.follow_up import check_answers, follow_up
+from probe.follow_up import check_answers, check_certificate, follow_up
 from probe.network import Network
 from probe.steps import Candidate, candidates, endpoint, look_up
 
@@ -46,6 +46,7 @@ async def measure(target: Target, net: Network) -> None:
             await follow_up(net, story, story.troubled)
         else:
             await check_answers(net, story)
+            await check_certificate(net, story)
 
 
 async def _by_quic(net: Network, story: Reading) -> None:
