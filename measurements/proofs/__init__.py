@@ -7,7 +7,7 @@ of DESIGN and `docs/decisions`; each function says what it takes for proof.
 """
 
 from measurements.proofs.elsewhere import ENOUGH, MOST, name_fails_elsewhere, repeated, shut_out, tally, unsettled
-from measurements.proofs.impostor import doubted, impostor, suspicious
+from measurements.proofs.impostor import another_signs, doubted, suspicious
 from measurements.proofs.living import Life, alive, given_by_others, harmless_at_target, lives, lives_beyond
 from measurements.proofs.place import answered_for, place
 from measurements.proofs.quic import announced, greetings, page_over
@@ -32,6 +32,7 @@ __all__ = [
     "Step",
     "alive",
     "announced",
+    "another_signs",
     "answered_for",
     "answers_like",
     "doubted",
@@ -39,7 +40,6 @@ __all__ = [
     "given_by_others",
     "greetings",
     "harmless_at_target",
-    "impostor",
     "kind_of",
     "like",
     "lives",

@@ -35,7 +35,7 @@ def doubted(story: Reading) -> tuple[Leg, Flow, HttpExchange] | None:
     return None if same or not suspicious(page) else (leg, leg.served, page)
 
 
-def impostor(story: Reading, flow: Flow) -> Shown | None:
+def another_signs(story: Reading, flow: Flow) -> Shown | None:
     """Show that unrelated servers have the site's certificate too: they cannot, so another answers for them all."""
     tried = [h for h in story.follow_ups(TlsHandshake, Purpose.TARGET_AT_WITNESS) if h.ended]
     shown = [h for h in tried if h.failure is None and flow.tls is not None and _same_hand(h, flow.tls)]

@@ -14,6 +14,7 @@ from measurements.model import (
     TcpConnect,
     TlsHandshake,
 )
+from measurements.proofs import like, tally
 
 STEPS = (TcpConnect, TlsHandshake, HttpExchange)
 
@@ -37,7 +38,7 @@ def unsteady(case: Case) -> Finding | None:
         if step.failure is Failure.TIMEOUT
     ]
     tried = sum(len(story.follow_ups(TcpConnect, purpose)) for purpose in harmless)
-    if lost and len(lost) < tried:
+    if lost and len(lost) < tried and not _left_behind(case):
         return Finding(
             rule="network.unsteady",
             outcome=Outcome.INCONCLUSIVE,
@@ -60,6 +61,13 @@ def unsteady(case: Case) -> Finding | None:
             evidence=tuple(s.id for s in ends),
         )
     return None
+
+
+def _left_behind(case: Case) -> bool:
+    """Whether harmless names were lost only where the name had been cut before: that is no chance."""
+    leg = case.reading.troubled
+    flow = next((f for f in leg.suspects if f.failed is not None), None) if leg is not None else None
+    return flow is not None and tally(case.reading, like(flow)).residual
 
 
 def ours(case: Case) -> Finding | None:

@@ -22,6 +22,7 @@ from measurements.model import (
 from measurements.proofs import (
     Shown,
     alive,
+    another_signs,
     answered_for,
     doubted,
     fails_like,
@@ -35,7 +36,6 @@ from measurements.proofs import (
     repeated,
     same_prefix,
 )
-from measurements.proofs import impostor as impostor_of
 from measurements.reading import Flow, Leg, Reading
 
 MECHANISMS = {
@@ -221,7 +221,7 @@ def _trigger_at(story: Reading, shown: TlsHandshake, *, traced: bool) -> Trigger
 def impostor(case: Case) -> Finding | None:
     """A notice came under a certificate that is valid for the site, and unrelated servers show it for its name too."""
     found = doubted(case.reading)
-    shown = impostor_of(case.reading, found[1]) if found is not None else None
+    shown = another_signs(case.reading, found[1]) if found is not None else None
     living = lives_beyond(case, found[0]) if found is not None else None
     if found is None or shown is None or living is None:
         return None

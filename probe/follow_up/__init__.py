@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 
 from measurements.model import Purpose
-from measurements.proofs import doubted, impostor
+from measurements.proofs import another_signs, doubted
 from measurements.reading import Flow, Leg, Reading, is_address
 from probe.follow_up.asking import TIMEOUT, Asking
 from probe.follow_up.attempts import handshake, other_door
@@ -69,7 +69,7 @@ async def check_certificate(net: Network, story: Reading) -> None:
     async with asyncio.TaskGroup() as group:
         for address in servers:
             group.create_task(handshake(asking, address, asking.name, Purpose.TARGET_AT_WITNESS))
-    if impostor(asking.story_now(), flow) is not None and (story.control is None or not story.control.reached):
+    if another_signs(asking.story_now(), flow) is not None and (story.control is None or not story.control.reached):
         await other_door(asking, flow.tcp.address)
 
 

@@ -86,6 +86,12 @@ class Residual(Cutting):
             self.shut.add((over.address, over.port))
         return step
 
+    async def exchange(self, over: TcpConnect | TlsHandshake | QuicHandshake, url: str, **kwargs: Any) -> HttpExchange:
+        step = await super().exchange(over, url, **kwargs)
+        if isinstance(over, TcpConnect) and url.split("/")[2] == HOST:
+            self.shut.add((over.address, over.port))
+        return step
+
     async def hop(self, address: str, port: int, *, probe: str, ttl: int, **kwargs: Any) -> Hop:
         if (address, port) not in self.shut:
             return await super().hop(address, port, probe=probe, ttl=ttl, **kwargs)

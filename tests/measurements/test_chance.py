@@ -81,6 +81,12 @@ def test_what_a_name_leaves_behind_is_told_from_an_address_block() -> None:
         assert len(set(at)) == len(at)
 
 
+def test_what_a_name_leaves_behind_is_not_called_an_unsteady_line() -> None:
+    """If nothing shows that the site lives, what is missing is a control; harmless names were not lost by chance."""
+    alone = replace(OPEN, ports={(SITE, 443): TIMEOUT}, seen=None)
+    assert played(Residual(alone), IN_CLEAR)[:2] == (Outcome.INCONCLUSIVE, "no_control")
+
+
 def test_a_site_that_is_out_of_reach_for_harmless_names_too_is_no_residual_block() -> None:
     """If only the site's own server falls silent and witnesses take the name, nobody is accused."""
 
