@@ -153,6 +153,6 @@ def _counts(case: Case, row: Fingerprint) -> bool:
 
 
 def _best(found: Sequence[Artefact]) -> Artefact | None:
-    """What proves goes before what names a product, and that before a hint; else the first."""
+    """What proves goes before what names a product, that before a hint, and what was compared first; else the first."""
     found = [one for one in found if one.fingerprint.scope != VETO]
-    return min(found, key=lambda one: (not one.proves, not one.product), default=None)
+    return min(found, key=lambda one: (not one.proves, not one.product, not one.compared), default=None)

@@ -280,17 +280,23 @@ class Reading:
 
     def _control(self, url: str) -> Control | None:
         """The control's answer about `url`; None when it was not asked or did not answer."""
-        for query in of(ControlQuery, self.observations):
-            if query.url == url and query.failure is None:
-                own = [o for o in self.observations if o.cause == query.id and o.view is View.CONTROL]
-                return Control(
-                    query=query,
-                    connects=tuple(of(TcpConnect, own)),
-                    handshakes=tuple(of(TlsHandshake, own)),
-                    page=next(iter(of(HttpExchange, own)), None),
-                    greetings=tuple(of(QuicHandshake, own)),
-                )
-        return None
+        asked = [query for query in of(ControlQuery, self.observations) if query.url == url and query.failure is None]
+        if not asked:
+            return None
+        own = [o for o in self.observations if o.cause == asked[0].id and o.view is View.CONTROL]
+        pages = of(HttpExchange, own)
+        return Control(
+            query=asked[0],
+            connects=tuple(of(TcpConnect, own)),
+            handshakes=tuple(of(TlsHandshake, own)),
+            page=next(iter((*self._sent_again(asked), *pages)), None),
+            greetings=tuple(of(QuicHandshake, own)),
+        )
+
+    def _sent_again(self, asked: Sequence[ControlQuery]) -> list[HttpExchange]:
+        """The pages whose beginning a control sent, when it was asked once more for that."""
+        again = {query.id for query in asked[1:]}
+        return [p for p in of(HttpExchange, self.observations) if p.cause in again and p.body]
 
     @cached_property
     def queries(self) -> tuple[ControlQuery, ...]:

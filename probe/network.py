@@ -268,12 +268,19 @@ class Network(Protocol):
         ...
 
     async def ask_control(
-        self, url: str, endpoints: Sequence[str], *, quic: bool = False, timeout: float | None = None
+        self,
+        url: str,
+        endpoints: Sequence[str],
+        *,
+        quic: bool = False,
+        page: bool = False,
+        timeout: float | None = None,
     ) -> ControlQuery:
         """Ask the controls, one after another until one answers, about `url` and `endpoints` ("ip:port").
 
         What it saw is recorded as observations with view `control` whose cause is the query. With `quic` it is
-        asked to shake hands over QUIC too, which not every control can.
+        asked to shake hands over QUIC too, and with `page` for the beginning of the page, which not every control
+        can.
         """
         ...
 

@@ -71,7 +71,7 @@ class World:
     what a question for QUIC versions comes to there, `quics` maps (address, sni) to what a QUIC handshake comes to.
     `ways` maps (resolver address, name) to {ttl: a router's address, or a reply's addresses, or a Failure}, for
     questions that travel only so far. `seen` is what the control says: a Page, a Failure, or None when there is no
-    control.
+    control; `sends_bodies` whether it hands out a page's body when it is asked for it.
     """
 
     names: Mapping[str, list[str]] = field(default_factory=dict)
@@ -89,6 +89,7 @@ class World:
     seen: Page | Failure | None = None
     control_ports: Mapping[tuple[str, int], Failure | None] = field(default_factory=dict)
     control_hands: dict[str, Failure | None] = field(default_factory=dict)
+    sends_bodies: bool = True
 
 
 def record_type(address: str) -> str:
@@ -353,7 +354,13 @@ class ScriptedNetwork:
         )
 
     async def ask_control(
-        self, url: str, endpoints: Sequence[str], *, quic: bool = False, timeout: float | None = None
+        self,
+        url: str,
+        endpoints: Sequence[str],
+        *,
+        quic: bool = False,
+        page: bool = False,
+        timeout: float | None = None,
     ) -> ControlQuery:
         seen = self.world.seen
         resolved = next((tuple(a) for n, a in self.world.names.items() if n == url.split("/")[2]), ())
@@ -386,6 +393,7 @@ class ScriptedNetwork:
                 headers=seen.headers,
                 status=seen.status,
                 title=seen.title,
+                body=seen.body if page and self.world.sends_bodies else b"",
                 body_length=len(seen.body),
             )
         else:

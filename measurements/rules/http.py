@@ -224,6 +224,7 @@ def in_clear(case: Case) -> Finding | None:
             summary=f"{leg.host} itself answers with status {page.status}; nothing on the way answers in its name.",
             evidence=evidence,
         )
+    doubted = hint is not None and hint.fingerprint.scope in BLOCKERS  # whose page it is cannot be told without
     if checked and _without_end(case):
         return Finding(
             rule="http.in_clear",
@@ -233,7 +234,7 @@ def in_clear(case: Case) -> Finding | None:
             "in its name.",
             evidence=evidence,
         )
-    if checked and not differs:
+    if checked and not differs and not doubted:
         return Finding(
             rule="http.in_clear",
             outcome=Outcome.ACCESSIBLE,

@@ -23,7 +23,7 @@ import msgspec
 from measurements.model import AnyObservation, Failure
 from probe.control.agreement import differ, without_contradictions
 from probe.control.protocol import HEADERS, Malformed, Question, read_answer
-from probe.control.reading import Account, account
+from probe.control.reading import PAGE_BYTES, Account, account
 from probe.network import Spent
 
 MAX_ANSWER = 256 * 1024
@@ -81,14 +81,22 @@ class ControlClient:
         self._headers = _browser_headers() if headers is None else headers
 
     async def ask(
-        self, url: str, endpoints: Sequence[str], timeout: float, spent: Spent, *, quic: bool = False
+        self,
+        url: str,
+        endpoints: Sequence[str],
+        timeout: float,
+        spent: Spent,
+        *,
+        quic: bool = False,
+        page: bool = False,
     ) -> ControlReport:
         """Ask about `url` and `endpoints` ("ip:port") within `timeout` seconds; raises nothing of the network's.
 
-        With `quic` they are to be tried over QUIC too, by a control that can. What it takes is added to `spent`.
+        With `quic` they are to be tried over QUIC too, and with `page` the beginning of the page is to be sent, by
+        a control that can. What it takes is added to `spent`.
         """
         sent = {name: [value] for name, value in self._headers.items() if name.title() in HEADERS}
-        question = msgspec.json.encode(Question(url, sent, list(endpoints), quic))
+        question = msgspec.json.encode(Question(url, sent, list(endpoints), quic, PAGE_BYTES if page else 0))
         accounts, troubles = await self._collect(url, endpoints, question, timeout, spent)
         if not accounts:
             words = "; ".join(map(str, troubles)) or "no control is configured"

@@ -66,6 +66,7 @@ class Policy:
     seconds: float = 24.0
     hop_addresses: int = 3
     header_bytes: int = 16 * 1024
+    body_bytes: int = 16 * 1024
     never: tuple[Prefix, ...] = NEVER_PUBLIC
 
     def is_private(self, address: str, listed: Callable[[str], bool]) -> bool:
@@ -76,12 +77,16 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """A question that was read and may be asked: the URL, the headers to send, the probe's addresses; by QUIC too?"""
+    """A question that was read and may be asked: the URL, the headers to send, the probe's addresses; by QUIC too?
+
+    `body_bytes` are what is wanted of the page itself.
+    """
 
     target: Target
     headers: Mapping[str, str]
     offered: tuple[str, ...]
     quic: bool = False
+    body_bytes: int = 0
 
 
 def read(question: Question, policy: Policy) -> Errand:
@@ -93,7 +98,13 @@ def read(question: Question, policy: Policy) -> Errand:
         addresses = tuple(dict.fromkeys(split_endpoint(endpoint)[0] for endpoint in offered))
     except Malformed as error:
         raise Refused(f"tcp_connect: {error}") from None
-    return Errand(read_url(question.http_request), _headers(question), addresses, quic=question.x_quic_enabled is True)
+    return Errand(
+        read_url(question.http_request),
+        _headers(question),
+        addresses,
+        quic=question.x_quic_enabled is True,
+        body_bytes=min(max(question.x_body_bytes or 0, 0), policy.body_bytes),
+    )
 
 
 def read_url(url: str) -> Target:

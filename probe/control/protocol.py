@@ -9,6 +9,8 @@ Reading is forgiving about what is missing, null or unknown, since helpers of ma
 strict about types. Wazi's own server adds one key, `x_client_address`: where the request came from, so
 that a probe can strike its own address out of what it keeps. QUIC is tried for a question that says
 `x_quic_enabled`, as in OONI's own helper; one that does not know the word leaves `quic_handshake` empty.
+Wazi's server alone understands `x_body_bytes`: the beginning of the page is wanted too, to look in it for what
+stands on ours. It comes as `x_body`, compressed (zlib, RFC 1950).
 """
 
 from __future__ import annotations
@@ -34,12 +36,13 @@ T = TypeVar("T")
 
 
 class Question(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a probe asks: a URL, the headers to send, the endpoints that it found by itself, and whether by QUIC too."""
+    """What a probe asks: a URL, the headers to send, the endpoints that it found, and what it wants besides."""
 
     http_request: str
     http_request_headers: Mapping[str, list[str] | None] | None = None
     tcp_connect: list[str] | None = None
     x_quic_enabled: bool | None = False
+    x_body_bytes: int | None = 0
 
 
 class Connected(msgspec.Struct, frozen=True):
@@ -62,6 +65,7 @@ class Page(msgspec.Struct, frozen=True):
     title: str | None = ""
     headers: dict[str, str] | None = msgspec.field(default_factory=dict)
     status_code: int | None = -1
+    x_body: bytes | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Resolved(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ failure word that we do not know becomes `UNKNOWN`, with the word in `detail`.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -32,6 +33,8 @@ MAX_ADDRESSES = 64
 MAX_HEADERS = 100
 MAX_TEXT = 2048
 MAX_BODY = 1 << 40
+PAGE_BYTES = 16 * 1024
+"""What is asked for, and at most kept, of a page that is compared word by word."""
 
 _RCODES = {Failure.DNS_NXDOMAIN: "NXDOMAIN", Failure.NO_DNS_ANSWER: "NOERROR"}
 
@@ -199,8 +202,19 @@ def _exchanges(answer: Answer, url: str, dns_failure: Failure | None) -> Iterato
         status=status,
         headers=_headers(page),
         title=(page.title or "")[:MAX_TEXT] or None,
+        body=_body(page.x_body),
         body_length=min(max(page.body_length or 0, 0), MAX_BODY),
     )
+
+
+def _body(packed: object) -> bytes:
+    """The beginning of the page, if it was asked for: as far as it can be unpacked, and never more than that."""
+    if not isinstance(packed, bytes):
+        return b""
+    try:
+        return zlib.decompressobj().decompress(packed, PAGE_BYTES)
+    except zlib.error:
+        return b""
 
 
 def _headers(page: Page) -> tuple[tuple[str, str], ...]:

@@ -14,10 +14,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+import zlib
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, TypeVar
+
+import msgspec
 
 from measurements.model import (
     OURS,
@@ -225,7 +228,7 @@ class _Surveyor:
             if len(seen) == 1:
                 h3 = _h3_endpoint(exchange, target)
             if exchange.failure is not None or exchange.redirect is None:
-                return _page(exchange, h3, self.policy.header_bytes)
+                return _page(exchange, h3, self.policy.header_bytes, self.errand.body_bytes)
             try:
                 target = read_url(exchange.redirect)
             except Refused:
@@ -297,7 +300,7 @@ def _handshaken(tls: TlsHandshake | QuicHandshake, host: str) -> Handshaken:
     return Handshaken(host, tls.failure is None, word(tls.failure, "tls"))
 
 
-def _page(exchange: HttpExchange, h3: str, room: int) -> Page:
+def _page(exchange: HttpExchange, h3: str, room: int, body_bytes: int) -> Page:
     headers: dict[str, str] = {}
     for name, value in exchange.headers:
         room -= len(name) + len(value)
@@ -313,6 +316,7 @@ def _page(exchange: HttpExchange, h3: str, room: int) -> Page:
         title=exchange.title or "",
         headers=headers,
         status_code=exchange.status,
+        x_body=zlib.compress(exchange.body[:body_bytes]) if body_bytes else msgspec.UNSET,
     )
 
 

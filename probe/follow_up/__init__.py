@@ -79,7 +79,13 @@ def _given_by_others(leg: Leg, flow: Flow) -> bool:
 
 
 async def _ask_control_again(asking: Asking) -> None:
-    """Ask the control about the leg itself when the chain had moved on from what it was asked before."""
+    """Ask the control about the leg itself when the chain had moved on from what it was asked before.
+
+    Of a page that came in clear it is asked to send the beginning: what is strange on ours may stand on its own.
+    """
     net, leg = asking.net, asking.leg
-    if net.peers.controls and leg.url != asking.story.target.url:
-        await net.ask_control(leg.url, [endpoint(f.tcp.address, f.tcp.port) for f in leg.flows])
+    shown = not leg.encrypted and leg.served is not None
+    moved = leg.url != asking.story.target.url
+    if net.peers.controls and (shown or moved):
+        endpoints = [endpoint(f.tcp.address, f.tcp.port) for f in leg.flows] if moved else []
+        await net.ask_control(leg.url, endpoints, page=shown)

@@ -434,7 +434,13 @@ class SocketNetwork(Network):
         return client_hello(self._wire.contexts.get(("h2", "http/1.1"), CLASSIC), sent_name(name))
 
     async def ask_control(
-        self, url: str, endpoints: Sequence[str], *, quic: bool = False, timeout: float | None = None
+        self,
+        url: str,
+        endpoints: Sequence[str],
+        *,
+        quic: bool = False,
+        page: bool = False,
+        timeout: float | None = None,
     ) -> ControlQuery:
         facts: Facts = {"url": url, "endpoints": tuple(endpoints)}
         steps: list[AnyObservation] = []
@@ -443,7 +449,7 @@ class SocketNetwork(Network):
             control = self._wire.control
             if control is None:
                 raise StepFailed(Failure.INVALID_ARGUMENT, "no control is configured")
-            report = await control.ask(url, endpoints, limit, self._spent, quic=quic)
+            report = await control.ask(url, endpoints, limit, self._spent, quic=quic, page=page)
             facts.update(
                 url=report.url,
                 resolved=report.resolved,

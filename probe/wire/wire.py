@@ -59,7 +59,14 @@ class Control(Protocol):
     """What the wire asks of a control's client (`probe.control.client.ControlClient`)."""
 
     async def ask(
-        self, url: str, endpoints: Sequence[str], timeout: float, spent: Spent, *, quic: bool = False
+        self,
+        url: str,
+        endpoints: Sequence[str],
+        timeout: float,
+        spent: Spent,
+        *,
+        quic: bool = False,
+        page: bool = False,
     ) -> Report: ...
 
 

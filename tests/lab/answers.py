@@ -14,6 +14,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from tests.lab.notices import ELSEWHERE, TITLE, WORDS, notice
+
 Step = bytes | float | None
 """Write this, wait so many seconds, or (None) hang up with a reset."""
 
@@ -269,6 +271,24 @@ def drip_hops(visit: Visit) -> Iterator[Step]:
     yield moved(f"/{visit.path.count('/')}{visit.path}")
 
 
+def chronicle(visit: Visit) -> Iterator[Step]:
+    """Write about block pages, under another headline for every visitor."""
+    yield response("200 OK", page(f"{secrets.token_hex(4)} news {secrets.token_hex(4)}", f"They read: page {WORDS}."))
+
+
+def suspicious(visit: Visit) -> Iterator[Step]:
+    wall = page("Just a moment...", f"Your browser is checked. Your last page was {WORDS}.", size=900)
+    yield response("403 Forbidden", wall, "Server: guard") if visit.from_country else welcome(visit)
+
+
+def barred(visit: Visit) -> Iterator[Step]:
+    yield response("200 OK", notice(ELSEWHERE)) if visit.from_country else welcome(visit)
+
+
+def noticed(visit: Visit) -> Iterator[Step]:
+    yield response("200 OK", notice(WORDS, TITLE)) if visit.from_country else welcome(visit)
+
+
 ANSWERS: dict[str, Callable[[Visit], Iterator[Step]]] = {
     answer.__name__: answer
     for answer in (
@@ -289,5 +309,6 @@ ANSWERS: dict[str, Callable[[Visit], Iterator[Step]]] = {
         *(error_500, changing, news_title, headers_near, headers_beyond, zipped, bomb, short, loop, hop_15, hop_100),
         *(cookie, http_10, garbage, empty, no_content, meta, by_country, broken_location, firewall, flapping),
         *(drip_head, drip_body, drip_hops),
+        *(chronicle, suspicious, barred, noticed),
     )
 }

@@ -7,7 +7,8 @@ They are msgspec structs because they cross from the test's process into the lab
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import msgspec
 
@@ -227,16 +228,26 @@ class Expect(msgspec.Struct, frozen=True, kw_only=True):
     where: str | tuple[str, ...] | None = None
     reason: str | tuple[str, ...] | None = None
     pattern: str | tuple[str, ...] | None = None
+    fingerprint: str | tuple[str, ...] | None = None  # the name of the one that the first finding tells, or "none"
 
-    def disagreements(self, verdict: dict[str, object]) -> list[str]:
+    def disagreements(self, verdict: dict[str, Any]) -> list[str]:
         """Say, field by field, where `verdict` (a line of `wazi check --json`) is something else."""
         found = []
         for field in self.__struct_fields__:
             wanted = getattr(self, field)
             allowed = (wanted,) if isinstance(wanted, str) else wanted
-            if allowed is not None and verdict.get(field) not in allowed:
-                found.append(f"{field}: expected {' or '.join(allowed)}, got {verdict.get(field)}")
+            said = recognised(verdict) if field == "fingerprint" else verdict.get(field)
+            if allowed is not None and said not in allowed:
+                found.append(f"{field}: expected {' or '.join(allowed)}, got {said}")
         return found
+
+
+def recognised(verdict: Mapping[str, Any]) -> str:
+    """Return the name of the fingerprint under the first finding, or "none"; a report keeps it by itself."""
+    if "fingerprint" in verdict:
+        return str(verdict["fingerprint"])
+    mark = next((finding.get("fingerprint") for finding in verdict.get("findings", ())), None)
+    return str(mark).partition(" ")[0] if mark else "none"
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):

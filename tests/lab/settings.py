@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.lab.notices import FINGERPRINTS
 from tests.lab.pki import Pki
 from tests.lab.sites import BOGONS, POPULAR, WITNESSES
 from tests.lab.topology import CONTROL, ISP_RESOLVER, PUBLIC_RESOLVERS
@@ -19,6 +20,7 @@ def config_name(*, control: bool) -> str:
 def write(work: Path, pki: Pki) -> None:
     """Write `lab.toml`, the same without a control, and the control's own."""
     (work / "bogons.csv").write_text(BOGONS)
+    (work / "fingerprints.csv").write_text(FINGERPRINTS)
     probe = _network(work, pki, f"{ISP_RESOLVER}:53") + _probe(work)
     (work / config_name(control=False)).write_text(probe)
     control = f'[control]\nurls = ["http://{CONTROL}:{CONTROL_PORT}"]\n'
@@ -33,6 +35,7 @@ trusted_resolvers = {_list(_DOH)}
 witnesses = {_list(tuple(host.name for host in WITNESSES))}
 ca_file = "{pki.ca}"
 bogons = "{work}/bogons.csv"
+fingerprints = ["shipped", "{work}/fingerprints.csv"]
 dns_timeout = "2s"
 tcp_timeout = "4s"
 tls_timeout = "4s"

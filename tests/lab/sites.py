@@ -81,6 +81,7 @@ BY_HAND = (
     *("error-500", "changing", "news-title", "headers-near", "headers-beyond", "zipped", "bomb", "short", "cold"),
     *("loop", "hop-15", "hop-100", "cookie", "http-10", "garbage", "empty", "no-content", "meta", "by-country"),
     *("broken-location", "firewall", "flapping", "geo-200", "drip-head", "drip-body", "drip-hops"),
+    *("chronicle", "suspicious", "barred", "noticed"),
 )
 
 # What the volunteers' list asks about in most scenarios.

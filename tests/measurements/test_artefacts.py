@@ -9,7 +9,7 @@ from msgspec import structs
 
 from measurements.fingerprints import Fingerprint, Fingerprints
 from measurements.judge import Case, judge
-from measurements.model import Confidence, Failure, HttpExchange, Measurement, Verdict, View
+from measurements.model import Confidence, ControlQuery, Failure, HttpExchange, Measurement, Verdict, View
 from measurements.targets import normalise
 from tests.measurements.worlds import (
     ALL,
@@ -53,7 +53,7 @@ def judged(
     source: str = "wazi",
 ) -> Verdict:
     """Judge a world by these fingerprints, from a country, with a control that hands out its page's body or not."""
-    _, net = play(Disruption("", world, "", url=url))
+    _, net = play(Disruption("", replace(world, sends_bodies=body_of_control is not None), "", url=url))
     measured = net.measurement(normalise(url), "web")
     vantage = structs.replace(measured.vantage, country=country)
     measured = structs.replace(measured, vantage=vantage, source=source)
@@ -178,10 +178,47 @@ def test_what_could_not_be_looked_for_in_the_controls_page_is_likely() -> None:
     assert (told(verdict)[0], verdict.confidence) == ("blocked", Confidence.LIKELY)
 
 
-def test_without_a_control_a_quotation_accuses_nobody_and_a_header_may() -> None:
-    """If nothing can be compared, words on a page may be the site's own; a header of a filter is not."""
+def test_without_a_control_a_quotation_accuses_nobody_and_clears_nobody() -> None:
+    """If nothing can be compared, words on a page may be the site's own, or not; vague words change nothing."""
     alone = replace(AT_SITE, seen=None, hands={(SITE, HOST): None})
-    assert judged(alone, row(), url=IN_CLEAR).outcome != "blocked"
+    assert told(judged(alone, row())) == ("inconclusive", None, MARK)
+    assert told(judged(alone, row(scope="vbw"))) == ("accessible", None, None)
+    assert told(judged(alone)) == ("accessible", None, None)
+
+
+def test_without_a_control_a_filters_own_header_is_half_of_a_proof() -> None:
+    """If a header that no site would quote is there, and nothing shows that the site lives, nobody is accused."""
+    page = replace(NOTICE, headers=(("Server", "Filter/2"),))
+    sought = row(location="header.server", kind="prefix", pattern="Filter/")
+    alone = replace(OPEN, seen=None, pages={(SITE, n): page for n in (HOST, H)}, hands={(SITE, HOST): None})
+    assert told(judged(alone, sought)) == ("inconclusive", None, MARK)
+    short = {1: ("expired", "192.168.0.1"), 2: ("open", None)}
+    assert told(judged(replace(alone, paths={(SITE, None): short}), sought)) == ("blocked", "http.blockpage", MARK)
+
+
+def test_the_control_sends_its_page_where_ours_came_in_clear_and_is_in_doubt() -> None:
+    """If a page in clear is strange, the control is asked once more, for words to compare; else it is not."""
+
+    def asked(world: World, url: str) -> int:
+        _, net = play(Disruption("", world, "", url=url))
+        return len([o for o in net.observations if isinstance(o, ControlQuery)])
+
+    assert asked(AT_SITE, IN_CLEAR) == 2
+    assert asked(OPEN, IN_CLEAR) == 1
+    assert asked(replace(OPEN, hands={(SITE, HOST): UNKNOWN}), HTTPS) == 1
+    about = Page(200, WORDS.encode(), "The Daily, today")
+    world = replace(AT_SITE, seen=about)
+    assert told(judged(world, row(), body_of_control=None))[0] == "blocked"
+    _, net = play(Disruption("", world, "", url=IN_CLEAR))
+    case = Case(net.measurement(normalise(IN_CLEAR), "web"), BOGONS, fingerprints=Fingerprints([row()]))
+    assert judge(case).outcome == "inconclusive"
+
+
+def test_what_was_compared_goes_before_what_was_not() -> None:
+    world = replace(OPEN, pages={(SITE, HOST): NOTICE})
+    title = row(name="by.title", location="title", kind="full", pattern="Notice")
+    verdict = judged(world, row(), title, url=HTTPS, body_of_control=None)
+    assert (verdict.outcome, verdict.findings[0].fingerprint) == ("server_side", f"by.title (l.csv sha256:{DIGEST})")
 
 
 def test_a_false_positive_signature_vetoes_first() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from tests.lab.scenario import Scenario
+from tests.lab.scenario import Scenario, recognised
 from tests.lab.spaces import REPOSITORY
 
 _DECIDING = ("probe", "measurements", "config", "tests/lab", "requirements-dev.lock")
@@ -67,7 +67,7 @@ def told(code: str, run: Run, line: dict[str, Any], *, elapsed: float, limit: fl
     return Result(
         code=code,
         run=run,
-        said={field: line.get(field) for field in _SAID},
+        said={**{field: line.get(field) for field in _SAID}, "fingerprint": recognised(line)},
         rules=tuple(dict.fromkeys(finding["rule"] for finding in line["findings"])),
         connections=measurement.get("connections", 0),
         sent=measurement.get("sent", 0),

@@ -11,6 +11,7 @@ from tests.lab.book import (
     addresses,
     alike,
     dns,
+    fingerprints,
     hellos,
     home,
     hops,
@@ -49,6 +50,7 @@ CHAPTERS: dict[str, tuple[Scenario, ...]] = {
     "requests": requests.REQUESTS,
     "hops": hops.HOPS,
     "mixed": mixed.MIXED,
+    "fingerprints": fingerprints.FINGERPRINTS,
 }
 
 BOOK = {scenario.name: scenario for chapter in CHAPTERS.values() for scenario in chapter}

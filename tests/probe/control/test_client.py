@@ -13,6 +13,7 @@ import pytest
 
 from measurements.model import Failure, HttpExchange
 from probe.control.client import MAX_ANSWER, ControlClient, ControlReport, label
+from probe.control.reading import PAGE_BYTES
 from probe.network import Spent
 from tests.probe.control.examples import ADDRESS, OTHER, URL, answer, down
 from tests.probe.control.servers import (
@@ -61,6 +62,15 @@ def test_the_question_is_what_a_test_helper_expects() -> None:
         "tcp_connect": list(ENDPOINTS),
     }
     assert server.heads[0].startswith(b"POST / HTTP/1.1\r\n")
+
+
+def test_the_page_is_wanted_only_of_whoever_is_asked_for_it() -> None:
+    async def run() -> bytes:
+        async with controls(says_json(answer())) as servers, httpx.AsyncClient(trust_env=False) as http:
+            await ControlClient([servers[0].url], http).ask(URL, ENDPOINTS, 5.0, Spent(), page=True)
+            return servers[0].bodies[0]
+
+    assert msgspec.json.decode(asyncio.run(run()))["x_body_bytes"] == PAGE_BYTES
 
 
 def test_what_a_control_costs_is_counted_whether_it_answers_or_not() -> None:

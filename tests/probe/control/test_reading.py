@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import zlib
 from typing import Any
 
 import msgspec
@@ -10,7 +12,7 @@ import pytest
 from measurements.model import DnsLookup, Failure, HttpExchange, QuicHandshake, TcpConnect, TlsHandshake, View
 from probe.control.agreement import differ, without_contradictions
 from probe.control.protocol import read_answer
-from probe.control.reading import MAX_ENDPOINTS, MAX_HEADERS, Account, account
+from probe.control.reading import MAX_ENDPOINTS, MAX_HEADERS, PAGE_BYTES, Account, account
 from tests.probe.control.examples import ADDRESS, OTHER, SIXTH, URL, answer, down
 
 CONTROL = "https://control.example/"
@@ -23,6 +25,29 @@ def read(value: Any, url: str = URL) -> Account:
 
 def steps(said: Account, kind: type) -> list[Any]:
     return [s for s in said.steps if isinstance(s, kind)]
+
+
+def packed(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+@pytest.mark.parametrize(
+    ("sent", "body"),
+    [
+        (packed(zlib.compress(b"a page")), b"a page"),
+        (packed(zlib.compress(b"a page")[:-4]), b"a page"),
+        (packed(zlib.compress(bytes(10**7))), bytes(PAGE_BYTES)),
+        (packed(b"no zlib"), b""),
+        ("", b""),
+        (None, b""),
+    ],
+    ids=["whole", "cut", "bomb", "nonsense", "empty", "null"],
+)
+def test_the_beginning_of_a_page_is_unpacked_as_far_as_it_may(sent: str | None, body: bytes) -> None:
+    told = answer()
+    told["http_request"]["x_body"] = sent
+    (page,) = steps(read(told), HttpExchange)
+    assert page.body == body
 
 
 def test_every_part_becomes_a_step_seen_by_the_control() -> None:

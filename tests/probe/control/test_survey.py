@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import resource
+import zlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +45,12 @@ class Asked:
         return response.json()
 
     async def post(
-        self, url: str, *endpoints: str, headers: dict[str, list[str]] | None = None, quic: bool = False
+        self,
+        url: str,
+        *endpoints: str,
+        headers: dict[str, list[str]] | None = None,
+        quic: bool = False,
+        body: object = None,
     ) -> httpx.Response:
         question: dict[str, Any] = {
             "http_request": url,
@@ -52,6 +59,8 @@ class Asked:
         }
         if quic:
             question["x_quic_enabled"] = True
+        if body is not None:
+            question["x_body_bytes"] = body
         return await self.http.post("http://control.test/", json=question)
 
 
@@ -114,6 +123,24 @@ def test_quic_is_tried_for_whoever_asks(sites: Sites) -> None:
     assert reached["quic_handshake"] == {endpoint: step | {"failure": "ssl_unknown_authority"}}
     assert reached["tls_handshake"][endpoint]["status"]
     assert unasked["quic_handshake"] == {}
+
+
+@pytest.mark.parametrize(("wanted", "sent"), [(100, 100), (10**9, 1300), (0, None), (-5, None), (None, None)])
+def test_the_beginning_of_the_page_is_sent_to_whoever_asks(sites: Sites, wanted: int | None, sent: int | None) -> None:
+    """If a probe asks for bytes of the page, it gets so many, compressed, and never more than the policy allows."""
+    policy = Policy(allow_private=True, step_seconds=1.0, page_seconds=1.0, seconds=5.0, body_bytes=1300)
+
+    async def run() -> Any:
+        async with asking(sites, policy) as ask:
+            return await ask(f"https://good.test:{sites.https}/", body=wanted)
+
+    page = asyncio.run(run())["http_request"]
+    if sent is None:
+        assert "x_body" not in page
+        return
+    body = zlib.decompress(base64.b64decode(page["x_body"]))
+    assert len(body) == min(sent, page["body_length"])
+    assert body.startswith(b"<")
 
 
 def test_the_page_is_asked_for_with_the_probes_three_headers_and_once(sites: Sites) -> None:

@@ -263,7 +263,13 @@ class Hanging(ScriptedNetwork):
     after: float | None = None
 
     async def ask_control(
-        self, url: str, endpoints: Sequence[str], *, quic: bool = False, timeout: float | None = None
+        self,
+        url: str,
+        endpoints: Sequence[str],
+        *,
+        quic: bool = False,
+        page: bool = False,
+        timeout: float | None = None,
     ) -> ControlQuery:
         try:
             await asyncio.sleep(self.limits.control_timeout if self.after is None else self.after)
@@ -272,7 +278,7 @@ class Hanging(ScriptedNetwork):
             raise
         if self.after is None:
             return self._record(ControlQuery, view=View.CONTROL, url=url, failure=TIMEOUT)
-        return await super().ask_control(url, endpoints, quic=quic, timeout=timeout)
+        return await super().ask_control(url, endpoints, quic=quic, page=page, timeout=timeout)
 
 
 def timed(world: World, url: str = URL, after: float | None = None) -> tuple[Verdict, float]:
