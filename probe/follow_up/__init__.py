@@ -81,11 +81,14 @@ def _given_by_others(leg: Leg, flow: Flow) -> bool:
 async def _ask_control_again(asking: Asking) -> None:
     """Ask the control about the leg itself when the chain had moved on from what it was asked before.
 
-    Of a page that came in clear it is asked to send the beginning: what is strange on ours may stand on its own.
+    Of a page that came in clear it is asked to send the beginning: what is strange on ours may stand on its own. A
+    control that had nothing to say before is not asked for that.
     """
     net, leg = asking.net, asking.leg
-    shown = not leg.encrypted and leg.served is not None
     moved = leg.url != asking.story.target.url
-    if net.peers.controls and (shown or moved):
-        endpoints = [endpoint(f.tcp.address, f.tcp.port) for f in leg.flows] if moved else []
-        await net.ask_control(leg.url, endpoints, page=shown)
+    shown = not leg.encrypted and leg.served is not None
+    answered = leg.control is not None and leg.control.reached
+    if net.peers.controls and moved:
+        await net.ask_control(leg.url, [endpoint(f.tcp.address, f.tcp.port) for f in leg.flows], page=shown)
+    elif net.peers.controls and shown and answered:
+        await net.ask_control(leg.url, [], page=True, timeout=2 * TIMEOUT)
