@@ -43,17 +43,18 @@ def spread(chapters: Mapping[str, Sequence[Scenario]], shown: Iterable[Shown]) -
 
 
 def _kinds(scenario: Scenario, chapter: str, control: bool) -> Iterator[str]:
+    """Name what a case is an example of; the first letters say in which order kinds are served, the rarest first."""
     expect = scenario.expected(control=control)
-    said = (expect.outcome, expect.mechanism, expect.trigger)
-    first = [field if isinstance(field, str) else next(iter(field or ("",))) for field in said]
-    yield f"verdict {first[0]} {first[1]}"
-    yield f"verdict {first[0]} {first[2]}"
-    yield f"reason {expect.reason}"
-    yield f"{chapter} {kind_of(scenario, chapter)}"
-    yield f"{kind_of(scenario, chapter)} {'with' if control else 'without'} a control"
-    yield f"nettest {scenario.nettest}"
-    for mechanism in scenario.mechanisms:
-        yield f"does {type(mechanism).__name__}"
+    said = (expect.outcome, expect.mechanism, expect.trigger, expect.reason)
+    outcome, mechanism, trigger, reason = (field if isinstance(field, str) else (field or ("",))[0] for field in said)
+    for one in scenario.mechanisms:
+        yield f"a: does {type(one).__name__}"
+    yield f"b: {outcome} {mechanism}"
+    yield f"c: {outcome} {reason}"
+    yield f"d: {outcome} by {trigger}"
+    yield f"e: nettest {scenario.nettest}"
+    yield f"f: {kind_of(scenario, chapter)} {'with' if control else 'without'} a control"
+    yield f"g: chapter {chapter}"
 
 
 def _rank(kind: str, case: Case) -> str:

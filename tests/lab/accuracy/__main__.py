@@ -56,7 +56,7 @@ def main() -> int:
     missing = [run for run in plan if run not in known]
     if len(missing) < len(plan):
         print(f"{len(plan) - len(missing)} of {len(plan)} runs are in {kept.path} already", file=sys.stderr)
-    status, found = work_off(missing, kept, code, options)
+    status, found = (0, []) if options.report else work_off(missing, kept, code, options)
     known.update((result.run, result) for result in found)
     results = [known[run] for run in plan if run in known]
     if code_digest() != code:
@@ -164,6 +164,7 @@ def parse() -> argparse.Namespace:
     going = parser.add_mutually_exclusive_group()
     going.add_argument("--resume", action="store_true", help="do only what the out folder lacks (the default)")
     going.add_argument("--fresh", action="store_true", help="forget what is in the out folder")
+    going.add_argument("--report", action="store_true", help="run nothing: report on what is in the out folder")
     out = REPOSITORY / ".accuracy"
     parser.add_argument("--out", type=Path, default=out, metavar="FOLDER", help="keep results there (.accuracy)")
     parser.add_argument("--json", metavar="FILE", help="write everything as JSON; - writes nothing else to stdout")

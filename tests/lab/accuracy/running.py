@@ -1,7 +1,7 @@
 """Runs in parallel labs: one thread a lab, which is kept for many runs and replaced when it breaks.
 
 A run that broke its lab is tried once more in a fresh one; only then is it given up, as broken. A lab that cannot
-be started at all ends everything.
+be started at all ends everything, and so do many broken runs in a row: then it is the lab that is broken.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from tests.lab.spaces import LabError
 
 PATIENCE = 180.0  # seconds for one run; `wazi check` itself gets fewer
 _TRIES = 2
+_HOPELESS = 12  # broken runs in a row
 
 
 class RunningLab(Laboratory, Protocol):
@@ -69,6 +70,7 @@ class Crew:
         threads = [threading.Thread(target=self._work_off, args=(waiting, n), daemon=True) for n in range(count)]
         for thread in threads:
             thread.start()
+        in_a_row = 0
         try:
             while count:
                 result = self._results.get()
@@ -76,8 +78,11 @@ class Crew:
                     raise result
                 if result is None:
                     count -= 1
-                else:
-                    yield result
+                    continue
+                yield result
+                in_a_row = in_a_row + 1 if result.broken else 0
+                if in_a_row == _HOPELESS:
+                    raise LabError(f"{in_a_row} runs in a row broke, the last one because {result.broken}")
         finally:
             self._stopping.set()
             with self._lock:

@@ -37,7 +37,7 @@ def test_it_runs_and_a_second_run_only_reports(tmp_path: Path) -> None:
     line = json.loads((tmp_path / "out" / "lines" / "open.no-control.0.json").read_text())
     assert line["outcome"] == "accessible"
 
-    again = accuracy(*options, "--json", "-")
+    again = accuracy(*options, "--report", "--json", "-")
     assert again.returncode == 0, again.stderr
     assert "2 of 2 runs are in" in again.stderr
     facts = json.loads(again.stdout)

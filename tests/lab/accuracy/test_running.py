@@ -115,6 +115,13 @@ def test_what_breaks_twice_is_broken_and_the_rest_goes_on(tmp_path: Path) -> Non
     assert world.tried["dies-always"] == 2
 
 
+def test_many_broken_runs_in_a_row_end_everything(tmp_path: Path) -> None:
+    going = crew(World(), tmp_path).run([run("dies-always", seed) for seed in range(30)], labs=1)
+    assert [next(going).broken for _ in range(12)] == ["the lab died"] * 12
+    with pytest.raises(LabError, match="12 runs in a row broke, the last one because the lab died"):
+        next(going)
+
+
 def test_a_run_that_hangs_is_cut(tmp_path: Path) -> None:
     [result] = crew(World(), tmp_path, patience=0.05).run([run("hangs")], labs=1)
     assert result.broken == "it took longer than 0 s"
