@@ -404,6 +404,11 @@ def identical(one: HttpExchange, other: HttpExchange) -> bool:
     return one.title is not None and one.title == other.title
 
 
+def same_bytes(one: HttpExchange, other: HttpExchange | None) -> bool:
+    """Whether two exchanges brought the very same body, and some."""
+    return other is not None and one.body_length > 0 and one.body_sha256 == other.body_sha256 is not None
+
+
 def _destination(page: HttpExchange) -> str | None:
     """Where a redirect leads, without the asked name that many block pages carry along in the query."""
     if page.redirect is None:

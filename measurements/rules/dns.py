@@ -32,7 +32,7 @@ from measurements.model import (
 )
 from measurements.pages import speaks_of_blocking
 from measurements.proofs import ENOUGH, harmless_at_target
-from measurements.reading import Leg, Reading, identical, is_address, same_page
+from measurements.reading import Leg, Reading, identical, is_address, same_bytes, same_page
 
 
 @dataclass(frozen=True)
@@ -316,6 +316,8 @@ def blockpage(case: Case) -> Finding | None:
     true_page = next((f.page for f in leg.flows if not f.local and f.page is not None), None)
     if true_page is None and leg.control is not None:
         true_page = leg.control.page
+    if not leg.encrypted and page is not None and same_bytes(page, true_page):
+        return None  # whoever lives there passes the true page on
     strange = page is not None and not (true_page is not None and same_page(page, true_page))
     any_name = (
         page is not None

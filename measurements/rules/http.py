@@ -31,7 +31,7 @@ from measurements.proofs import (
     place,
     repeated,
 )
-from measurements.reading import REFUSALS, Flow, Leg, identical, is_address
+from measurements.reading import REFUSALS, Flow, Leg, identical, is_address, same_bytes
 
 MECHANISMS = {"reset": Mechanism.HTTP_RESET, "timeout": Mechanism.HTTP_TIMEOUT, "eof": Mechanism.HTTP_EOF}
 
@@ -210,7 +210,8 @@ def in_clear(case: Case) -> Finding | None:
     tries = story.follow_ups(HttpExchange, Purpose.TARGET_AT_WITNESS)
     theirs = [t for t in tries if t.status is not None]
     known = {*leg.trusted_addresses, *(leg.control.query.resolved if leg.control else ())}
-    agreed = flow.tcp.address in known or is_address(leg.host)
+    given = flow.tcp.address in known or is_address(leg.host)
+    agreed = given or _passed_on(leg, page)
     ours = answered_for(story, leg, flow) is None
     checked = bool(theirs) and agreed and ours and not any(identical(t, page) for t in theirs)
     evidence = tuple(sorted({*flow.ids, *(t.id for t in theirs)}))
@@ -238,8 +239,13 @@ def in_clear(case: Case) -> Finding | None:
         return Finding(
             rule="http.in_clear",
             outcome=Outcome.ACCESSIBLE,
-            summary=f"{leg.host} opens. The page comes in clear from the address that trusted resolvers give too, and "
-            "nothing on the way answers in its name.",
+            summary=f"{leg.host} opens. The page comes in clear "
+            + (
+                "from the address that trusted resolvers give too"
+                if given
+                else "as it does from the address that trusted resolvers give"
+            )
+            + ", and nothing on the way answers in its name.",
             evidence=evidence,
         )
     finding = Finding(
@@ -252,6 +258,12 @@ def in_clear(case: Case) -> Finding | None:
         evidence=evidence,
     )
     return signed(finding, hint)
+
+
+def _passed_on(leg: Leg, page: HttpExchange) -> bool:
+    """Whether the very page comes from an address that others gave, as where a proxy passes it on."""
+    theirs = [f.page for f in leg.flows if not f.local and given_by_others(leg, f) and f.page is not None]
+    return any(same_bytes(page, other) for other in theirs)
 
 
 def _without_end(case: Case) -> bool:

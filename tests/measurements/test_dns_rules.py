@@ -102,7 +102,7 @@ def test_a_lie_beside_a_broken_way_is_told_without_a_control() -> None:
     assert by_rule(verdict) == ("blocked", "dns.nxdomain")
     assert verdict.confidence == "likely"
     assert "tls.blocked" in [finding.rule for finding in verdict.findings]
-    dead = replace(both, hands={**both.hands, (SITE, H): RESET})
+    dead = replace(both, hands={**both.hands, (SITE, H): RESET}, ports={(SITE, 80): Failure.TIMEOUT})
     assert said(dead).outcome is not Outcome.BLOCKED
 
 

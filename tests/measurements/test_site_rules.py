@@ -39,7 +39,7 @@ from tests.measurements.worlds import (
     play,
     said,
 )
-from tests.scripted import BOGONS, TRUSTED, Page, World
+from tests.scripted import BOGONS, LOCAL, TRUSTED, Page, World
 
 UNKNOWN = Failure.SSL_UNKNOWN_AUTHORITY
 
@@ -233,6 +233,18 @@ def test_a_page_in_clear_at_an_address_of_our_resolver_alone_is_not_beyond_doubt
     led = replace(led, pages={(SINK, HOST): Page(200, b"hello", "Hello")})
     assert said(led, IN_CLEAR).outcome is not Outcome.ACCESSIBLE
     assert by_rule(said(replace(OPEN, seen=None), IN_CLEAR)) == ("accessible", "http.in_clear")
+
+
+def test_a_proxy_that_passes_the_true_page_on_blocks_nothing() -> None:
+    """If the very page comes from the true address too, the lookup led astray and did no harm; a copy is no proof."""
+    made_up = {("unchecked", HOST): [[SINK]], (LOCAL.address, HOST): [[SINK]]}
+    led = replace(OPEN, answers=made_up, ports={(SINK, 80): None}, seen=None)
+    passed = replace(led, pages={(SINK, HOST): Page(), (SITE, HOST): Page()})
+    assert by_rule(said(passed, IN_CLEAR)) == ("accessible", "http.in_clear")
+    for page in (Page(200, b"<title>The real site</title> send us your password"), Page(200, b"", None)):
+        assert said(replace(passed, pages={(SINK, HOST): page}), IN_CLEAR).outcome is not Outcome.ACCESSIBLE
+    same = {(a, HOST): Page() for a in (SINK, *ALL)}
+    assert said(replace(passed, pages=same), IN_CLEAR).outcome is not Outcome.ACCESSIBLE
 
 
 @pytest.mark.parametrize("failure", [Failure.EOF, RESET, TIMEOUT])
