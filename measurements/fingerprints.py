@@ -39,7 +39,7 @@ VETO = "fp"
 
 MOST_ROWS = 20_000
 LONGEST_PATTERN = 16_384
-LONGEST_TEXT = 64 * 1024
+LONGEST_TEXT = 128 * 1024
 LONGEST_HEADER = 8192
 MOST_HITS = 500_000  # of parts in one text, where each place may end many
 MOST_SHOWN = 20  # bad lines that are told one by one

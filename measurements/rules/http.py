@@ -217,7 +217,9 @@ def in_clear(case: Case) -> Finding | None:
     evidence = tuple(sorted({*flow.ids, *(t.id for t in theirs)}))
     control = story.control
     differs = control is not None and control.reached
-    if checked and page.status in REFUSALS:
+    # a page that looks like a blocker's is neither the site's nor a blocker's while there is nothing to compare
+    doubted = hint is not None and hint.fingerprint.scope in BLOCKERS
+    if checked and page.status in REFUSALS and not doubted:
         return Finding(
             rule="http.in_clear",
             outcome=Outcome.SERVER_SIDE,
@@ -225,7 +227,6 @@ def in_clear(case: Case) -> Finding | None:
             summary=f"{leg.host} itself answers with status {page.status}; nothing on the way answers in its name.",
             evidence=evidence,
         )
-    doubted = hint is not None and hint.fingerprint.scope in BLOCKERS  # whose page it is cannot be told without
     if checked and _without_end(case):
         return Finding(
             rule="http.in_clear",

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import judging, listing, measuring, storing
+from tests.bench import judging, listing, measuring, recognising, storing
 from tests.bench.figures import Figure, circumstances, table
 
 # part -> what it measures, its rounds by default, and how
@@ -19,6 +19,7 @@ PARTS: dict[str, tuple[str, int, Callable[[int], Iterator[Figure]]]] = {
     "cpu": ("CPU of a measurement, against bare asyncio and ssl (2 minutes)", 5, measuring.run),
     "store": ("stored measurements a second, against bare sqlite3 (1 minute)", 7, storing.run),
     "judge": ("encoding, redacting and judging (half a minute)", 7, judging.run),
+    "fingerprints": ("recognising block pages, against a loop of `in` (ten seconds)", 7, recognising.run),
     "list": ("wall time and memory of a list of 300 sites, in the lab (10 minutes)", 3, listing.run),
 }
 
@@ -43,7 +44,7 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parts = "\n".join(f"  {part:8}{what}" for part, (what, _, _) in PARTS.items())
+    parts = "\n".join(f"  {part:14}{what}" for part, (what, _, _) in PARTS.items())
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
         description="Measure Wazi's speed and memory, each beside something bare that does the same.",

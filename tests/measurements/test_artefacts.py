@@ -7,9 +7,21 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
+from measurements.artefacts import in_answers
 from measurements.fingerprints import Fingerprint, Fingerprints
 from measurements.judge import Case, judge
-from measurements.model import Confidence, ControlQuery, Failure, HttpExchange, Measurement, Verdict, View
+from measurements.model import (
+    Confidence,
+    ControlQuery,
+    DnsAnswer,
+    DnsLookup,
+    DnsReply,
+    Failure,
+    HttpExchange,
+    Measurement,
+    Verdict,
+    View,
+)
 from measurements.targets import normalise
 from tests.measurements.worlds import (
     ALL,
@@ -28,7 +40,7 @@ from tests.measurements.worlds import (
     lie,
     play,
 )
-from tests.scripted import BOGONS, Page, World
+from tests.scripted import BOGONS, LOCAL, WITNESSES, Page, ScriptedNetwork, World
 
 DIGEST = "ab" * 32
 WORDS = "this page was closed by the Ministry of Truth"
@@ -184,6 +196,9 @@ def test_without_a_control_a_quotation_accuses_nobody_and_clears_nobody() -> Non
     assert told(judged(alone, row())) == ("inconclusive", None, MARK)
     assert told(judged(alone, row(scope="vbw"))) == ("accessible", None, None)
     assert told(judged(alone)) == ("accessible", None, None)
+    refused = replace(alone, pages={(SITE, HOST): replace(NOTICE, status=403)})
+    assert told(judged(refused, row())) == ("inconclusive", None, MARK)
+    assert told(judged(refused)) == ("server_side", None, None)
 
 
 def test_without_a_control_a_filters_own_header_is_half_of_a_proof() -> None:
@@ -271,6 +286,45 @@ def test_a_known_address_that_the_control_gets_too_is_the_sites_own() -> None:
     world = replace(OPEN, names={HOST: [SINK]}, ports={(SINK, 80): Failure.TIMEOUT, (SINK, 443): Failure.TIMEOUT})
     sought = row(location="dns", kind="full", pattern=SINK)
     assert judged(world, sought, url=f"https://{HOST}/").outcome != "blocked"
+
+
+def test_a_resolver_that_sends_all_names_to_a_known_page_is_a_portals() -> None:
+    """If harmless names lead to the same place, it is this network's gate, whatever its page says."""
+    told_all = {(LOCAL.address, name): [[SINK]] for name in (HOST, *WITNESSES)}
+    page = {(SINK, name): NOTICE for name in (HOST, H)}
+    world = replace(OPEN, answers=told_all, ports={(SINK, 80): None}, pages=page)
+    for url in (IN_CLEAR, HTTPS):
+        assert judged(world, row(), url=url).outcome != "blocked"
+
+
+def answered(view: View, *data: str) -> DnsLookup:
+    records = tuple(DnsAnswer(name=HOST, rtype="CNAME" if d[0].isalpha() else "A", data=d, ttl=1) for d in data)
+    reply = DnsReply(arrival=0.0, source="r", rcode="NOERROR", answers=records)
+    return DnsLookup(
+        id=view is View.LOCAL, view=view, resolver="r", protocol="udp", name=HOST, rtype="A", replies=(reply,)
+    )
+
+
+@pytest.mark.parametrize(
+    ("pattern", "others", "resolved", "known"),
+    [
+        ("edge.example", ("192.0.2.9",), (), True),
+        ("edge.example", ("edge.example", "192.0.2.9"), (), False),
+        (SINK, ("192.0.2.9",), (), True),
+        (SINK, ("192.0.2.9",), (SINK,), False),
+    ],
+)
+def test_what_another_resolver_or_the_control_is_told_too_is_no_artefact(
+    pattern: str, others: tuple[str, ...], resolved: tuple[str, ...], known: bool
+) -> None:
+    """If a list names an alias or an address that the site has everywhere, it is the list that is wrong."""
+    ours = answered(View.LOCAL, "edge.example", SINK)
+    query = ControlQuery(id=5, view=View.CONTROL, url=HTTPS, resolved=resolved)
+    steps = (ours, answered(View.TRUSTED, *others), query)
+    target = normalise(HTTPS)
+    measured = structs.replace(ScriptedNetwork(OPEN).measurement(target, "web"), observations=steps)
+    case = Case(measured, BOGONS, fingerprints=Fingerprints([row(location="dns", kind="full", pattern=pattern)]))
+    assert (in_answers(case, case.reading.legs[0], [ours]) is not None) is known
 
 
 def test_a_known_private_address_confirms_the_bogon() -> None:
