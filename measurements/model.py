@@ -303,7 +303,8 @@ class Hop(Observation, frozen=True, kw_only=True, tag="hop"):
 
     `probe` is syn, hello, request or initial (of QUIC); `name` the SNI or Host it carried. `answer` is one of: expired
     (ICMP time exceeded from `router`), unreachable (other ICMP from `router`), reset, open (SYN-ACK for
-    a syn), data, eof, silence.
+    a syn), data, eof, silence. `local_port` is the port it was sent from, by which the packets of a `Capture` that
+    belong to it are known.
     """
 
     address: str
@@ -313,6 +314,39 @@ class Hop(Observation, frozen=True, kw_only=True, tag="hop"):
     name: str | None = None
     answer: str = "silence"
     router: str | None = None
+    local_port: int | None = None
+
+
+class CapturedPacket(msgspec.Struct, frozen=True, kw_only=True):
+    """A packet that came back on one of our own flows, or an ICMP error about one.
+
+    `at` counts from the start of the measurement. `protocol` is tcp, udp or icmp; `source` the address it claims to
+    be from. `ip_ttl` is the TTL or hop limit it arrived with, `ip_id` IPv4's identification. `flags` are TCP's, as
+    letters (S, A, R, P, F …); `size` is its payload.
+    """
+
+    at: float
+    local_port: int
+    protocol: str
+    source: str
+    ip_ttl: int
+    ip_id: int | None = None
+    flags: str = ""
+    size: int = 0
+
+
+class Capture(Observation, frozen=True, kw_only=True, tag="capture"):
+    """What our own packets to `peers` ("ip:port") brought back, as far as this process may know it.
+
+    `means` is raw (every packet of our own flows was read off the network device), recverr (the system tells
+    which router an ICMP error came from, and no more), or none. `packets` is empty unless raw; acknowledgements
+    without data are left out. `cut` says that a bound was reached, or that packets came faster than they were read.
+    """
+
+    peers: tuple[str, ...]
+    means: str
+    packets: tuple[CapturedPacket, ...] = ()
+    cut: bool = False
 
 
 class ControlQuery(Observation, frozen=True, kw_only=True, tag="control_query"):
@@ -328,7 +362,7 @@ class ControlQuery(Observation, frozen=True, kw_only=True, tag="control_query"):
     ip_asns: tuple[tuple[str, int], ...] = ()
 
 
-AnyObservation = DnsLookup | TcpConnect | TlsHandshake | QuicHandshake | HttpExchange | Hop | ControlQuery
+AnyObservation = DnsLookup | TcpConnect | TlsHandshake | QuicHandshake | HttpExchange | Hop | Capture | ControlQuery
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from functools import lru_cache
 from measurements.address_forms import Address, parse
 from measurements.model import (
     AnyObservation,
+    Capture,
     ControlQuery,
     DnsLookup,
     Hop,
@@ -23,7 +24,7 @@ from measurements.model import (
     TlsHandshake,
 )
 
-NAMING = frozenset({"address", "router", "resolver", "source", "endpoints", "resolved", "ip_asns", "data"})
+NAMING = frozenset({"address", "router", "resolver", "source", "endpoints", "peers", "resolved", "ip_asns", "data"})
 """Fields that name an address, or are an answer."""
 
 _HOST = re.compile(r"[a-z][a-z0-9+.-]{0,20}://(?:[^/?#@]{0,200}@)?(\[[^\]/?#]{0,60}\]|[^/?#:]{1,60})", re.IGNORECASE)
@@ -73,6 +74,9 @@ def _of_step(step: AnyObservation) -> Iterator[str]:
         case Hop():
             yield step.address
             yield step.router or ""
+        case Capture():
+            yield from step.peers
+            yield from (packet.source for packet in step.packets)
         case ControlQuery():
             yield from (_host(step.url), *step.endpoints, *step.resolved)
             yield from (address for address, _ in step.ip_asns)

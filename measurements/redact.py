@@ -35,7 +35,16 @@ from measurements.address_forms import Address, at_home, parse
 from measurements.disguises import Disguises, disguises
 from measurements.echoes import quiet
 from measurements.escapes import undone
-from measurements.model import AnyObservation, DnsLookup, Hop, HttpExchange, IcmpError, Measurement, QuicHandshake
+from measurements.model import (
+    AnyObservation,
+    Capture,
+    DnsLookup,
+    Hop,
+    HttpExchange,
+    IcmpError,
+    Measurement,
+    QuicHandshake,
+)
 from measurements.named import NAMING, named
 from measurements.quotes import Quotes
 
@@ -145,6 +154,13 @@ class _Redaction:
             return self._replaced(step, place, "router", icmp=self._icmp(step.icmp, place))
         if isinstance(step, Hop):
             return self._replaced(step, place, "router", router=self._router(step.router))
+        if isinstance(step, Capture):
+            peers = tuple(self._router(peer) for peer in step.peers)
+            packets = tuple(
+                self._replaced(packet, f"{place}packets.", "router", source=self._router(packet.source))
+                for packet in step.packets
+            )
+            return self._replaced(step, place, "router", peers=peers, packets=packets)
         return step
 
     def _icmp(self, errors: tuple[IcmpError, ...], place: str) -> tuple[IcmpError, ...]:
@@ -318,6 +334,18 @@ def _routers(measurement: Measurement) -> Iterator[tuple[int, str]]:
             yield step.ttl, step.router
         elif isinstance(step, DnsLookup) and step.ip_ttl is not None:
             yield from ((step.ip_ttl, error.source) for error in step.icmp if error.source)
+    for distance, source in _icmp_captured(measurement):
+        if distance is not None:
+            yield distance, source
+
+
+def _icmp_captured(measurement: Measurement) -> Iterator[tuple[int | None, str]]:
+    """Yield (distance, source) of ICMP errors that were captured; no distance where no `Hop` tells it."""
+    steps = measurement.observations
+    sent = {step.local_port: step.ttl for step in steps if isinstance(step, Hop) and step.local_port is not None}
+    for step in steps:
+        if isinstance(step, Capture):
+            yield from ((sent.get(p.local_port), p.source) for p in step.packets if p.protocol == "icmp")
 
 
 def _heard(measurement: Measurement) -> Iterator[str | None]:
@@ -331,3 +359,4 @@ def _heard(measurement: Measurement) -> Iterator[str | None]:
                 yield from (error.source for error in step.icmp)
         elif isinstance(step, QuicHandshake):
             yield from (error.source for error in step.icmp)
+    yield from (source for distance, source in _icmp_captured(measurement) if distance is None)

@@ -92,6 +92,9 @@ def check(
     ipv6: Annotated[bool | None, typer.Option("--ipv6/--no-ipv6", help="Whether to use IPv6.")] = None,
     timeout: Annotated[str | None, typer.Option("--timeout", help="The longest a measurement may take.")] = None,
     concurrency: Annotated[str | None, typer.Option("--concurrency", help="How many at once.")] = None,
+    pcap: Annotated[
+        Path | None, typer.Option("--pcap", help="Keep a trace's own packets here; needs raw packets.", metavar="FILE")
+    ] = None,
     skip_bad_lines: SkipBadLines = None,
 ) -> int:
     """Measure now and say what is found, without keeping it.
@@ -112,7 +115,8 @@ def check(
         "concurrency": concurrency,
         "skip_bad_lines": skip_bad_lines,
     }
-    return check(context.obj, CheckOptions(urls or (), file, nettest, as_json, bodies, network, control or ()))
+    options = CheckOptions(urls or (), file, nettest, as_json, bodies, network, control or (), pcap)
+    return check(context.obj, options)
 
 
 @app.command()

@@ -19,6 +19,7 @@ A Network lives for one measurement and closes what it opened.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -264,6 +265,13 @@ class Network(Protocol):
         `probe` is "syn", or "hello" / "request": a ClientHello with SNI `name`, or a GET with Host
         `name`, sent with that TTL over a connection that was opened at the ordinary TTL; or "initial": the
         first datagram of a QUIC handshake with SNI `name`.
+        """
+        ...
+
+    def capture(self, peers: Sequence[str]) -> AbstractAsyncContextManager[None]:
+        """Watch our own packets to and from `peers` ("ip:port") while the block runs, as far as the system allows.
+
+        One `Capture` is recorded when it ends, raw or not, unless the block was cut.
         """
         ...
 

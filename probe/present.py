@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 from measurements.model import (
     AnyObservation,
+    Capture,
     Confidence,
     ControlQuery,
     DnsLookup,
@@ -26,7 +27,20 @@ from measurements.model import (
     Verdict,
     View,
 )
-from probe.wording import OUTCOMES, PURPOSES, VIEWS, clean, clip, columns, describe, plural, problem, purpose, size
+from probe.wording import (
+    MEANS,
+    OUTCOMES,
+    PURPOSES,
+    VIEWS,
+    clean,
+    clip,
+    columns,
+    describe,
+    plural,
+    problem,
+    purpose,
+    size,
+)
 
 WALKS = (Purpose.TRACE_TARGET, Purpose.TRACE_HARMLESS)  # told of in the meaning
 WIDTH = 80
@@ -125,7 +139,11 @@ def _section(label: str, items: Iterable[str], height: int) -> list[str]:
 
 
 def _asked(measurement: Measurement) -> list[str]:
-    return [f"{clean(measurement.nettest)} test, {moment(measurement.started)}", f"from {_place(measurement)}"]
+    means = [MEANS.get(step.means, "") for step in measurement.observations if isinstance(step, Capture)]
+    return [
+        ", ".join((f"{clean(measurement.nettest)} test", moment(measurement.started), *filter(None, means[:1]))),
+        f"from {_place(measurement)}",
+    ]
 
 
 def _place(measurement: Measurement) -> str:

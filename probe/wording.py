@@ -11,6 +11,7 @@ import unicodedata
 
 from measurements.model import (
     AnyObservation,
+    Capture,
     ControlQuery,
     DnsLookup,
     Failure,
@@ -67,6 +68,12 @@ PURPOSES: dict[Purpose, str] = {
     Purpose.TRACE_PATH: "the way, no name",
     Purpose.TRACE_NEIGHBOUR: "the way to a neighbour",
     Purpose.TRACE_WITNESS: "the way to a witness",
+}
+
+MEANS = {
+    "raw": "raw packets read",
+    "recverr": "no raw packets allowed, routers told by the system",
+    "none": "no raw packets allowed, no routers told",
 }
 
 VIEWS: dict[View, str] = {
@@ -168,6 +175,10 @@ def _describe(step: AnyObservation) -> tuple[str, str]:
                 f"{step.probe} towards {endpoint(step.address, step.port)}, {plural(step.ttl, 'hop')} far",
                 _hop_result(step),
             )
+        case Capture():
+            return f"our packets to {plural(len(step.peers), 'place')} were watched", MEANS.get(
+                step.means, clean(step.means)
+            ) + (f", {plural(len(step.packets), 'packet')} came back" if step.means == "raw" else "")
         case ControlQuery():
             found = ", ".join(clean(address) for address in step.resolved[:3])
             return f"the control was asked about {clean(step.url)}", problem(

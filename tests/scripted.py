@@ -7,7 +7,8 @@ not know times out, as on a network where it is dropped. Steps end in no time.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -15,6 +16,8 @@ from measurements.bogons import Bogons
 from measurements.model import (
     BAD_CERTIFICATE,
     AnyObservation,
+    Capture,
+    CapturedPacket,
     ControlQuery,
     DnsAnswer,
     DnsLookup,
@@ -70,7 +73,8 @@ class World:
     to {ttl: (answer, router)}, and `quic_paths` the same for QUIC's first datagrams. `versions` maps an address to
     what a question for QUIC versions comes to there, `quics` maps (address, sni) to what a QUIC handshake comes to.
     `ways` maps (resolver address, name) to {ttl: a router's address, or a reply's addresses, or a Failure}, for
-    questions that travel only so far. `seen` is what the control says: a Page, a Failure, or None when there is no
+    questions that travel only so far. `captured` makes the packets that came back out of the hops that were sent:
+    none where there is no privilege. `seen` is what the control says: a Page, a Failure, or None when there is no
     control; `sends_bodies` whether it hands out a page's body when it is asked for it.
     """
 
@@ -86,6 +90,7 @@ class World:
     quics: Mapping[tuple[str, str | None], Failure | None] = field(default_factory=dict)
     control_quics: Mapping[str, Failure | None] = field(default_factory=dict)
     ways: Mapping[tuple[str, str], dict[int, str | list[str] | Failure]] = field(default_factory=dict)
+    captured: Callable[[list[Hop]], tuple[CapturedPacket, ...]] = lambda hops: ()
     seen: Page | Failure | None = None
     control_ports: Mapping[tuple[str, int], Failure | None] = field(default_factory=dict)
     control_hands: dict[str, Failure | None] = field(default_factory=dict)
@@ -351,7 +356,15 @@ class ScriptedNetwork:
             name=name,
             answer=answer,
             router=router,
+            local_port=40_000 + len(self.observations),
         )
+
+    @asynccontextmanager
+    async def capture(self, peers: Sequence[str]) -> AsyncIterator[None]:
+        yield
+        packets = self.world.captured([o for o in self.observations if isinstance(o, Hop)])
+        means = "raw" if packets else "recverr"
+        self._record(Capture, view=View.FOLLOW_UP, peers=tuple(peers), means=means, packets=packets)
 
     async def ask_control(
         self,

@@ -190,7 +190,7 @@ def caught(handler: ast.ExceptHandler) -> set[str]:
 def the_agent_needs_no_analytics(tree: Tree) -> Iterator[str]:
     """Heavy extras are imported inside the functions of an export that needs them, and nowhere else."""
     for module in tree.values():
-        lazily = under(module.name, "measurements.exports", "probe.wire.hops")
+        lazily = under(module.name, "measurements.exports", "probe.wire.raw_trace")
         for target in targets(module, tree, top_level=lazily):
             if under(target, *ANALYTICS):
                 yield f"{module.name} imports {target}"

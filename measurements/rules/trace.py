@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from measurements.case import Case
 from measurements.model import (
+    Capture,
     Confidence,
     DnsLookup,
     Finding,
@@ -29,7 +30,7 @@ from measurements.model import (
     Where,
 )
 from measurements.proofs import Shown, alive, kind_of, place
-from measurements.reading import REFUSALS, Flow, Leg, Reading, hops
+from measurements.reading import REFUSALS, Flow, Leg, Reading, hops, of
 
 TWICE = 2
 
@@ -213,6 +214,7 @@ def _packets(story: Reading, leg: Leg, living: tuple[int, ...]) -> Finding | Non
     how = {"silence": "die", "reset": "meet a reset"}.get(met.answer if met else "", "are answered")
     others = "those to an address beside it" if syn else "those with a harmless name"
     trigger, by = _trigger(story, at, met)
+    seen, watched = _arrivals(story, [h for h in sent if h.ttl == at.hop])
     return Finding(
         rule="trace.located",
         outcome=Outcome.BLOCKED,
@@ -223,8 +225,9 @@ def _packets(story: Reading, leg: Leg, living: tuple[int, ...]) -> Finding | Non
         proof=at.proof,
         summary=f"{subject} {how} {_spot(story, at.hop, beside)}; {others} go on from there."
         + (" The name alone is the trigger: it is so on the way to another site too." if by else "")
+        + seen
         + " The site is up.",
-        evidence=tuple(sorted({*flow.ids, *living, *at.evidence, *by})),
+        evidence=tuple(sorted({*flow.ids, *living, *at.evidence, *by, *watched})),
     )
 
 
@@ -247,6 +250,30 @@ def _named(leg: Leg, flow: Flow) -> tuple[Mechanism, str] | None:
     }[type(step)]
     mechanism = MECHANISMS[type(step)].get(kind_of(step))
     return None if mechanism is None else (mechanism, subject)
+
+
+def _arrivals(story: Reading, stopped: list[Hop]) -> tuple[str, tuple[int, ...]]:
+    """Compare what answered packets that were stopped with what took their connections, where both were captured.
+
+    The site's own packets come its whole way and arrive with one IP TTL; others are told for whoever reads it.
+    """
+    ports = {hop.local_port for hop in stopped if hop.local_port is not None}
+    captures = of(Capture, story.observations)
+    packets = [p for c in captures for p in c.packets if p.local_port in ports and p.protocol == "tcp"]
+    own = {p.ip_ttl for p in packets if p.flags == "SA"}
+    strange = [p for p in packets if p.flags != "SA" and p.ip_ttl not in own]
+    if not own or not strange:
+        return "", ()
+    flags = ", ".join(sorted({p.flags for p in strange}))
+    return (
+        f" What answers arrives with an IP TTL of {_one_of(p.ip_ttl for p in strange)} (flags {flags}), "
+        f"what took the connection with {_one_of(own)}.",
+        tuple(c.id for c in captures),
+    )
+
+
+def _one_of(numbers: Iterable[int]) -> str:
+    return " or ".join(str(number) for number in sorted(set(numbers)))
 
 
 def _trigger(story: Reading, at: Shown, met: Hop | None) -> tuple[Trigger, tuple[int, ...]]:

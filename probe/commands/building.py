@@ -62,8 +62,8 @@ def passing_id() -> str:
 
 
 @asynccontextmanager
-async def open_bench(settings: Settings, probe_id: str, stop: Stop) -> AsyncIterator[Bench]:
-    """Lay out everything that measuring needs, and put it away again."""
+async def open_bench(settings: Settings, probe_id: str, stop: Stop, pcap: Path | None = None) -> AsyncIterator[Bench]:
+    """Lay out everything that measuring needs, and put it away again; `pcap` is where a trace keeps its packets."""
     import httpx
 
     from probe.clocks import read_clocks
@@ -89,6 +89,7 @@ async def open_bench(settings: Settings, probe_id: str, stop: Stop) -> AsyncIter
                 ca_file=settings.network.ca_file,
                 ipv6=settings.network.ipv6,
                 control=control,
+                pcap=pcap,
             )
         )
 

@@ -47,6 +47,7 @@ class CheckOptions:
     bodies: bool
     network: dict[str, Any]
     control: Sequence[str]
+    pcap: Path | None = None
 
 
 def check(common: Common, options: CheckOptions) -> int:
@@ -61,7 +62,28 @@ def check(common: Common, options: CheckOptions) -> int:
     targets = _targets(options, skip_bad_lines=settings.network.skip_bad_lines)
     if not targets:
         raise Refusal("nothing to check: write a URL, or --file LIST, or - to read URLs from stdin")
-    return asyncio.run(_Check(settings, options, targets).run())
+    if options.pcap is not None:
+        _allow_pcap(options.pcap, options.nettest, len(targets))
+    code = asyncio.run(_Check(settings, options, targets).run())
+    if options.pcap is not None and not options.pcap.exists():
+        say(f"--pcap {options.pcap}: not written: nothing was traced, or no packet could be read")
+    return code
+
+
+def _allow_pcap(path: Path, nettest: str, targets: int) -> None:
+    """Refuse in words what would bring no file."""
+    from probe.wire.capture import may_capture
+
+    if nettest != "trace":
+        raise Refusal("--pcap keeps the packets of a trace: add --nettest trace")
+    if targets != 1:
+        raise Refusal(f"--pcap keeps the packets of one target, and {targets} were given")
+    if path.exists():
+        raise Refusal(f"--pcap {path}: exists already, and is not overwritten")
+    if not path.absolute().parent.is_dir():
+        raise Refusal(f"--pcap {path}: there is no folder {path.absolute().parent}")
+    if not may_capture():
+        raise Refusal("--pcap needs the right to read raw packets (root, or CAP_NET_RAW): see docs/trace.md")
 
 
 class _Check:
@@ -88,7 +110,7 @@ class _Check:
         loop.add_signal_handler(signal.SIGINT, end, INTERRUPTED)
         loop.add_signal_handler(signal.SIGTERM, end, TERMINATED)
         with Progress(len(self.targets)) as progress:
-            async with open_bench(self.settings, self._probe_id(), stop) as bench:
+            async with open_bench(self.settings, self._probe_id(), stop, self.options.pcap) as bench:
                 logs.strike(lambda: bench.own_addresses)
                 await self._measure_all(bench, progress)
         if ended_by:

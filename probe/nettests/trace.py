@@ -10,6 +10,9 @@ The harmless packets go first, several distances at once. Those with the name go
 other, two at a time, and no further than needed: what follows a name on its way may be barred for minutes.
 At the place that was found both are asked once more, and the name is sent as far towards a witness, which
 shows whether the name alone is the trigger. All of it is bounded in packets and in seconds.
+
+Routers tell an unprivileged process who they are (`Network.hop`). Where the system grants raw packets, ours are
+watched meanwhile, so that the IP TTL and the flags of what came back are known (`Network.capture`).
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from probe.network import Network, Resolver
 from probe.steps import Candidate, candidates, endpoint, find_address, harmless_name, look_up
 
 MOST_PACKETS = 200  # connections, SYNs and queries of the walks
-LONGEST = 40.0  # seconds that the walks may take
+LONGEST = 30.0  # seconds that the walks may take
 ABREAST = 4  # distances at once, where no name is at stake
 SILENT = 4  # distances without any answer after which nothing more is expected
 TRY = 4.0  # seconds for a step at the ordinary TTL
@@ -38,12 +41,7 @@ async def measure(target: Target, net: Network) -> None:
         asking = await _open(target, net, meanwhile)
         story = Reading(target, net.observations, net.is_private)
         if net.preconditions.reason is None:
-            walking = _Walking(net, story, story.troubled or story.legs[-1])
-            try:
-                async with asyncio.timeout(LONGEST):
-                    await walking.go()
-            except TimeoutError:
-                net.spent.limits.append("trace_time")
+            await _Walking(net, story, story.troubled or story.legs[-1]).go()
         if asking is not None:
             await asyncio.wait({asking}, timeout=CONTROL_PATIENCE)
             asking.cancel()
@@ -127,6 +125,19 @@ class _Walking:
         """Walk towards the resolvers where the lookup is in doubt, and towards the site."""
         flow = self._flow()
         resolvers = self._resolvers() if _lookup_doubted(self.leg) else []
+        peers = [resolver.address for resolver in resolvers]
+        if flow is not None:
+            peers.append(endpoint(flow.tcp.address, flow.tcp.port))
+        if not peers:
+            return
+        async with self.net.capture(peers):
+            try:
+                async with asyncio.timeout(LONGEST):
+                    await self._walk_all(flow, resolvers)
+            except TimeoutError:
+                self.net.spent.limits.append("trace_time")
+
+    async def _walk_all(self, flow: Flow | None, resolvers: list[Resolver]) -> None:
         async with asyncio.TaskGroup() as group:
             for resolver in resolvers:
                 group.create_task(self._walk_lookup(resolver))

@@ -28,6 +28,7 @@ from probe.wire.sockets import (
     default_ttl,
     hear_icmp,
     open_socket,
+    own_port,
     read_icmp,
     receive_datagram,
     reset_on_close,
@@ -48,9 +49,15 @@ class Answer:
     answer: str = "silence"
     router: str | None = None
     detail: str = ""
+    local_port: int | None = None
 
     def facts(self) -> dict[str, Any]:
-        return {"answer": self.answer, "router": self.router, "detail": self.detail}
+        return {
+            "answer": self.answer,
+            "router": self.router,
+            "detail": self.detail,
+            "local_port": self.local_port,
+        }
 
 
 async def send_syn(peer: Endpoint, ttl: int, answer: Answer, spent: Spent, timeout: float) -> None:
@@ -62,6 +69,7 @@ async def send_syn(peer: Endpoint, ttl: int, answer: Answer, spent: Spent, timeo
         began = time.perf_counter()
         spent.connections += 1
         error = sock.connect_ex(peer.pair)
+        answer.local_port = own_port(sock)
         if error == errno.EINPROGRESS:
             stirred = asyncio.Event()
             loop.add_writer(sock, stirred.set)
@@ -90,6 +98,7 @@ async def send_datagram(peer: Endpoint, ttl: int, data: bytes, answer: Answer, s
         began = time.perf_counter()
         spent.connections += 1
         sock.sendto(data, peer.pair)
+        answer.local_port = own_port(sock)
         spent.sent += len(data)
         stirred = asyncio.Event()
         loop.add_reader(sock, stirred.set)
@@ -142,6 +151,7 @@ async def send_data(peer: Endpoint, ttl: int, data: bytes, answer: Answer, spent
     """Send `data` so that it travels `ttl` hops, over a new connection; raises OSError when there is none."""
     async with asyncio.timeout(timeout):
         stream = await open_stream(peer, spent)
+    answer.local_port = own_port(stream.sock)
     ordinary = default_ttl(stream.sock)
     try:
         hear_icmp(stream.sock)

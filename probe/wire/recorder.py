@@ -29,6 +29,11 @@ class Recorder:
         self._ids = itertools.count(1)
         self._zero = time.perf_counter()
 
+    @property
+    def zero(self) -> float:
+        """When the measurement began, in UTC seconds since the epoch by the clock as it is now."""
+        return time.time() - (time.perf_counter() - self._zero)
+
     async def step(
         self,
         kind: type[T],

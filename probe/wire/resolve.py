@@ -27,6 +27,7 @@ from probe.wire.sockets import (
     hear_icmp,
     hear_ttl,
     open_socket,
+    own_port,
     read_icmp,
     receive_datagram,
     set_ttl,
@@ -51,6 +52,7 @@ class Heard:
     full: bool = False  # a bound was reached
     protocol: str = "udp"
     detail: str = ""
+    local_port: int | None = None  # that the question over UDP was sent from
 
     @property
     def valid(self) -> DnsReply | None:
@@ -124,6 +126,7 @@ class _UdpQuestion:
             self._sock = sock
             self._began = time.perf_counter()
             sock.sendto(self._query.wire, self._server.pair)
+            self._heard.local_port = own_port(sock)
             self._spent.connections += 1
             self._spent.sent += len(self._query.wire)
             loop.add_reader(sock, self._ready)

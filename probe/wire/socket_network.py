@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ import httpx
 
 from measurements.model import (
     AnyObservation,
+    Capture,
     ControlQuery,
     DnsLookup,
     Failure,
@@ -61,6 +62,7 @@ class SocketNetwork(Network):
         self._streams: dict[int, Stream] = {}
         self._opened: list[Stream] = []
         self._own_addresses: set[str] = set()
+        self._ports: set[int] = set()  # that packets of limited TTL were sent from
         self._routes: dict[bool, str | None] = {}  # by whether IPv6: our own address towards the public
         self._quic: QuicSteps | None = None  # made when it is first needed: aioquic is dear to import
         self._lag = wire.lag.watch()
@@ -166,6 +168,7 @@ class SocketNetwork(Network):
                     )
             finally:
                 facts.update(replies=tuple(heard.replies), icmp=tuple(heard.icmp), protocol=heard.protocol)
+                self._note_port(heard.local_port)
                 self._note_dns_limits(heard)
 
         facts["protocol"] = heard.protocol
@@ -423,10 +426,34 @@ class SocketNetwork(Network):
                     await send_data(peer, ttl, data, answer, self._spent, timeout)
             finally:
                 facts.update(answer.facts())
+                self._note_port(answer.local_port)
 
         return await self._recorder.step(
             Hop, facts, work, cause=cause, view=View.FOLLOW_UP, purpose=purpose, limit=None
         )
+
+    def _note_port(self, port: int | None) -> None:
+        if port is not None:
+            self._ports.add(port)
+
+    @asynccontextmanager
+    async def capture(self, peers: Sequence[str]) -> AsyncIterator[None]:
+        from probe.wire.capture import Capturing
+
+        capturing = Capturing([Endpoint.parse(peer) for peer in peers], pcap=self._wire.pcap, ports=self._ports)
+        facts: Facts = {"peers": tuple(peers), "means": "none"}
+
+        async def finish() -> None:
+            await capturing.finish(self.own_addresses, self._recorder.zero)
+            facts.update(means=capturing.means, packets=capturing.packets, cut=capturing.cut, detail=capturing.detail)
+
+        self._ports.clear()
+        try:
+            await capturing.start(self.limits.measurement_timeout)
+            yield
+            await self._recorder.step(Capture, facts, finish, cause=None, view=View.FOLLOW_UP, purpose=None, limit=None)
+        finally:
+            await capturing.abandon()
 
     def _first_data(self, probe: str, name: str | None, address: str) -> bytes:
         if probe == "request":

@@ -78,6 +78,11 @@ def open_socket(family: socket.AddressFamily, kind: socket.SocketKind) -> socket
     return opened
 
 
+def own_port(sock: socket.socket) -> int:
+    """Tell from which of this machine's ports the socket sends."""
+    return int(sock.getsockname()[1])
+
+
 def set_ttl(sock: socket.socket, ttl: int) -> None:
     """Send with this IP TTL, or hop limit, from now on."""
     if sock.family == socket.AF_INET6:

@@ -82,6 +82,7 @@ class Wire:
         ca_file: Path | None = None,
         ipv6: bool = True,
         control: Control | None = None,
+        pcap: Path | None = None,
     ) -> None:
         authorities = Authorities.find(ca_file)
         self.peers = peers
@@ -89,6 +90,7 @@ class Wire:
         self.bogons = bogons
         self.ipv6 = ipv6
         self.control = control
+        self.pcap = pcap  # where the packets of a capture are kept
         self.contexts = Contexts()
         self.trust = TrustStore(authorities)
         self.lag = LagSampler()

@@ -19,6 +19,8 @@ from measurements.disguises import disguises
 from measurements.judge import Case, judge
 from measurements.model import (
     AnyObservation,
+    Capture,
+    CapturedPacket,
     ControlQuery,
     DnsAnswer,
     DnsLookup,
@@ -399,6 +401,22 @@ def test_first_routers_out_of_the_volunteers_own_prefix_are_the_homes_too() -> N
     walk = measurement(asked(1, "203.0.113.1"), asked(2, "10.9.9.9"), asked(3, "198.51.100.1"), asked(4, "10.8.8.8"))
     told = [step.icmp[0].source for step in redact(walk, own).observations if isinstance(step, DnsLookup)]
     assert told == ["private-1", "private-2", "198.51.100.1", "10.8.8.8"]
+
+
+def test_the_homes_routers_are_taken_out_of_captured_packets() -> None:
+    def hop(ttl: int, router: str | None = None) -> Hop:
+        return Hop(id=ttl, address="192.0.2.1", port=443, probe="hello", ttl=ttl, router=router, local_port=5000 + ttl)
+
+    def error(port: int, source: str) -> CapturedPacket:
+        return CapturedPacket(at=0.1, local_port=port, protocol="icmp", source=source, ip_ttl=64)
+
+    answer = CapturedPacket(at=0.1, local_port=5003, protocol="tcp", source="192.0.2.1", ip_ttl=60, flags="RA")
+    errors = (error(5001, "192.168.1.1"), error(5003, "10.5.5.5"), error(7000, "10.6.6.6"), answer)
+    capture = Capture(id=9, peers=("192.168.1.1:53", "192.0.2.1:443"), means="raw", packets=errors)
+    after = redact(measurement(hop(1), hop(2, "198.51.100.1"), hop(3), capture), OWN).observations[-1]
+    assert isinstance(after, Capture)
+    assert after.peers == ("private-2:53", "192.0.2.1:443")
+    assert [p.source for p in after.packets] == ["private-2", "10.5.5.5", "private-1", "192.0.2.1"]
 
 
 def test_what_was_taken_out_is_listed() -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from tests.probe.world import SITE, World
 
+TRACE = ("check", "https://open.test/", "--nettest", "trace")
 COMMANDS = ("check", "run", "status", "list", "show", "judge", "export", "control", "config", "store")
 FIELDS = [
     "schema", "target", "outcome", "mechanism", "trigger", "where", "pattern", "confidence", "reason", "summary",
@@ -109,7 +110,11 @@ def test_a_bad_line_of_a_list_is_refused_by_number_unless_it_may_be_skipped(worl
         (["check"], "nothing to check"),
         (["check", "ftp://open.test/"], "only http and https"),
         (["check", "https://open.test/", ""], "argument 2 of check, '', is empty"),
-        (["check", "https://open.test/", "--nettest", "smell"], "must be one of dns, tcp, web"),
+        (["check", "https://open.test/", "--nettest", "smell"], "must be one of dns, quic, tcp, trace, web"),
+        (["check", "https://open.test/", "--pcap", "p.pcap"], "add --nettest trace"),
+        ([*TRACE, "https://other.test/", "--pcap", "p.pcap"], "of one target, and 2 were given"),
+        ([*TRACE, "--pcap", "wazi.toml"], "exists already"),
+        ([*TRACE, "--pcap", "no/such/p.pcap"], "there is no folder"),
         (["check", "https://open.test/", "--resolver", "here"], "resolver"),
         (["check", "https://open.test/", "--timeout", "soon"], "duration"),
         (["check", "https://open.test/", "--ca-file", "nothing.pem"], "nothing.pem"),

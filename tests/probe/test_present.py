@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from measurements.model import (
     AnyObservation,
+    Capture,
+    CapturedPacket,
     Confidence,
     ControlQuery,
     DnsAnswer,
@@ -16,6 +18,7 @@ from measurements.model import (
     Finding,
     Hop,
     HttpExchange,
+    IcmpError,
     Measurement,
     Mechanism,
     Outcome,
@@ -212,6 +215,9 @@ def test_hostile_text_never_acts_on_a_terminal(title: str, error: str) -> None:
     tls = TlsHandshake(id=4, address=ADDRESS, port=443, name=title, issuer=error, failure=Failure.SSL_UNKNOWN_AUTHORITY)
     text = lookup(5, title, name=error, resolver=title)
     hop = Hop(id=6, address=title, port=443, probe="syn", ttl=3, router=error, answer="expired")
+    path = [msgspec.structs.replace(hop, id=8 + n, ttl=1 + n, purpose=Purpose.TRACE_PATH) for n in range(2)]
+    packet = CapturedPacket(at=0.0, local_port=1, protocol=title, source=error, ip_ttl=1, flags=title)
+    watched = Capture(id=10, peers=(title,), means=error, packets=(packet,))
     query = ControlQuery(id=7, url=title, resolved=(error,))
     verdict = msgspec.structs.replace(
         VERDICT, summary=error, reason=title, findings=(Finding(rule=title, outcome=Outcome.DOWN, summary=error),)
@@ -224,7 +230,7 @@ def test_hostile_text_never_acts_on_a_terminal(title: str, error: str) -> None:
         limits=(title,),
         vantage=Vantage(probe_id=title, country=title, resolver=error),
         preconditions=Preconditions(reason=title, detail=error),
-        observations=(page, cut, odd, tls, text, hop, query),
+        observations=(page, cut, odd, tls, text, hop, *path, watched, query),
     )
     assert fits(screen(measurement, verdict))
     for shown in (screen(measurement, verdict), timeline(measurement, verdict), short(0.0, error, verdict)):
@@ -257,3 +263,36 @@ def test_steps_in_plain_words() -> None:
     assert describe(HttpExchange(id=1, url=URL, failure=Failure.EOF))[1] == "connection closed without an answer"
     assert describe(TcpConnect(id=1, address="2001:db8::1", port=443))[0] == "connection to [2001:db8::1]:443"
     assert describe(Hop(id=1, address=ADDRESS, port=443, probe="syn", ttl=4))[1] == "silence"
+    expired = IcmpError(arrival=0.1, source="192.0.2.9", type=11, code=0, error="EHOSTUNREACH")
+    walked = lookup(1, ip_ttl=1, replies=(), icmp=(expired,), failure=Failure.HOST_UNREACHABLE)
+    assert describe(walked) == ("lookup of site.example (A) at 10.0.0.53:53, 1 hop far", "ended at 192.0.2.9")
+    packet = CapturedPacket(at=0.1, local_port=1, protocol="tcp", source=ADDRESS, ip_ttl=60)
+    raw = Capture(id=1, peers=("192.0.2.1:443",), means="raw", packets=(packet,))
+    assert describe(raw) == ("our packets to 1 place were watched", "raw packets read, 1 packet came back")
+
+
+def traced(*routers: str | None, means: str = "recverr") -> str:
+    """Show a trace whose path met these routers, and the site where there is none."""
+    hops = tuple(
+        Hop(
+            id=number,
+            purpose=Purpose.TRACE_PATH,
+            address=ADDRESS,
+            port=443,
+            probe="syn",
+            ttl=number,
+            answer="expired" if router else "open",
+            router=router,
+        )
+        for number, router in enumerate(routers, 1)
+    )
+    steps = (*hops, Capture(id=99, peers=("192.0.2.1:443",), means=means))
+    return screen(msgspec.structs.replace(MEASUREMENT, nettest="trace", observations=steps), VERDICT)
+
+
+def test_a_trace_shows_its_way_and_by_what_means_it_was_found() -> None:
+    shown = traced("private-1", "192.0.2.9", None)
+    assert "the way: private-1, 192.0.2.9, the site" in shown
+    assert "routers told by the system" in " ".join(shown.split())
+    assert "raw packets read" in traced("private-1", None, means="raw")
+    assert "the way" not in traced("private-1"), "one router is no way"

@@ -8,7 +8,19 @@ from typing import Any
 
 import pytest
 
-from measurements.model import DnsLookup, Failure, Hop, Preconditions, Purpose, TcpConnect, TlsHandshake, Verdict, View
+from measurements.model import (
+    Capture,
+    CapturedPacket,
+    DnsLookup,
+    Failure,
+    Hop,
+    Preconditions,
+    Purpose,
+    TcpConnect,
+    TlsHandshake,
+    Verdict,
+    View,
+)
 from probe.steps import harmless_name
 from tests.measurements.worlds import (
     BLOCK,
@@ -180,6 +192,25 @@ def test_harmless_packets_go_first_and_the_name_no_further_than_needed() -> None
     assert walked(net, Purpose.TARGET_AT_WITNESS) == {3: 2}
     names = {o.name for o in net.observations if isinstance(o, Hop) and o.name}
     assert {len(name) for name in names} == {len(HOST)}
+
+
+def test_our_own_packets_are_watched_meanwhile_and_the_forged_ones_told_apart() -> None:
+    def captured(hops: list[Hop]) -> tuple[CapturedPacket, ...]:
+        ports = [h.local_port for h in hops if h.purpose is Purpose.TRACE_TARGET and h.ttl == 3 and h.local_port]
+        facts: dict[str, Any] = {"at": 1.0, "protocol": "tcp", "source": SITE}
+        taken = [CapturedPacket(**facts, local_port=port, ip_ttl=59, flags="SA") for port in ports]
+        cut = [CapturedPacket(**facts, local_port=port, ip_ttl=62, flags="RA") for port in ports]
+        return (*taken, *cut)
+
+    verdict, net = trace(replace(RESET_AT_3, captured=captured))
+    assert "with an IP TTL of 62 (flags RA), what took the connection with 59." in verdict.summary
+    [seen] = [o for o in net.observations if isinstance(o, Capture)]
+    assert seen.peers == (f"{SITE}:443",)
+    assert seen.id in verdict.findings[0].evidence
+    verdict, net = trace(FORGED_AT_2)
+    [seen] = [o for o in net.observations if isinstance(o, Capture)]
+    assert (seen.means, seen.peers) == ("recverr", (LOCAL.address, PLAIN[0], f"{SITE}:443"))
+    assert "IP TTL" not in verdict.summary
 
 
 def test_an_open_lookup_is_not_walked() -> None:
