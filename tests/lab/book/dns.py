@@ -16,6 +16,15 @@ DNS = (
         alike="no-such-domain",
     ),
     Scenario(
+        name="lookup-alone-nxdomain",
+        about="The lookup alone is measured, and the ISP's resolver denies the name.",
+        nettest="dns",
+        mechanisms=(ResolverLie(answer="nxdomain"),),
+        expect=blocked("dns.nxdomain", "name", "resolver"),
+        seen="dns nxdomain",
+        alike="lookup-alone",
+    ),
+    Scenario(
         name="dns-refused",
         about="The ISP's resolver refuses to answer for the name.",
         mechanisms=(ResolverLie(answer="refused"),),

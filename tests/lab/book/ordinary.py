@@ -31,6 +31,20 @@ ORDINARY = (
         abroad="http 301 https://twitter.com/",
     ),
     Scenario(
+        name="lookup-alone",
+        about="The lookup alone is measured, and gives the site's address.",
+        nettest="dns",
+        expect=ACCESSIBLE,
+        seen="http 200 facebook.com",
+    ),
+    Scenario(
+        name="connection-alone",
+        about="The connection alone is measured, and stands.",
+        nettest="tcp",
+        expect=ACCESSIBLE,
+        seen="http 200 facebook.com",
+    ),
+    Scenario(
         name="open-dual-stack",
         about="A site with an IPv4 and an IPv6 address.",
         target="https://news.example/",

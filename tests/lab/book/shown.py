@@ -19,6 +19,8 @@ class Shown(NamedTuple):
 
 SHOWN: dict[str, Shown] = {
     "site.accessible": Shown("open", "tls-reset"),
+    "site.resolves": Shown("lookup-alone", "lookup-alone-nxdomain"),
+    "site.connects": Shown("connection-alone", "connection-alone-dropped"),
     "trace.passable": Shown("trace-open", "trace-site-resets"),
     "network.invalid": Shown("no-network", "open"),
     "trace.located": Shown("trace-reset-at-border", "trace-site-resets"),

@@ -16,6 +16,16 @@ TCP = (
         alike="site-drops-syn",
     ),
     Scenario(
+        name="connection-alone-dropped",
+        about="The connection alone is measured, and the border router drops packets to the site's address.",
+        nettest="tcp",
+        mechanisms=(AddressFilter(addresses=FACEBOOK, action="drop"),),
+        expect=blocked("tcp.timeout", "address", "network"),
+        without_control=NO_CONTROL,
+        seen="tcp timeout",
+        alike="connection-alone",
+    ),
+    Scenario(
         name="syn-reset",
         about="The border router resets connections to the site's address.",
         mechanisms=(AddressFilter(addresses=FACEBOOK, action="reset"),),
