@@ -195,11 +195,15 @@ class DnsLookup(Observation, frozen=True, kw_only=True, tag="dns_lookup"):
 
 
 class TcpConnect(Observation, frozen=True, kw_only=True, tag="tcp_connect"):
-    """A TCP connection to one address and port; `mss` is the most that a segment may hold, where that was asked for."""
+    """A TCP connection to one address and port; `mss` is the most that a segment may hold, where that was asked for.
+
+    `through` is the IPv6 address by which a NAT64 reaches the address.
+    """
 
     address: str
     port: int
     mss: int | None = None
+    through: str | None = None
 
 
 class TlsHandshake(Observation, frozen=True, kw_only=True, tag="tls_handshake"):
@@ -379,11 +383,27 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     country: str = ""
 
 
+class Canary(msgspec.Struct, frozen=True, kw_only=True):
+    """Something harmless that was tried to learn about the network, and what came of it.
+
+    `kind` is control (the user's own, asked for what nobody else can know), foreign or domestic (witnesses);
+    `way` is http or tls. `problem` is None when the answer was its own, a `Failure`'s word, or one of portal,
+    forged (another's key), unknown.
+    """
+
+    kind: str
+    way: str
+    name: str = ""
+    problem: str | None = None
+
+
 class Preconditions(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether the network could be judged when the measurement began.
+    """Whether the network could be judged when the measurement began, and what was found out about it.
 
     `reason` is None when it could, else a word of DESIGN section 4 (offline, clock, …) and `detail`
-    says it in a sentence. `clock_offset` is true time minus ours, in seconds, when it is known.
+    says it in a sentence. `clock_offset` is true time minus ours, in seconds, when it is known. `nat64` is the
+    prefix behind which the network's translator reaches IPv4 (RFC 7050), and `issuer` the unknown authority in
+    whose name all witnesses were answered. `notes` are sentences about what could not be seen, or was left out.
     """
 
     reason: str | None = None
@@ -394,6 +414,15 @@ class Preconditions(msgspec.Struct, frozen=True, kw_only=True):
     trusted_alive: bool | None = None
     witness_alive: bool | None = None
     clock_offset: float | None = None
+    control_alive: bool | None = None
+    foreign_alive: bool | None = None
+    domestic_alive: bool | None = None
+    ipv6_alive: bool | None = None
+    nat64: str | None = None
+    issuer: str | None = None
+    container: bool = False
+    canaries: tuple[Canary, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Vantage(msgspec.Struct, frozen=True, kw_only=True):

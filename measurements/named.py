@@ -24,7 +24,9 @@ from measurements.model import (
     TlsHandshake,
 )
 
-NAMING = frozenset({"address", "router", "resolver", "source", "endpoints", "peers", "resolved", "ip_asns", "data"})
+NAMING = frozenset(
+    {"address", "through", "router", "resolver", "source", "endpoints", "peers", "resolved", "ip_asns", "data"}
+)
 """Fields that name an address, or are an answer."""
 
 _HOST = re.compile(r"[a-z][a-z0-9+.-]{0,20}://(?:[^/?#@]{0,200}@)?(\[[^\]/?#]{0,60}\]|[^/?#:]{1,60})", re.IGNORECASE)
@@ -62,7 +64,10 @@ def _of_step(step: AnyObservation) -> Iterator[str]:
                 yield reply.source
                 for answer in reply.answers:
                     yield from _BETWEEN.split(answer.data)
-        case TcpConnect() | TlsHandshake():
+        case TcpConnect():
+            yield step.address
+            yield step.through or ""
+        case TlsHandshake():
             yield step.address
         case QuicHandshake():
             yield step.address

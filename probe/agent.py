@@ -181,6 +181,9 @@ class Agent:
         now = self._now()
         chosen = self.purse.plan(campaign, self.duties.campaigns, order).chosen
         done = await self._measure_some(campaign.nettest, chosen)
+        if not self.bench.stop.asked.is_set():
+            await self.bench.look_after()
+            self._count_looking()
         deferred = len(order) - done
         log.info("run ended", campaign=campaign.name, measured=done, deferred=deferred, spent_today=self.purse.spent)
         if deferred and not self.bench.stop.asked.is_set():

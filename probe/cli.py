@@ -204,12 +204,15 @@ def export(
 def control_serve(
     context: typer.Context,
     listen: Annotated[str, typer.Option("--listen", help="Where to listen.", metavar="HOST:PORT")],
+    tls: Annotated[
+        str | None, typer.Option("--tls", help="Where to shake hands besides, best on port 443.", metavar="HOST:PORT")
+    ] = None,
     allow_private: Annotated[bool, typer.Option("--allow-private", help="Also ask private addresses.")] = False,
 ) -> int:
     """Be the second opinion for probes elsewhere, until stopped."""
     from probe.commands.running import serve_control
 
-    return serve_control(context.obj, listen, allow_private=allow_private)
+    return serve_control(context.obj, listen, tls=tls, allow_private=allow_private)
 
 
 @config_app.command("check")

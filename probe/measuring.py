@@ -20,12 +20,13 @@ from msgspec.structs import replace
 
 from measurements.model import Measurement, Outcome, Preconditions, Target, Vantage, Verdict
 from measurements.redact import redact
-from probe.network import Network
+from probe.network import Network, Route
 from probe.schedule import Instant
 from probe.version import software
 
 FRESH = 60.0  # seconds for which a look at the network holds
 DOUBTED = 5.0  # the same once something failed
+GLANCE_EVERY = 10  # measurements, after which a little is asked of the network
 STOOD_STILL = 5.0  # seconds of event-loop lag that no timeout survives
 SETTLED = frozenset({Outcome.ACCESSIBLE, Outcome.SERVER_SIDE, Outcome.INVALID})
 
@@ -52,6 +53,35 @@ class Lender(Protocol):
     def network(
         self, *, preconditions: Preconditions = ..., full_body: bool = ...
     ) -> AbstractAsyncContextManager[LentNetwork]: ...
+
+    def route(self, *, ipv6: bool) -> Route | None: ...
+
+
+class Sight(Protocol):
+    """What a look at the network found (`probe.vantage.Sight`)."""
+
+    @property
+    def preconditions(self) -> Preconditions: ...
+
+    @property
+    def public_address(self) -> str | None: ...
+
+
+Way = tuple[Route | None, Route | None]
+"""The routes of IPv4 and IPv6 to the public internet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lookout:
+    """How the network is looked at: in full (`look`), a little (`glance`), and for having `changed` meanwhile.
+
+    `asn_of` tells the network of an address of ours that a control saw, or None.
+    """
+
+    look: Callable[[Network], Awaitable[Sight]]
+    glance: Callable[[Network], Awaitable[bool]]
+    changed: Callable[[Way, Way], Preconditions | None]
+    asn_of: Callable[[str], int | None] = lambda address: None
 
 
 class Stop:
@@ -85,20 +115,21 @@ class Order:
 class Bench:
     """Where measurements are made: a wire, the nettests, the clocks, the deadline, and a stop to obey.
 
-    `stand` says where we stand, and `look` whether the network there can be judged; both are asked anew
-    before a batch, because laptops travel.
+    `stand` says where we stand, and the lookout whether the network there can be judged; both are asked anew
+    before a batch, because laptops travel; a little is asked every few measurements and after the last.
     """
 
     wire: Lender
     nettests: Mapping[str, Nettest]
     stand: Callable[[], Vantage]
-    look: Callable[[Network], Awaitable[Preconditions]]
+    lookout: Lookout
     clocks: Clocks
     deadline: float
     stop: Stop
     looked_at: float | None = None
     looked: Preconditions = field(default_factory=Preconditions)
     vantage: Vantage = field(default_factory=lambda: Vantage(probe_id=""))
+    measured: int = 0
     spent_looking: int = 0  # bytes; whoever counts them sets it back
     looking: asyncio.Lock = field(default_factory=asyncio.Lock)
     own_addresses: set[str] = field(default_factory=set)
@@ -116,7 +147,7 @@ class Bench:
                 async def look() -> None:
                     nonlocal found
                     try:
-                        found = await self.look(net)
+                        found = self._place(await self.lookout.look(net))
                     except Exception as error:
                         self.own_addresses |= net.own_addresses
                         log.exception("looking at the network failed")
@@ -129,10 +160,55 @@ class Bench:
                 self.looked, self.looked_at = found, self.clocks().boottime
             return found
 
+    def _place(self, sight: Sight) -> Preconditions:
+        """Say in which network we stand by where a control saw us; one that was not declared cannot be trusted."""
+        if sight.public_address is None:
+            return sight.preconditions
+        self.own_addresses.add(sight.public_address)
+        observed, declared = self.lookout.asn_of(sight.public_address), self.vantage.asn
+        if observed is None:
+            return sight.preconditions
+        self.vantage = replace(self.vantage, asn=observed)
+        if declared in (None, observed) or sight.preconditions.reason is not None:
+            return sight.preconditions
+        words = (
+            f"Traffic comes from AS{observed}, and AS{declared} was declared: through a VPN or a proxy, or this probe"
+        )
+        return replace(
+            sight.preconditions, reason="vpn", detail=f"{words} has moved. Turn it off, or correct `[vantage] asn`."
+        )
+
+    async def look_after(self) -> None:
+        """See, when a batch has ended or is well on, that the network does what it did; else it is looked at anew."""
+        async with self.wire.network(preconditions=self.looked, full_body=False) as net:
+            well = False
+
+            async def look() -> None:
+                nonlocal well
+                try:
+                    well = await self.lookout.glance(net)
+                except Exception:
+                    log.exception("glancing at the network failed")
+
+            await _until(self.stop.cut, look())
+            self.spent_looking += net.spent.sent + net.spent.received
+        if not well:
+            self.looked_at = None
+
+    def _way(self) -> Way:
+        return self.wire.route(ipv6=False), self.wire.route(ipv6=True)
+
     async def measure(self, order: Order, judge: Judge) -> tuple[Measurement, Verdict]:
         """Measure and judge. When something failed, make sure that the network itself has not failed meanwhile."""
         found = await self.preconditions()
+        before = self._way()
         measurement = await measure_once(order, self, found)
+        if (elsewhere := self.lookout.changed(before, self._way())) is not None:
+            self.looked_at = None
+            measurement = replace(measurement, preconditions=elsewhere)
+        self.measured += 1
+        if self.measured % GLANCE_EVERY == 0 and not self.stop.cut.is_set():
+            await self.look_after()
         verdict = judge_carefully(judge, measurement)
         if verdict.outcome not in SETTLED and not self.stop.cut.is_set():
             later = await self.preconditions(DOUBTED)

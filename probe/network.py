@@ -111,6 +111,18 @@ class Spent:
     limits: list[str] = field(default_factory=list)  # names of limits that were reached
 
 
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The way that this machine's packets to the public internet take. In memory only: `source` is its own address.
+
+    `device` is empty where the system does not tell.
+    """
+
+    device: str
+    gateway: str | None = None
+    source: str | None = None
+
+
 class Network(Protocol):
     """What a nettest can do. Failures are in the returned observation; see the module's docstring."""
 
@@ -144,6 +156,14 @@ class Network(Protocol):
 
     def has_route(self, *, ipv6: bool) -> bool:
         """Whether this machine has a route to the public internet over that family; sends nothing."""
+        ...
+
+    def route(self, *, ipv6: bool) -> Route | None:
+        """Say which way packets to the public internet take now; sends nothing."""
+        ...
+
+    def reach_ipv4_through(self, prefix: str | None) -> None:
+        """Reach IPv4 addresses through the NAT64 with this prefix from now on, where there is no other route."""
         ...
 
     async def lookup(

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from measurements import nat64
 from measurements.model import AnyObservation, DnsLookup, Purpose, View
 from measurements.reading import is_address
 from probe.network import Network, Resolver
@@ -61,9 +62,9 @@ def candidates(net: Network, host: str, lookups: Iterable[DnsLookup]) -> list[Ca
         families = [
             [(a, q) for q in lookups if q.view is view and q.rtype == rtype for a in q.addresses] for rtype in RECORDS
         ]
-        for address, lookup in _in_turn(families):
-            usable = ":" not in address or net.preconditions.ipv6_route is not False
-            if not usable or address in known:
+        for given, lookup in _in_turn(families):
+            address = nat64.plain(given, net.preconditions.nat64)  # what a translator made up is reached as it is
+            if not _usable(net, address) or address in known:
                 continue
             known.add(address)
             if net.is_private(address):
@@ -78,6 +79,12 @@ def candidates(net: Network, host: str, lookups: Iterable[DnsLookup]) -> list[Ca
     half = net.limits.addresses // 2
     first = local[:half] + trusted[:half]
     return (first + local[half:] + trusted[half:])[: net.limits.addresses]
+
+
+def _usable(net: Network, address: str) -> bool:
+    """Whether an address may be tried: IPv6 that leads nowhere here would only seem to fail."""
+    found = net.preconditions
+    return ":" not in address or (found.ipv6_route is not False and found.ipv6_alive is not False)
 
 
 def _in_turn(families: list[list[tuple[str, DnsLookup]]]) -> Iterable[tuple[str, DnsLookup]]:
@@ -114,7 +121,8 @@ async def find_address(net: Network, name: str, rtype: str | None = None) -> str
     Without `rtype` it is an IPv4 address, where there is a route for one.
     """
     resolvers: list[Resolver] = [*net.peers.trusted, *([net.peers.local] if net.peers.local else [])]
-    rtype = rtype or ("A" if net.preconditions.ipv4_route is not False else "AAAA")
+    before = net.preconditions
+    rtype = rtype or ("A" if before.ipv4_route is not False or before.nat64 else "AAAA")
     found = await asyncio.gather(
         *(
             net.lookup(name, rtype, each, view=View.FOLLOW_UP, purpose=Purpose.WITNESS, linger=0.0, timeout=2.0)

@@ -36,7 +36,8 @@ from measurements.model import (
     Vantage,
     View,
 )
-from probe.network import CLASSIC, Limits, Peers, Resolver, Spent, Witness
+from probe.control.canary import Singer
+from probe.network import CLASSIC, Limits, Peers, Resolver, Route, Spent, Witness
 
 T = TypeVar("T", bound=AnyObservation)
 
@@ -48,6 +49,7 @@ TRUSTED = (
 WITNESSES = {"one.example": "192.0.2.1", "two.example": "192.0.2.2", "three.example": "192.0.2.3"}
 BOGONS = Bogons.parse("prefix,why\n10.0.0.0/8,private\n127.0.0.0/8,loopback\n0.0.0.0/8,this network\n", "test")
 CONTROL = "https://control.example/"
+CONTROL_ADDRESS = "198.51.100.200"
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ class World:
     not listed answers from `names`; "ttl 1" stands for the first hop, and "unchecked" for a question that asks
     for no checking of signatures. An address is of the record type that it looks like. `ports` maps (address,
     port) to None or a Failure. `hands` maps (address, sni) to None or a Failure, `issuers` to another issuer
-    than the site's. `pages` maps (address, host) to a Page or a Failure. `paths` maps (address, name or None)
+    than the site's. `pages` maps (address, host) to a Page or a Failure, and `clear` does for http alone. A control
+    whose canaries are asked answers with its `singer`. `paths` maps (address, name or None)
     to {ttl: (answer, router)}, and `quic_paths` the same for QUIC's first datagrams. `versions` maps an address to
     what a question for QUIC versions comes to there, `quics` maps (address, sni) to what a QUIC handshake comes to.
     `ways` maps (resolver address, name) to {ttl: a router's address, or a reply's addresses, or a Failure}, for
@@ -84,6 +87,9 @@ class World:
     hands: Mapping[tuple[str, str | None], Failure | None] = field(default_factory=dict)
     issuers: Mapping[tuple[str, str | None], str] = field(default_factory=dict)
     pages: Mapping[tuple[str, str], Page | Failure] = field(default_factory=dict)
+    clear: Mapping[tuple[str, str], Page | Failure] = field(default_factory=dict)
+    singer: Singer | None = None
+    chains: Mapping[tuple[str, str | None], tuple[bytes, ...]] = field(default_factory=dict)
     paths: Mapping[tuple[str, str | None], dict[int, tuple[str, str | None]]] = field(default_factory=dict)
     quic_paths: Mapping[tuple[str, str | None], dict[int, tuple[str, str | None]]] = field(default_factory=dict)
     versions: Mapping[str, Failure | None] = field(default_factory=dict)
@@ -118,6 +124,8 @@ class ScriptedNetwork:
         self.observations: list[AnyObservation] = []
         self.full_body = False
         self.routes = {4: True, 6: False}
+        self.device = "eth0"
+        self.nat64: str | None = None
 
     def _record(self, kind: type[T], **facts: Any) -> T:
         cause = facts.pop("cause", None)
@@ -130,6 +138,12 @@ class ScriptedNetwork:
 
     def has_route(self, *, ipv6: bool) -> bool:
         return self.routes[6 if ipv6 else 4]
+
+    def route(self, *, ipv6: bool) -> Route | None:
+        return Route(self.device, gateway="192.168.0.1", source=None) if self.has_route(ipv6=ipv6) else None
+
+    def reach_ipv4_through(self, prefix: str | None) -> None:
+        self.nat64 = prefix
 
     async def lookup(
         self,
@@ -203,7 +217,9 @@ class ScriptedNetwork:
         timeout: float | None = None,
         mss: int | None = None,
     ) -> TcpConnect:
-        alive = address in WITNESSES.values() or any(address in a for a in self.world.names.values())
+        alive = address in (*WITNESSES.values(), CONTROL_ADDRESS) or any(
+            address in a for a in self.world.names.values()
+        )
         failure = self.world.ports.get((address, port), None if alive else Failure.TIMEOUT)
         return self._record(
             TcpConnect, cause=cause, view=view, purpose=purpose, address=address, port=port, mss=mss, failure=failure
@@ -234,6 +250,7 @@ class ScriptedNetwork:
             name=name,
             hello=hello,
             failure=failure,
+            chain=self.world.chains.get((over.address, name), ()) if ended else (),
             issuer=self.world.issuers.get((over.address, name), "CN=Public CA") if ended else None,
         )
 
@@ -304,6 +321,11 @@ class ScriptedNetwork:
         if any(over.address in a for n, a in self.world.names.items() if n == asked):
             default = Page()
         page = self.world.pages.get((over.address, asked), default)
+        if url.startswith("http://"):
+            page = self.world.clear.get((over.address, asked), page)
+        path, _, query = url.partition("?")
+        if self.world.singer is not None and path.endswith("/canary"):
+            page = Page(body=self.world.singer.sing(query, "198.51.100.77") or b"", title=None)
         facts: dict[str, Any] = {"failure": page}
         if isinstance(page, Page):
             facts = {

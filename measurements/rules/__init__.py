@@ -14,6 +14,7 @@ from measurements.rules import dns, http, line, network, quic, site, tcp, tls, t
 RULES_VERSION = 2
 
 RULES: dict[str, Rule] = {
+    "network.elsewhere": network.elsewhere,
     "dns.raced": dns.raced,
     "tls.impostor": tls.impostor,
     "site.accessible": site.accessible,
@@ -38,6 +39,7 @@ RULES: dict[str, Rule] = {
     "http.blockpage": http.blockpage,
     "http.blocked": http.blocked,
     "quic.blocked": quic.blocked,
+    "network.allowlist": network.allowlist,
     "line.path_mtu": line.path_mtu,
     "line.tls_shape": line.tls_shape,
     "site.certificate": site.certificate,

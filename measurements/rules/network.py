@@ -5,26 +5,82 @@ from __future__ import annotations
 from measurements.case import Case
 from measurements.model import (
     OURS,
+    Confidence,
     DnsLookup,
     Failure,
     Finding,
     HttpExchange,
+    Mechanism,
     Outcome,
     Purpose,
     TcpConnect,
     TlsHandshake,
+    Trigger,
+    Where,
 )
 from measurements.proofs import like, tally
 
 STEPS = (TcpConnect, TlsHandshake, HttpExchange)
 
 
+ELSEWHERE = frozenset({"vpn", "network_changed"})
+"""Reasons for which even a page that came says nothing about this network: it came through another."""
+
+
+def elsewhere(case: Case) -> Finding | None:
+    """What was measured is another network than this one: a VPN's, or two in turn."""
+    return _invalid(case, "network.elsewhere") if case.measurement.preconditions.reason in ELSEWHERE else None
+
+
 def invalid(case: Case) -> Finding | None:
     """This network cannot be judged now."""
+    return _invalid(case, "network.invalid") if case.measurement.preconditions.reason not in ELSEWHERE else None
+
+
+def _invalid(case: Case, rule: str) -> Finding | None:
     before = case.measurement.preconditions
     if before.reason is None:
         return None
-    return Finding(rule="network.invalid", outcome=Outcome.INVALID, reason=before.reason, summary=before.detail)
+    return Finding(rule=rule, outcome=Outcome.INVALID, reason=before.reason, summary=before.detail)
+
+
+def allowlist(case: Case) -> Finding | None:
+    """Nothing foreign answers while domestic sites do, and the site is alive: the border lets little pass.
+
+    Unrelated sites of the world are cut off at once. That they and the target live, and that the line abroad does
+    too, a control shows that answers over it now. Where none does, a cut cable looks the same.
+    """
+    before = case.measurement.preconditions
+    leg = case.reading.troubled
+    foreign = [c for c in before.canaries if c.kind == "foreign"]
+    failed = [f for f in leg.local_flows if f.failed is not None] if leg is not None else []
+    if before.foreign_alive is not False or not before.domestic_alive or len({c.name for c in foreign}) < 2:
+        return None
+    if leg is None or not failed or leg.served is not None:
+        return None
+    control = case.reading.control
+    lost = tuple(i for f in failed for i in f.ids)
+    there = "Unrelated sites abroad do not answer here, while domestic ones do"
+    if control is not None and control.reached and control.page is not None:
+        return Finding(
+            rule="network.allowlist",
+            outcome=Outcome.BLOCKED,
+            mechanism=Mechanism.NETWORK_ALLOWLIST,
+            trigger=Trigger.ANY,
+            where=Where.NETWORK,
+            confidence=Confidence.LIKELY,
+            summary=f"{there}, and a control abroad can be asked: it sees {leg.host} up. Little more than what is "
+            "allowed passes the border.",
+            evidence=tuple(sorted({*lost, control.query.id, control.page.id})),
+        )
+    before_that = any(past.verdict.outcome is Outcome.ACCESSIBLE for past in case.history)
+    return Finding(
+        rule="network.allowlist",
+        outcome=Outcome.UNREACHABLE if before_that else Outcome.INCONCLUSIVE,
+        reason="abroad",
+        summary=f"{there}, and no control abroad answers. A cut cable looks the same as a border that is closed.",
+        evidence=tuple(sorted(set(lost))),
+    )
 
 
 def unsteady(case: Case) -> Finding | None:

@@ -66,11 +66,13 @@ async def open_bench(settings: Settings, probe_id: str, stop: Stop, pcap: Path |
     """Lay out everything that measuring needs, and put it away again; `pcap` is where a trace keeps its packets."""
     import httpx
 
+    from probe.asn import open_asns
     from probe.clocks import read_clocks
     from probe.control.client import ControlClient
-    from probe.measuring import Bench
+    from probe.measuring import Bench, Lookout
     from probe.nettests import NETTESTS
-    from probe.vantage import look
+    from probe.surroundings import read_machine
+    from probe.vantage import changed, glance, look
     from probe.wire import Wire
     from probe.wire.certificates import Authorities
 
@@ -106,7 +108,12 @@ async def open_bench(settings: Settings, probe_id: str, stop: Stop, pcap: Path |
             wire=wire,
             nettests=NETTESTS,
             stand=stand,
-            look=look,
+            lookout=Lookout(
+                look=lambda net: look(net, read_machine()),
+                glance=glance,
+                changed=lambda before, after: changed(before, after, read_machine()),
+                asn_of=open_asns(settings.vantage.asn_database),
+            ),
             clocks=read_clocks,
             deadline=limits.measurement_timeout,
             stop=stop,

@@ -95,7 +95,7 @@ def _identity(folder: Path) -> str:
         raise Refusal(str(error)) from None
 
 
-def serve_control(common: Common, listen: str, *, allow_private: bool) -> int:
+def serve_control(common: Common, listen: str, *, tls: str | None, allow_private: bool) -> int:
     """Serve as the second opinion until a signal."""
     from probe.control.server import CannotListen, serve
 
@@ -111,6 +111,7 @@ def serve_control(common: Common, listen: str, *, allow_private: bool) -> int:
                 ca_file=settings.network.ca_file,
                 ipv6=settings.network.ipv6,
                 allow_private=allow_private,
+                tls=tls,
                 announce=lambda url: say(f"control listens at {url}"),
             )
         )

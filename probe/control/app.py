@@ -1,7 +1,8 @@
 """A control as a web service: the ASGI application (`server.py` listens and runs it).
 
 `POST` to any path answers a question of OONI's test-helper protocol; `GET` and `HEAD` answer 200 in a
-line, for whoever watches that the service is up (OONI's helper answers 400 there, and no probe asks).
+line, for whoever watches that the service is up (OONI's helper answers 400 there, and no probe asks), but for
+`/canary`, where a probe learns that it talks to this control and to nobody else (`canary.py`).
 What it cannot read or does not do is 400, a body beyond the limit 413, and when it is busy or cannot
 tell for a reason of its own it is 503 with Retry-After: each with a sentence.
 
@@ -20,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from probe.control import canary
 from probe.control.policy import Errand, Policy, Refused, Unable, read
 from probe.control.protocol import Answer, Malformed, read_question
 from probe.control.survey import AsnOf, survey
@@ -84,8 +86,10 @@ class ControlApp:
         policy: Policy | None = None,
         limits: ServiceLimits | None = None,
         asn_of: AsnOf = lambda address: 0,
+        singer: canary.Singer | None = None,
     ) -> None:
         self._open_network = open_network
+        self._singer = singer or canary.Singer()
         self._policy = policy or Policy()
         self._limits = limits or ServiceLimits()
         self._asn_of = asn_of
@@ -105,6 +109,10 @@ class ControlApp:
 
     async def _reply(self, scope: Scope, receive: Receive) -> Reply | None:
         """Answer a request; None when its client has left."""
+        if scope["method"] == "GET" and scope["path"].endswith(canary.PATH):
+            song = self._singer.sing(scope["query_string"].decode("latin-1"), client_address(scope))
+            if song is not None:
+                return Reply(200, song, ((b"content-type", b"application/json"), (b"cache-control", b"no-store")))
         if scope["method"] in ("GET", "HEAD"):
             return _sentence(200, "This is a Wazi control. Probes POST the questions of OONI's ts-017 to it.")
         if scope["method"] != "POST":

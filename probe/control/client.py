@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
+from measurements import nat64
 from measurements.model import AnyObservation, Failure
 from probe.control.agreement import differ, without_contradictions
 from probe.control.protocol import HEADERS, Malformed, Question, read_answer
@@ -77,6 +78,7 @@ class ControlClient:
         self, urls: Sequence[str], http_client: httpx.AsyncClient, *, headers: Mapping[str, str] | None = None
     ) -> None:
         self.urls = tuple(dict.fromkeys(urls))
+        self.nat64: str | None = None  # the prefix by which a control given by an IPv4 address is reached
         self._http = http_client
         self._headers = _browser_headers() if headers is None else headers
 
@@ -178,12 +180,17 @@ class ControlClient:
 
         async with self._http.stream(
             "POST",
-            control,
+            reached_at(control, self.nat64),
             content=question,
-            headers={"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"},
+            headers={
+                "Host": urlsplit(control).netloc.rpartition("@")[2],
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+            },
             timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS)),
             follow_redirects=False,
-            extensions={"trace": count},
+            extensions={"trace": count, "sni_hostname": urlsplit(control).hostname or ""},
         ) as response:
             spent.received += sum(len(name) + len(value) + 4 for name, value in response.headers.raw)
             if response.status_code != 200:
@@ -230,6 +237,20 @@ def _failure_of(error: BaseException) -> tuple[Failure, str]:
     if failure is Failure.UNKNOWN and inner is not None:
         return _failure_of(inner)
     return failure, detail or f"did not answer: {failure}"
+
+
+def reached_at(control: str, prefix: str | None) -> str:
+    """Write a control's URL as it is reached: one by an IPv4 address through a NAT64, where there is one."""
+    parts = urlsplit(control)
+    if prefix is None or parts.hostname is None:
+        return control
+    try:
+        address = nat64.embed(parts.hostname, prefix)
+    except ValueError:  # a name, or an IPv6 address
+        return control
+    user, at, _ = parts.netloc.rpartition("@")
+    port = f":{parts.port}" if parts.port else ""
+    return parts._replace(netloc=f"{user}{at}[{address}]{port}").geturl()
 
 
 def label(control: str) -> str:

@@ -1,9 +1,11 @@
 """Listening as a control: what `wazi control serve` runs outside the affected country.
 
 It speaks plain HTTP/1.1, one request a connection; TLS belongs to a reverse proxy, whose
-X-Forwarded-For is believed when it comes from this machine. A connection that has sent no whole request
-head within `head_seconds`, or lives beyond any survey, is hung up on, so that idle strangers cannot
-hold the door. On SIGTERM or Ctrl-C the surveys that run get `goodbye_seconds` to end.
+X-Forwarded-For is believed when it comes from this machine. With `tls` it also shakes hands, with a key
+that its answers to canaries announce, and says no more there: that shows a probe whether TLS is left alone
+on the way. A connection that has sent no whole request head within `head_seconds`, or lives beyond any
+survey, is hung up on, so that idle strangers cannot hold the door. On SIGTERM or Ctrl-C the surveys that
+run get `goodbye_seconds` to end.
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Callable, Generator
+import ssl
+import tempfile
+from collections.abc import AsyncIterator, Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +25,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from measurements.model import Preconditions
 from probe.control.app import ControlApp, ServiceLimits
+from probe.control.canary import Singer
 from probe.control.policy import Policy
 from probe.control.survey import AsnOf
 from probe.network import Limits, Peers, endpoint
@@ -29,6 +34,7 @@ from probe.wire import Wire
 if TYPE_CHECKING:
     from measurements.bogons import Bogons
 
+HANDSHAKE = 5.0  # seconds that one may take
 LOCAL_PROXIES = ["127.0.0.1", "::1", "::ffff:127.0.0.1"]
 
 
@@ -45,27 +51,56 @@ async def serve(
     ca_file: Path | None = None,
     ipv6: bool = True,
     allow_private: bool = False,
+    tls: str | None = None,
     service: ServiceLimits | None = None,
     asn_of: AsnOf = lambda address: 0,
     announce: Callable[[str], None] = lambda url: None,
 ) -> None:
     """Serve at `listen` ("host:port") until SIGTERM, Ctrl-C or cancellation; raises `CannotListen`.
 
-    `announce` is told the URL once connections are taken.
+    At `tls` it shakes hands besides. `announce` is told the URL once connections are taken.
     """
     service = service or ServiceLimits()
     policy = Policy(allow_private=allow_private, seconds=service.total_seconds - 1.0)
-    with open_listener(listen, service.connections) as listener:
-        async with Wire(peers=peers, limits=limits, bogons=bogons, ca_file=ca_file, ipv6=ipv6) as wire:
-            app = ControlApp(
-                lambda: wire.network(preconditions=Preconditions(), full_body=True),
-                policy=policy,
-                limits=service,
-                asn_of=asn_of,
-            )
-            host, port = listener.getsockname()[:2]
-            announce(f"http://{endpoint(host, port)}/")
-            await _run(app, listener, service)
+    async with contextlib.AsyncExitStack() as stack:
+        listener = stack.enter_context(open_listener(listen, service.connections))
+        singer = Singer()
+        if tls is not None:
+            door = stack.enter_context(open_listener(tls, service.connections))
+            singer = Singer(port=door.getsockname()[1])
+            await stack.enter_async_context(_shaking_hands(door, singer))
+        wire = await stack.enter_async_context(
+            Wire(peers=peers, limits=limits, bogons=bogons, ca_file=ca_file, ipv6=ipv6)
+        )
+        app = ControlApp(
+            lambda: wire.network(preconditions=Preconditions(), full_body=True),
+            policy=policy,
+            limits=service,
+            asn_of=asn_of,
+            singer=singer,
+        )
+        host, port = listener.getsockname()[:2]
+        announce(f"http://{endpoint(host, port)}/")
+        await _run(app, listener, service)
+
+
+@contextlib.asynccontextmanager
+async def _shaking_hands(listener: socket.socket, singer: Singer) -> AsyncIterator[None]:
+    """Shake hands with the singer's key as long as the context lasts, and hang up after that."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "canary.pem"
+        singer.write_certificate(file)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(file)
+
+    async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    server = await asyncio.start_server(
+        hang_up, sock=listener, ssl=context, ssl_handshake_timeout=HANDSHAKE, ssl_shutdown_timeout=HANDSHAKE
+    )
+    async with server:
+        yield
 
 
 async def _run(app: ControlApp, listener: socket.socket, limits: ServiceLimits) -> None:

@@ -109,5 +109,6 @@ class Asking:
         return {*self.leg.local_addresses, *self.leg.trusted_addresses}
 
     def witness_names(self) -> list[str]:
-        """The names of harmless sites other than the target."""
-        return [w.name for w in self.net.peers.witnesses if w.name != self.name]
+        """The names of harmless sites other than the target; foreign ones, for no border is on the way to others."""
+        others = [w for w in self.net.peers.witnesses if w.name != self.name]
+        return [w.name for w in others if not w.domestic] or [w.name for w in others]

@@ -108,6 +108,7 @@ class VantageSettings(Section):
 
     country: Annotated[str | None, PlainValidator(values.country)] = None
     asn: Annotated[int | None, PlainValidator(values.asn)] = None
+    asn_database: Annotated[Path | None, PlainValidator(values.asn_database)] = None
     probe_id: Annotated[str | None, PlainValidator(values.label)] = None
 
 

@@ -155,6 +155,18 @@ def certificates(value: object) -> Path:
     return path
 
 
+def asn_database(value: object) -> Path:
+    """Read the path of a database of networks that can be read."""
+    from probe.asn import BadDatabase, open_asns  # here, because most commands need none
+
+    path = file_path(value)
+    try:
+        open_asns(path)
+    except BadDatabase as error:
+        raise ValueError(str(error)) from None
+    return path
+
+
 def bogon_list(value: object) -> Path:
     """Read the path of a bogon list that can be read."""
     path = file_path(value)

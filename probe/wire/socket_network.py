@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import httpx
 
+from measurements import nat64
 from measurements.model import (
     AnyObservation,
     Capture,
@@ -31,7 +32,7 @@ from measurements.model import (
     TlsHandshake,
     View,
 )
-from probe.network import CLASSIC, LARGE, Limits, Network, Peers, Resolver, Spent
+from probe.network import CLASSIC, LARGE, Limits, Network, Peers, Resolver, Route, Spent
 from probe.wire.dns import MOST_ALIASES, MOST_ANSWERS, make_query, read_reply
 from probe.wire.failures import StepFailed
 from probe.wire.hops import Answer, send_data, send_datagram, send_syn
@@ -129,6 +130,21 @@ class SocketNetwork(Network):
             self._routes[ipv6] = source_address(public_peer(self.peers, ipv6=ipv6))
         return self._routes[ipv6] is not None
 
+    def route(self, *, ipv6: bool) -> Route | None:
+        return self._wire.route(ipv6=ipv6)
+
+    def reach_ipv4_through(self, prefix: str | None) -> None:
+        self._wire.reach_ipv4_through(prefix)
+
+    def _through(self, address: str) -> str | None:
+        """Return the IPv6 address by which the network's NAT64 reaches an IPv4 address, where nothing else does."""
+        prefix = self._wire.nat64
+        if prefix is None or ":" in address or self.has_route(ipv6=False):
+            return None
+        with suppress(ValueError):  # it is no address, which the step itself will say
+            return nat64.embed(address, prefix)
+        return None
+
     # -- verbs
 
     async def lookup(
@@ -207,15 +223,17 @@ class SocketNetwork(Network):
         mss: int | None = None,
     ) -> TcpConnect:
         opened: list[Stream] = []
+        through = self._through(address)
 
         async def work() -> None:
-            stream = await open_stream(_endpoint(address, port), self._spent, narrow=not self._full_body, mss=mss)
+            peer = _endpoint(through or address, port)
+            stream = await open_stream(peer, self._spent, narrow=not self._full_body, mss=mss)
             self._opened.append(stream)
             opened.append(stream)
             self._own_addresses.add(stream.own_address)
 
         limit = self.limits.tcp_timeout if timeout is None else timeout
-        facts: Facts = {"address": address, "port": port, "mss": mss}
+        facts: Facts = {"address": address, "port": port, "mss": mss, "through": through}
         step = await self._recorder.step(TcpConnect, facts, work, cause=cause, view=view, purpose=purpose, limit=limit)
         if step.failure is None:
             self._streams[step.id] = opened[0]
@@ -312,7 +330,13 @@ class SocketNetwork(Network):
         facts["alpn_offered"] = alpn
         limit = self.limits.tls_timeout if timeout is None else timeout
         return await self._quic_steps().shake_hands(
-            lambda: _endpoint(address, port), facts, alpn, cause=cause, view=view, purpose=purpose, limit=limit
+            lambda: _endpoint(self._through(address) or address, port),
+            facts,
+            alpn,
+            cause=cause,
+            view=view,
+            purpose=purpose,
+            limit=limit,
         )
 
     async def version_negotiation(
@@ -327,7 +351,12 @@ class SocketNetwork(Network):
     ) -> QuicHandshake:
         facts: Facts = {"address": address, "port": port, "probe": "versions"}
         return await self._quic_steps().ask_versions(
-            lambda: _endpoint(address, port), facts, cause=cause, view=view, purpose=purpose, limit=timeout
+            lambda: _endpoint(self._through(address) or address, port),
+            facts,
+            cause=cause,
+            view=view,
+            purpose=purpose,
+            limit=timeout,
         )
 
     def _quic_steps(self) -> QuicSteps:
@@ -413,7 +442,7 @@ class SocketNetwork(Network):
         facts: Facts = {"address": address, "port": port, "probe": probe, "ttl": ttl, "name": name}
 
         async def work() -> None:
-            peer = _endpoint(address, port)
+            peer = _endpoint(self._through(address) or address, port)
             try:
                 if probe == "syn":
                     await send_syn(peer, ttl, answer, self._spent, timeout)

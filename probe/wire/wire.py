@@ -12,14 +12,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
+from measurements import nat64
 from measurements.model import AnyObservation, Failure, Preconditions
-from probe.network import Limits, Peers, Spent
+from probe.network import Limits, Peers, Route, Spent
 from probe.wire.certificates import Authorities, TrustStore, is_address
 from probe.wire.dns import make_query
 from probe.wire.doh import DohClient
 from probe.wire.failures import StepFailed
 from probe.wire.lag import LagSampler
 from probe.wire.resolve import Heard, ask
+from probe.wire.routes import public_peer, route_to
 from probe.wire.socket_network import SocketNetwork
 from probe.wire.sockets import Endpoint
 from probe.wire.tcp import Stream, open_stream
@@ -58,6 +60,8 @@ class Report(Protocol):
 class Control(Protocol):
     """What the wire asks of a control's client (`probe.control.client.ControlClient`)."""
 
+    nat64: str | None
+
     async def ask(
         self,
         url: str,
@@ -95,6 +99,7 @@ class Wire:
         self.trust = TrustStore(authorities)
         self.lag = LagSampler()
         self.own_addresses: set[str] = set()
+        self.nat64: str | None = None  # the prefix by which IPv4 is reached where there is no route for it
         self._client_context = authorities.client_context()
         self._client_context.set_alpn_protocols(["h2", "http/1.1"])
         self._spent = Spent()  # by what is shared; each measurement counts its own part about
@@ -118,6 +123,19 @@ class Wire:
         """Make the Network of one measurement."""
         return SocketNetwork(self, preconditions=preconditions or Preconditions(), full_body=full_body)
 
+    def route(self, *, ipv6: bool) -> Route | None:
+        """Say which way packets to the public internet take now, and remember whose address they carry."""
+        found = route_to(public_peer(self.peers, ipv6=ipv6)) if self.ipv6 or not ipv6 else None
+        if found is not None and found.source is not None:
+            self.own_addresses.add(found.source)
+        return found
+
+    def reach_ipv4_through(self, prefix: str | None) -> None:
+        """Reach IPv4 addresses through a NAT64 where there is no route for them: controls and resolvers too."""
+        self.nat64 = prefix
+        if self.control is not None:
+            self.control.nat64 = None if self.route(ipv6=False) else prefix
+
     def doh(self, url: str) -> DohClient:
         """Return the shared client of a DoH resolver."""
         client = self._doh.get(url)
@@ -130,13 +148,17 @@ class Wire:
         error: OSError | None = None
         for address in (await self._find_addresses(host))[:MOST_ADDRESSES]:
             try:
-                stream = await open_stream(Endpoint(address, port), self._spent)
+                stream = await open_stream(Endpoint(self._reachable(address), port), self._spent)
             except OSError as failed:
                 error = failed
             else:
                 self.own_addresses.add(stream.own_address)
                 return stream
         raise error or StepFailed(Failure.NO_DNS_ANSWER, f"no address is known for {host}")
+
+    def _reachable(self, address: str) -> str:
+        translated = self.nat64 is not None and ":" not in address and self.route(ipv6=False) is None
+        return nat64.embed(address, self.nat64) if translated and self.nat64 else address
 
     async def _find_addresses(self, host: str) -> list[str]:
         """Find the addresses of a DoH resolver that is given by name, by asking the local resolver ourselves."""

@@ -20,9 +20,10 @@ from measurements.model import HttpExchange, Measurement, Outcome, Preconditions
 from measurements.store.packing import pack
 from measurements.targets import normalise
 from probe.clocks import read_clocks
-from probe.measuring import Bench, Order, Stop
+from probe.measuring import Bench, Lookout, Order, Stop
 from probe.nettests import NETTESTS
 from probe.network import Limits, Network
+from probe.vantage import Sight
 from probe.wire import Wire
 from probe.wire.http import browser_headers
 from tests.bench.bare import Bare
@@ -59,7 +60,7 @@ class Sides:
             wire=wire,
             nettests=NETTESTS,
             stand=lambda: Vantage(probe_id="bench"),
-            look=_nothing_to_see,
+            lookout=Lookout(look=_nothing_to_see, glance=_well, changed=lambda before, after: None),
             clocks=read_clocks,
             deadline=wire.limits.measurement_timeout,
             stop=Stop(),
@@ -95,8 +96,12 @@ class Sides:
         return sides
 
 
-async def _nothing_to_see(net: Network) -> Preconditions:
-    return HERE
+async def _nothing_to_see(net: Network) -> Sight:
+    return Sight(HERE)
+
+
+async def _well(net: Network) -> bool:
+    return True
 
 
 def run(rounds: int) -> Iterator[Figure]:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.lab.sites import BLOCKER, SITES, WITNESSES, Site
+from tests.lab.sites import BLOCKER, DOMESTIC, SITES, WITNESSES, Site
 from tests.lab.topology import PUBLIC_RESOLVERS
 
 DEFAULT = "default.invalid"
@@ -133,7 +133,7 @@ def make(folder: Path) -> Pki:
     for site in SITES:
         if site.https:
             issuer.issue_for(site)
-    for host in WITNESSES:
+    for host in (*WITNESSES, *DOMESTIC):
         issuer.issue(host.name, host.name, f"www.{host.name}")
     for address in PUBLIC_RESOLVERS:
         issuer.issue(address, address)

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.lab.pki import DEFAULT, Pki
 from tests.lab.scenario import BLOCK_PAGE as BLOCK_PAGE_HTML
 from tests.lab.signed import Signed, sign
-from tests.lab.sites import BLOCKER, BY_NAME, SITES, WITNESSES, Site
+from tests.lab.sites import BLOCKER, BY_NAME, DOMESTIC, SITES, WITNESSES, Host, Site
 from tests.lab.spaces import LabError, Process, Spaces
 from tests.lab.topology import BLOCK_PAGE, BLOCK_PAGE_TLS, ISP_RESOLVER, ISP_RESOLVER6, NAME_SERVER, PUBLIC_RESOLVERS
 
@@ -75,10 +75,10 @@ def content(site: Site, elsewhere: str | None, work: Path) -> str:
     return f"root {folder};"
 
 
-def witness_blocks(pki: Pki, work: Path) -> str:
+def witness_blocks(hosts: Iterable[Host], pki: Pki, work: Path) -> str:
     """Return blocks for the witnesses: their own names, and a default for any other."""
     blocks = ""
-    for host in WITNESSES:
+    for host in hosts:
         for address in (host.address, f"[{host.address6}]"):
             listen = f"listen {address}:80; listen {address}:443 ssl http2;"
             strange = f"ssl_certificate {pki.chain(DEFAULT)}; ssl_certificate_key {pki.key(DEFAULT)};"
@@ -107,7 +107,7 @@ def zones(resolver: int) -> dict[str, Zone]:
         if site.wildcard:
             own = [record for record in own if record.startswith(f"{site.name}.")]
         found[site.name] = ("redirect" if site.wildcard else "static", own)
-    for host in WITNESSES:
+    for host in (*WITNESSES, *DOMESTIC):
         found[host.name] = ("static", records(host.name, (host.address, host.address6)))
     found[BLOCKER.name] = ("static", records(BLOCKER.name, BLOCKER.addresses))
     arpa = "ipv4only.arpa"  # RFC 7050
@@ -238,8 +238,8 @@ class Servers:
                 "srv", [sys.executable, "-m", "tests.lab.origin", str(pki.folder)], log="origin.log", ready="ready"
             ),
             nginx(spaces, "srv", "sites", [site_block(site, pki, work) for site in SITES]),
-            nginx(spaces, "wit", "witnesses", [witness_blocks(pki, work)]),
-            nginx(spaces, "ispsrv", "blockpage", [block_page(pki, work)]),
+            nginx(spaces, "wit", "witnesses", [witness_blocks(WITNESSES, pki, work)]),
+            nginx(spaces, "ispsrv", "blockpage", [block_page(pki, work), witness_blocks(DOMESTIC, pki, work)]),
             spaces.spawn("ispsrv", [sys.executable, "-m", "tests.lab.passing"], log="passing.log", ready="ready"),
         ]
         signed = signed_zones()

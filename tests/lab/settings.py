@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.lab.notices import FINGERPRINTS
 from tests.lab.pki import Pki
-from tests.lab.sites import BOGONS, POPULAR, WITNESSES
+from tests.lab.sites import BOGONS, DOMESTIC, POPULAR, WITNESSES
 from tests.lab.topology import CONTROL, ISP_RESOLVER, PUBLIC_RESOLVERS
 
 CONTROL_PORT = 8080
@@ -32,7 +32,7 @@ def _network(work: Path, pki: Pki, resolver: str) -> str:
     return f"""[network]
 resolver = "{resolver}"
 trusted_resolvers = {_list(_DOH)}
-witnesses = {_list(tuple(host.name for host in WITNESSES))}
+witnesses = {_witnesses()}
 ca_file = "{pki.ca}"
 bogons = "{work}/bogons.csv"
 fingerprints = ["shipped", "{work}/fingerprints.csv"]
@@ -60,6 +60,11 @@ nettest = "web"
 every = "1m"
 jitter = "5s"
 """
+
+
+def _witnesses() -> str:
+    foreign = _list(tuple(host.name for host in WITNESSES)).removesuffix("]")
+    return f"{foreign}, " + ", ".join(f'{{ name = "{host.name}", domestic = true }}' for host in DOMESTIC) + "]"
 
 
 def _list(items: tuple[str, ...]) -> str:

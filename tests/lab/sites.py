@@ -192,6 +192,9 @@ WITNESSES = (
     Host("gardening.example", "192.0.2.13", "2001:db8:192::13"),
 )
 
+DOMESTIC = (Host("bank.example", "198.51.100.95", "2001:db8:b0::95"),)
+"""Witnesses inside the country, which the border has no part in."""
+
 BY_NAME = {site.name: site for site in SITES}
 
 # What no public host has, in this world: the documentation ranges are its public internet.

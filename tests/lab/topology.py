@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
-from tests.lab.sites import BLOCKER, ISP_CACHE, SITES, WITNESSES
+from tests.lab.sites import BLOCKER, DOMESTIC, ISP_CACHE, SITES, WITNESSES
 from tests.lab.spaces import Spaces, ip_batch
 
 _SITE_ADDRESSES = tuple(dict.fromkeys(address for site in SITES for address in site.alive))
@@ -31,7 +31,8 @@ BLOCK_PAGE = "198.51.100.80"
 BLOCK_PAGE_TLS = BLOCKER.addresses[0]
 NAME_SERVER = "203.0.113.85"
 PASSING_PROXY = "198.51.100.90"
-ISP_SERVERS = (BLOCK_PAGE, BLOCK_PAGE_TLS, PASSING_PROXY, ISP_CACHE)
+_DOMESTIC_ADDRESSES = tuple(address for host in DOMESTIC for address in (host.address, host.address6))
+ISP_SERVERS = (BLOCK_PAGE, BLOCK_PAGE_TLS, PASSING_PROXY, ISP_CACHE, *_DOMESTIC_ADDRESSES)
 CONTROL = "198.51.100.200"
 PUBLIC_RESOLVERS = ("198.51.100.53", "198.51.100.54")
 

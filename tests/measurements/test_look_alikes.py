@@ -122,7 +122,7 @@ def test_a_resolver_that_says_the_same_of_every_name_lies_about_none(failure: Fa
 def test_before_a_batch_a_resolver_that_answers_nothing_is_noticed(failure: Failure) -> None:
     """If our resolver answers no name at all, no site is counted as unreachable for it."""
     world = replace(OPEN, answers={(LOCAL.address, name): failure for name in (HOST, *WITNESSES)})
-    before = asyncio.run(look(ScriptedNetwork(world), lambda: 0.0))
+    before = asyncio.run(look(ScriptedNetwork(world), now=lambda: 0.0)).preconditions
     verdict, _ = play(Disruption("", world, "", preconditions=before))
     assert (verdict.outcome, verdict.reason) == (Outcome.INVALID, "resolver_dead")
 

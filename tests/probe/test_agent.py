@@ -28,9 +28,10 @@ from measurements.store import Store, StoreBroken, open_store
 from probe.agent import Agent, Duties, StoreFailed
 from probe.clocks import read_clocks
 from probe.heartbeat import CampaignState, Heartbeat, HeartbeatFile
-from probe.measuring import Bench, Order, Stop, measure_once
-from probe.network import Network, Spent
+from probe.measuring import Bench, Lookout, Order, Stop, measure_once
+from probe.network import Network, Route, Spent
 from probe.schedule import Campaign, Instant, Window
+from probe.vantage import Sight
 
 HOUR = 3600.0
 PROBE = "p1"
@@ -75,6 +76,9 @@ class Wire:
         self.lent.append(net)
         yield net
 
+    def route(self, *, ipv6: bool) -> Route | None:
+        return None
+
 
 async def quick(target: Target, net: Network) -> None:
     net.observations.append(STEP)  # type: ignore[attr-defined]
@@ -96,6 +100,11 @@ async def mistaken(target: Target, net: Network) -> None:
 
 async def fine(net: Network) -> Preconditions:
     return Preconditions(resolver_alive=True)
+
+
+async def well(net: Network) -> bool:
+    net.cost = 0  # type: ignore[attr-defined]
+    return True
 
 
 async def offline(net: Network) -> Preconditions:
@@ -123,11 +132,14 @@ def bench_of(
     deadline: float = 5.0,
     grace: float = 0.0,
 ) -> Bench:
+    async def seen(net: Network) -> Sight:
+        return Sight(await look(net))
+
     return Bench(
         wire=wire or Wire(),
         nettests={"web": nettest, "trace": nettest},
         stand=lambda: Vantage(probe_id=PROBE, country="KE"),
-        look=look,
+        lookout=Lookout(look=seen, glance=well, changed=lambda before, after: None),
         clocks=clocks,
         deadline=deadline,
         stop=Stop(grace),
@@ -408,7 +420,7 @@ def test_pages_are_read_in_full_when_they_are_due_and_after_trouble(store: Store
     wire = Wire()
     life = Life(store, tmp_path, bench_of(reading, wire=wire), (Campaign("c", targets(1), "web", HOUR),))
     agent = life.until(1)
-    assert wire.lent[-1].full_body
+    assert [net.full_body for net in wire.lent if net.observations] == [True]
     (target,) = targets(1)
     assert not agent._order("web", target)[0].full_body
     agent.troubled.add(target.url)

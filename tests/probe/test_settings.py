@@ -517,7 +517,7 @@ def test_the_shipped_file_changes_nothing_and_with_its_marks_off_still_nothing(t
         ("campaign", "jitter"),
         ("campaign", "window"),
     }
-    named |= {("vantage", "country"), ("vantage", "asn"), ("vantage", "probe_id"), ("store", "url")}
+    named |= {("vantage", key) for key in ("country", "asn", "asn_database", "probe_id")} | {("store", "url")}
     assert named == defaults
     assert all(re.search(rf"(?m)^# ?{key} = ", text) for _, key in defaults)
 

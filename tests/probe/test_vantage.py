@@ -11,18 +11,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from measurements.model import Failure, Preconditions, TcpConnect, View
+from measurements.model import Canary, Failure, Preconditions, TcpConnect, View
 from probe.network import Witness
-from probe.vantage import CLOCK_SKEW, look
+from probe.vantage import look
+from probe.vantage.judging import CLOCK_SKEW
+from probe.vantage.look import SOMEWHERE
 from tests.scripted import LOCAL, TRUSTED, WITNESSES, Page, ScriptedNetwork, World
 
 NOW = 1_800_000_000.0
 YEARS = 10 * 365 * 24 * 3600.0
-ONE, TWO, THREE = WITNESSES
-W1, W2, W3 = WITNESSES.values()
+ONE, TWO, _ = WITNESSES
+W1, W2, _ = WITNESSES.values()
 TIMEOUT, BAD = Failure.TIMEOUT, Failure.SSL_INVALID_CERTIFICATE
 WELL = Preconditions(
-    ipv4_route=True, ipv6_route=False, resolver_alive=True, trusted_alive=True, witness_alive=True, clock_offset=None
+    ipv4_route=True,
+    ipv6_route=False,
+    resolver_alive=True,
+    trusted_alive=True,
+    witness_alive=True,
+    foreign_alive=True,
+    canaries=tuple(Canary(kind="foreign", way=way, name=name) for name in (ONE, TWO) for way in ("tls", "http")),
 )
 
 
@@ -32,14 +40,15 @@ def dated(**offsets: float | str | None) -> dict[tuple[str, str], Page | Failure
     for label, offset in offsets.items():
         name = f"{label}.example"
         date = formatdate(NOW + offset, usegmt=True) if isinstance(offset, float) else offset
-        pages[WITNESSES[name], name] = Page(headers=(("Date", date),) if date is not None else ())
+        headers = (("Date", date),) if date is not None else ()
+        pages[WITNESSES[name], name] = Page(title=name, body=name.encode(), headers=headers)
     return pages
 
 
 def seen(world: World, arrange: Callable[[ScriptedNetwork], None] = lambda net: None) -> Preconditions:
     net = ScriptedNetwork(world)
     arrange(net)
-    found = asyncio.run(look(net, lambda: NOW))
+    found = asyncio.run(look(net, now=lambda: NOW)).preconditions
     assert {o.view for o in net.observations} <= {View.FOLLOW_UP}
     return found
 
@@ -48,7 +57,9 @@ def everywhere(failure: Failure, names: tuple[str, ...] = tuple(WITNESSES)) -> d
     return {(resolver.address, name): failure for resolver in (LOCAL, *TRUSTED) for name in names}
 
 
-ALL_SHUT: dict[tuple[str, int], Failure | None] = {(address, 443): TIMEOUT for address in WITNESSES.values()}
+ALL_SHUT: dict[tuple[str, int], Failure | None] = {
+    (address, port): TIMEOUT for address in WITNESSES.values() for port in (80, 443)
+}
 EXPIRED: dict[tuple[str, str | None], Failure | None] = {(a, n): BAD for n, a in WITNESSES.items()}
 
 
@@ -59,7 +70,7 @@ def test_where_all_is_well_nothing_is_said() -> None:
 def test_without_a_route_nothing_is_sent() -> None:
     net = ScriptedNetwork(World())
     net.routes = {4: False, 6: False}
-    found = asyncio.run(look(net, lambda: NOW))
+    found = asyncio.run(look(net, now=lambda: NOW)).preconditions
     assert (found.reason, found.ipv4_route, found.ipv6_route) == ("offline", False, False)
     assert found.detail
     assert not net.observations
@@ -67,7 +78,12 @@ def test_without_a_route_nothing_is_sent() -> None:
 
 def test_where_nothing_answers_we_are_offline() -> None:
     """If a route leads nowhere, no resolver and no witness answers; one answer of any of them is a network."""
-    assert seen(World(answers=everywhere(TIMEOUT), ports=ALL_SHUT)).reason == "offline"
+    silent: dict[tuple[str, str | None], dict[int, tuple[str, str | None]]] = {
+        (SOMEWHERE, None): {1: ("silence", None)}
+    }
+    nothing = World(answers=everywhere(TIMEOUT), ports=ALL_SHUT)
+    assert seen(replace(nothing, paths=silent)).reason == "offline"
+    assert seen(nothing).reason == "gateway_only"
     one_trusted = everywhere(TIMEOUT)
     del one_trusted[TRUSTED[1].address, ONE]
     assert seen(World(answers=one_trusted, ports=ALL_SHUT)).reason == "resolver_dead"
@@ -98,17 +114,20 @@ def test_where_no_witness_is_known_the_resolvers_words_are_asked_for_nothing() -
     def without(net: ScriptedNetwork) -> None:
         net.peers = replace(net.peers, witnesses=())
 
-    assert seen(World(), without).reason == "offline"
+    assert seen(World(), without).reason == "gateway_only"
 
 
 def test_with_ipv6_alone_addresses_of_it_are_asked_for() -> None:
     def six(net: ScriptedNetwork) -> None:
         net.routes = {4: False, 6: True}
 
-    given = {(at.address, name): [["2001:db8::1"]] for at in (LOCAL, *TRUSTED) for name in WITNESSES}
-    found = seen(World(answers=given, names={"anything.example": ["2001:db8::1"]}), six)
+    own = {name: f"2001:db8::{number}" for number, name in enumerate(WITNESSES)}
+    given = {(at.address, name): [[own[name]]] for at in (LOCAL, *TRUSTED) for name in WITNESSES}
+    pages: dict[tuple[str, str], Page | Failure] = {(own[name], name): Page(title=name, body=b"") for name in own}
+    names = {name: [address] for name, address in own.items()}
+    found = seen(World(answers=given, names=names, clear=pages), six)
     assert (found.reason, found.ipv4_route, found.ipv6_route, found.resolver_alive) == (None, False, True, True)
-    assert seen(World(), six).reason == "offline"
+    assert seen(World(), six).reason == "gateway_only"
 
 
 def test_a_witness_at_a_private_address_is_not_visited() -> None:
@@ -117,7 +136,7 @@ def test_a_witness_at_a_private_address_is_not_visited() -> None:
         (at.address, name): [["10.0.0.1"]] for at in (LOCAL, *TRUSTED) for name in WITNESSES
     }
     net = ScriptedNetwork(World(answers=inside))
-    found = asyncio.run(look(net, lambda: NOW))
+    found = asyncio.run(look(net, now=lambda: NOW)).preconditions
     assert found.witness_alive is False
     assert not [o for o in net.observations if getattr(o, "address", None)]
 
@@ -186,7 +205,7 @@ def test_witnesses_that_take_no_connection_are_dead_but_the_network_is_not() -> 
 def test_no_more_than_two_witnesses_are_asked() -> None:
     net = ScriptedNetwork(World())
     net.peers = replace(net.peers, witnesses=(*net.peers.witnesses, Witness("four.example")))
-    asyncio.run(look(net, lambda: NOW))
+    asyncio.run(look(net, now=lambda: NOW))
     assert {o.address for o in net.observations if isinstance(o, TcpConnect)} == {W1, W2}
 
 

@@ -16,12 +16,15 @@ from tests.lab.home_faults import (
     Loss,
     Portal,
     Run,
+    SparedOnly,
     Vpn,
     clock_wrong_by,
     open_files,
     stopped,
 )
-from tests.lab.scenario import Delay, Expect, HelloFilter, Scenario
+from tests.lab.scenario import Delay, Expect, HelloFilter, HostFilter, Scenario
+from tests.lab.sites import DOMESTIC
+from tests.lab.topology import BLOCK_PAGE, CONTROL
 
 RESET = HelloFilter(action="reset")
 RESET_FOUND = blocked("tls.reset", "name", "network")
@@ -162,6 +165,52 @@ PORTALS = (
     ),
 )
 
+BUNDLES = (
+    Scenario(
+        name="bundle-spent",
+        about="The operator's portal gets all of HTTP, and nothing else passes but one site that is free of charge.",
+        mechanisms=(Portal(by="isp", https="drop", spared=(DOMESTIC[0].address,)),),
+        expect=invalid("data_plan"),
+        seen="tcp timeout",
+        idle=True,
+    ),
+    Scenario(
+        name="bundle-spent-for-others",
+        about="The same, and the target is the site that is free of charge.",
+        mechanisms=(Portal(by="isp", https="drop", spared=FACEBOOK),),
+        expect=ACCESSIBLE,
+        seen="http 200 facebook.com",
+        idle=True,
+    ),
+    Scenario(
+        name="bundle-wanted-for-one-site",
+        about="The operator's portal wants a bundle to be bought for the target alone (Uganda, 2018).",
+        target="http://freeradio.example/",
+        mechanisms=(
+            HostFilter(names=("freeradio.example",), action="redirect", location=f"http://{BLOCK_PAGE}/social-bundle"),
+        ),
+        expect=blocked(("http.portal", "http.redirect"), "name", "network"),
+        seen=f"http 302 http://{BLOCK_PAGE}/social-bundle",
+        abroad="http 200 freeradio.example",
+    ),
+    Scenario(
+        name="allowlist",
+        about="The border lets nothing pass but what goes to one host abroad, beside which a control stands.",
+        mechanisms=(SparedOnly(spared=(CONTROL,)),),
+        expect=blocked("network.allowlist", "any", "network"),
+        without_control=Expect(outcome="inconclusive", reason="abroad"),
+        seen="tcp timeout",
+        alike="cable-cut",
+    ),
+    Scenario(
+        name="cable-cut",
+        about="Nothing comes from abroad, and what is domestic answers: a cable may be cut.",
+        mechanisms=(SparedOnly(),),
+        expect=Expect(outcome="inconclusive", reason="abroad"),
+        seen="tcp timeout",
+    ),
+)
+
 TUNNELS = (
     Scenario(
         name="vpn",
@@ -267,4 +316,4 @@ MACHINES = (
     ),
 )
 
-HOME = (*LINES, *PORTALS, *TUNNELS, *IPV6, *MACHINES)
+HOME = (*LINES, *PORTALS, *BUNDLES, *TUNNELS, *IPV6, *MACHINES)

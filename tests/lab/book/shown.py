@@ -18,6 +18,7 @@ class Shown(NamedTuple):
 
 
 SHOWN: dict[str, Shown] = {
+    "network.elsewhere": Shown("vpn", "open"),
     "site.accessible": Shown("open", "tls-reset"),
     "site.resolves": Shown("lookup-alone", "lookup-alone-nxdomain"),
     "site.connects": Shown("connection-alone", "connection-alone-dropped"),
@@ -35,6 +36,7 @@ SHOWN: dict[str, Shown] = {
     "tls.blocked": Shown("tls-reset", "site-resets-hello"),
     "http.blockpage": Shown("http-blockpage", "http-proxy-elsewhere"),
     "http.blocked": Shown("http-reset", "open-http"),
+    "network.allowlist": Shown("allowlist", "syn-dropped"),
     "site.certificate": Shown("expired-certificate", "tls-intercepted"),
     "site.down": Shown("down-everywhere", "site-drops-syn"),
     "site.nowhere": Shown("no-such-domain", "dns-nxdomain"),
