@@ -31,6 +31,7 @@ from tests.lab.accuracy.tally import cases
 from tests.lab.accuracy.targets import targets
 from tests.lab.book import BOOK, CHAPTERS
 from tests.lab.client import LabClient
+from tests.lab.kinds import Kind, kind_of
 from tests.lab.scenario import Scenario
 from tests.lab.spaces import REPOSITORY, LabError
 
@@ -131,6 +132,7 @@ def choose(options: argparse.Namespace) -> list[Scenario]:
         for name, scenario in BOOK.items()
         if any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
         and (not options.chapter or CHAPTER_OF[name] in options.chapter)
+        and (not options.kind or kind_of(scenario, CHAPTER_OF[name]) in options.kind)
     ]
 
 
@@ -160,6 +162,7 @@ def parse() -> argparse.Namespace:
         "--only", action="append", metavar="PATTERN", help='only scenarios named like this, such as "tls-*"; repeatable'
     )
     parser.add_argument("--chapter", action="append", choices=list(CHAPTERS), help="only this chapter; repeatable")
+    parser.add_argument("--kind", action="append", choices=list(Kind), help="only scenarios of this kind; repeatable")
     parser.add_argument("--control", choices=("with", "without", "both"), default="both", help="(both)")
     going = parser.add_mutually_exclusive_group()
     going.add_argument("--resume", action="store_true", help="do only what the out folder lacks (the default)")

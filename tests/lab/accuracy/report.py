@@ -16,6 +16,7 @@ from tests.lab.accuracy.targets import (
     percent,
     seconds,
 )
+from tests.lab.book.shown import unlike_shown
 from tests.lab.kinds import ACCUSATIONS, Kind
 
 OUTCOMES = ("accessible", "blocked", "throttled", "unreachable", "down", "server_side", "invalid", "inconclusive")
@@ -138,11 +139,20 @@ def cost_table(of: Sequence[Case]) -> str:
     return table(("Verdicts", "Quantity", "Worst in", "Runs", "Median", "90 %", "Worst"), rows, left=3)
 
 
+def out_of_turn(case: Case) -> list[str]:
+    """Say which rules did not do what `book.shown` shows of them."""
+    found = unlike_shown(case.scenario.name, case.control, case.result.rules)
+    return [f"{told_in(case)}: {what}" for what in found]
+
+
+def told_in(case: Case) -> str:
+    return f"{case.scenario.name} (seed {case.result.run.seed}{'' if case.control else ', no control'})"
+
+
 def wrong_line(case: Case) -> str:
-    control = "" if case.control else ", no control"
     said = " ".join(filter(None, (case.result.said.get(key) for key in ("outcome", "mechanism", "trigger", "reason"))))
     summary = case.result.said.get("summary") or ""
-    text = f"{case.scenario.name} (seed {case.result.run.seed}{control}): {'; '.join(case.wrong)}. Said: {said}."
+    text = f"{told_in(case)}: {'; '.join(case.wrong)}. Said: {said}."
     return f"{text} “{shortened(summary)}”"
 
 
@@ -174,4 +184,6 @@ def rule_table(of: Sequence[Case], rules: Iterable[str]) -> str:
     rows = [(rule, len(names), len(everywhere - names)) for rule, names in found.items()]
     silent = [rule for rule, names in found.items() if not names]
     text = f"\nFired in no scenario: {', '.join(silent)}.\n" if silent else ""
+    if odd := [line for case in of for line in out_of_turn(case)]:
+        text += f"\nOtherwise than the book shows:\n\n{listed(odd)}"
     return table(("Rule", "Found something in", "Silent in"), rows) + text

@@ -187,6 +187,7 @@ def test_the_report_is_whole() -> None:
     assert "- far (seed 0): the lab died\n" in text
     assert "Fired in no scenario: dns.bogon." in text
     assert "MISSED" in text
+    assert "- open (seed 0): site.accessible did not speak\n" in text
     for block in text.split("\n\n"):
         widths = {line.count("|") for line in block.splitlines() if line.startswith("|")}
         assert len(widths) <= 1, block
