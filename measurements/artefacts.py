@@ -58,7 +58,7 @@ class Artefact:
             return f" It is known: {name}."
         if self.product:
             return f" It looks like a filter that homes, schools and providers use: {name}."
-        return f" It looks like {name}, which proves nothing here."
+        return f" It looks like {name}, which by itself proves nothing."
 
     def signed(self, finding: Finding) -> Finding:
         """Write the artefact under a finding."""

@@ -41,7 +41,7 @@ FINGERPRINTS = (
         HostFilter(names=("freeradio.example",), addresses=AT_RADIO, action="page", body=notice(WORDS)),
         known("http.blockpage", "words"),
         "http 200 Sorry",
-        without_control=Expect(outcome="inconclusive", fingerprint="lab.words"),
+        without_control=Expect(outcome=("blocked", "inconclusive"), fingerprint="lab.words"),
     ),
     at_radio(
         "title",
