@@ -29,6 +29,7 @@ class Asking:
         self.harmless = harmless_name(leg.host)
         self._bytes_before = net.spent.sent + net.spent.received
         self._opened = 0
+        self.target = ""  # the address that the doubt is about, where it is about one
         self.fit: list[str] = []  # servers that took the harmless name, and so are witnesses
         self._witnesses: list[str] | None = None
         self._witnesses6: list[str] | None = None

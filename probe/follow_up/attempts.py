@@ -88,7 +88,7 @@ async def pairs(asking: Asking, attempt: Attempt) -> None:
     The harmless name goes first, so that what a name leaves behind on the path cannot touch it; a server
     that does not take the harmless name is no witness for this.
     """
-    servers = await asking.witnesses()
+    servers = await asking.witnesses_like(asking.target) or await asking.witnesses()
 
     async def first(address: str) -> str | None:
         return address if await attempt(asking, address, asking.harmless, Purpose.HARMLESS_AT_WITNESS) else None

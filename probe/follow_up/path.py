@@ -41,6 +41,7 @@ from probe.network import LARGE, SMALL_SEGMENT
 
 async def ask_path(asking: Asking, flow: Flow) -> None:
     """Ask what shows who stops, or answers for, the connection of `flow`."""
+    asking.target = flow.tcp.address
     if flow.tcp.failure is not None:
         if failed_like(flow.tcp.failure):
             await _ask_tcp(asking, flow.tcp)

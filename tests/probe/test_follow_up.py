@@ -158,6 +158,22 @@ def test_an_ipv6_site_is_traced_beside_ipv6_witnesses() -> None:
     assert (verdict.outcome, verdict.mechanism) == (Outcome.BLOCKED, "tcp.timeout")
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["witnesses-of-ipv6", "none"])
+def test_a_name_that_is_cut_over_ipv6_is_tried_at_witnesses_of_ipv6(known: bool) -> None:
+    """If a censor reads IPv6 alone, the pairs go over it too; where witnesses have none, over what they have."""
+    six = {name: f"2001:db8:{i}::1" for i, name in enumerate(WITNESSES, 20)}
+    given: dict[tuple[str, str], list[list[str]] | Failure] = {
+        (resolver.address, name): [[WITNESSES[name], six[name]]] for resolver in TRUSTED for name in WITNESSES if known
+    }
+    cut: dict[tuple[str, str | None], Failure | None] = {(address, HOST): RESET for address in (SIX, *six.values())}
+    ports: dict[tuple[str, int], Failure | None] = {(address, 443): None for address in six.values()}
+    net = ScriptedNetwork(World(names={HOST: [SIX]}, answers=given, hands=cut, ports=ports, seen=Page()))
+    net.preconditions = Preconditions(ipv4_route=True, ipv6_route=True)
+    verdict, _ = play(Disruption("", net.world, ""), net)
+    assert set(addresses(net, Purpose.TARGET_AT_WITNESS)) == set(six.values() if known else WITNESSES.values())
+    assert verdict.outcome is (Outcome.BLOCKED if known else Outcome.UNREACHABLE)
+
+
 def test_resolvers_without_an_address_of_their_own_are_not_asked_in_plain() -> None:
     """If trusted resolvers are known by name alone, no question goes out over plain DNS to them."""
     names = tuple(replace(r, address=f"https://{n}/dns-query") for n, r in zip("ab", TRUSTED, strict=True))
