@@ -281,6 +281,7 @@ class Reading:
     def _control(self, url: str) -> Control | None:
         """The control's answer about `url`; None when it was not asked or did not answer."""
         asked = [query for query in of(ControlQuery, self.observations) if query.url == url and query.failure is None]
+        asked.sort(key=lambda query: query.id)
         if not asked:
             return None
         own = [o for o in self.observations if o.cause == asked[0].id and o.view is View.CONTROL]
