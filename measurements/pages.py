@@ -20,6 +20,11 @@ LEGAL_WORDS = re.compile(
 """What a page of a blocker says, and a server that knows no such site does not."""
 BLOCKING_WORDS = re.compile(rb"\bblocked\b|\bdenied\b|prohibit|\brestricted\b|\bforbidden\b", re.IGNORECASE)
 """What a blocker's page says as well; a server's own refusal may use the same words."""
+HOSTING_WORDS = re.compile(
+    rb"\bhost(ing|ed|er)\b|\bunpaid\b|\binvoice\b|\bthe bill\b|\bsuspended\b|\bexpired\b|\bparked\b|\bfor sale\b",
+    re.IGNORECASE,
+)
+"""What a hoster says of a customer who left or did not pay."""
 BLOCKING_PLACES = re.compile(r"block|denied|forbid|prohibit|restrict|censor|filter|warning", re.IGNORECASE)
 
 
@@ -41,6 +46,12 @@ def speaks_of_blocking(page: HttpExchange) -> bool:
     told = _visible(page.body) + b" " + (page.title or "").encode()
     mild = page.status not in REFUSALS and BLOCKING_WORDS.search(told) is not None
     return page.status == 451 or mild or LEGAL_WORDS.search(told) is not None
+
+
+def speaks_of_hosting(page: HttpExchange) -> bool:
+    """Whether a hoster says of a customer that he is gone or has not paid, in whichever hard words."""
+    told = _visible(page.body) + b" " + (page.title or "").encode()
+    return page.status != 451 and HOSTING_WORDS.search(told) is not None and LEGAL_WORDS.search(told) is None
 
 
 def _visible(body: bytes) -> bytes:

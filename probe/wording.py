@@ -54,6 +54,8 @@ PURPOSES: dict[Purpose, str] = {
     Purpose.HARMLESS_AT_RESOLVER: "a harmless name at the resolver",
     Purpose.SIBLING_AT_RESOLVER: "a fresh name under it",
     Purpose.CHECKING_DISABLED: "the lookup without DNSSEC",
+    Purpose.FIND_NAME_SERVER: "its name servers",
+    Purpose.AT_NAME_SERVER: "its name at those",
     Purpose.SERVERLESS: "its name where no resolver runs",
     Purpose.HARMLESS_SERVERLESS: "a harmless name there",
     Purpose.FIRST_HOP: "its name at the first router",

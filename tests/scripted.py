@@ -69,12 +69,13 @@ class World:
 
     `answers` maps (resolver address, name) to a list of addresses per reply, or a Failure; a resolver that is
     not listed answers from `names`; "ttl 1" stands for the first hop, and "unchecked" for a question that asks
-    for no checking of signatures. An address is of the record type that it looks like. `ports` maps (address,
-    port) to None or a Failure. `hands` maps (address, sni) to None or a Failure, `issuers` to another issuer
-    than the site's. `pages` maps (address, host) to a Page or a Failure, and `clear` does for http alone. A control
-    whose canaries are asked answers with its `singer`. `paths` maps (address, name or None)
-    to {ttl: (answer, router)}, and `quic_paths` the same for QUIC's first datagrams. `versions` maps an address to
-    what a question for QUIC versions comes to there, `quics` maps (address, sni) to what a QUIC handshake comes to.
+    for no checking of signatures. `name_servers` maps a zone to the names of its servers. An address is of the
+    record type that it looks like. `ports` maps (address, port) to None or a Failure. `hands` maps (address, sni)
+    to None or a Failure, `issuers` to another issuer than the site's. `pages` maps (address, host) to a Page or a
+    Failure, and `clear` does for http alone. A control whose canaries are asked answers with its `singer`. `paths`
+    maps (address, name or None) to {ttl: (answer, router)}, and `quic_paths` the same for QUIC's first datagrams.
+    `versions` maps an address to what a question for QUIC versions comes to there, `quics` maps (address, sni) to
+    what a QUIC handshake comes to.
     `ways` maps (resolver address, name) to {ttl: a router's address, or a reply's addresses, or a Failure}, for
     questions that travel only so far. `captured` makes the packets that came back out of the hops that were sent:
     none where there is no privilege. `seen` is what the control says: a Page, a Failure, or None when there is no
@@ -83,6 +84,7 @@ class World:
 
     names: Mapping[str, list[str]] = field(default_factory=dict)
     answers: Mapping[tuple[str, str], list[list[str]] | Failure] = field(default_factory=dict)
+    name_servers: Mapping[str, list[str]] = field(default_factory=dict)
     ports: Mapping[tuple[str, int], Failure | None] = field(default_factory=dict)
     hands: Mapping[tuple[str, str | None], Failure | None] = field(default_factory=dict)
     issuers: Mapping[tuple[str, str | None], str] = field(default_factory=dict)
@@ -180,7 +182,9 @@ class ScriptedNetwork:
                 told = [addresses]
             case Failure() as silent:
                 told = silent
-        if not isinstance(told, Failure):
+        if rtype == "NS":
+            told = [[f"{host}."] for host in self.world.name_servers.get(name, [])] or Failure.NO_DNS_ANSWER
+        elif not isinstance(told, Failure):
             told = [of_type for each in told if (of_type := [a for a in each if record_type(a) == rtype])]
             told = told or Failure.NO_DNS_ANSWER
         replies: list[DnsReply] = []

@@ -2,8 +2,9 @@
 
 *Alive* (`living`): it works now for a control, or by another path of ours. *Between*: something on the way, and
 not the site, did it. Its name fails at unrelated servers (`elsewhere`), or they have its certificate (`impostor`), or
-its packets are answered or die short of its network (`place`). `quic` reads the same off steps over QUIC. See law 3
-of DESIGN and `docs/decisions`; each function says what it takes for proof.
+its packets are answered or die short of its network (`place`). `quic` reads the same off steps over QUIC. `zone`
+clears a resolver that repeats the site's own name servers. See law 3 of DESIGN and `docs/decisions`; each function
+says what it takes for proof.
 """
 
 from measurements.proofs.elsewhere import ENOUGH, MOST, name_fails_elsewhere, repeated, shut_out, tally, unsettled
@@ -23,6 +24,7 @@ from measurements.proofs.steps import (
     stood,
     worked,
 )
+from measurements.proofs.zone import canonical, said_by_its_own
 
 __all__ = [
     "ENOUGH",
@@ -35,6 +37,7 @@ __all__ = [
     "another_signs",
     "answered_for",
     "answers_like",
+    "canonical",
     "doubted",
     "fails_like",
     "given_by_others",
@@ -49,6 +52,7 @@ __all__ = [
     "page_over",
     "place",
     "repeated",
+    "said_by_its_own",
     "same_prefix",
     "shut_out",
     "stood",

@@ -30,8 +30,8 @@ from measurements.model import (
     Trigger,
     Where,
 )
-from measurements.pages import speaks_of_blocking
-from measurements.proofs import ENOUGH, harmless_at_target
+from measurements.pages import speaks_of_blocking, speaks_of_hosting
+from measurements.proofs import ENOUGH, harmless_at_target, said_by_its_own
 from measurements.reading import Leg, Reading, identical, is_address, same_bytes, same_page
 
 
@@ -118,7 +118,7 @@ def _lie(case: Case, mechanism: Mechanism, told: Callable[[Leg, DnsLookup], bool
     if others and all(told(leg, q) for q in others):
         return None  # trusted resolvers say the same: what a control is told elsewhere may not be meant for here
     honest = _honest_otherwise(case, leg)
-    if honest is None:
+    if honest is None or said_by_its_own(case.reading, leg):
         return None
     repeats = case.reading.follow_ups(DnsLookup, Purpose.REPETITION)
     if repeats and not all(told(leg, q) for q in repeats):
@@ -325,12 +325,15 @@ def blockpage(case: Case) -> Finding | None:
         and harmless is not None
         and identical(page, harmless)
         and speaks_of_blocking(page)
+        and not speaks_of_hosting(page)
         and not vetoed(case, page)
     )
     by_ooni = case.measurement.source == "ooni" and strange
     known = behind_answers(case, leg, _local(leg), page)
     by_mark = known is not None and known.proves
     if not (invented or any_name or by_ooni or by_mark) or _honest_otherwise(case, leg) is None:
+        return None
+    if said_by_its_own(case.reading, leg):
         return None
     where, by = _where(case.reading)
     shown = page is not None and strange

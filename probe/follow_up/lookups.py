@@ -12,10 +12,13 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from measurements.model import AnyObservation, ControlQuery, DnsLookup, Failure, Purpose, View
+from measurements.proofs import canonical
 from measurements.reading import is_address
 from probe.follow_up.asking import PAIRS, TIMEOUT, Asking
 from probe.follow_up.attempts import prove_by_certificate, request
 from probe.network import Resolver
+
+ZONES = 3  # how many labels may stand before the name of a zone
 
 
 async def ask_dns(asking: Asking) -> None:
@@ -26,6 +29,7 @@ async def ask_dns(asking: Asking) -> None:
         group.create_task(_first_hop(asking))
         group.create_task(_pairs(asking))
         group.create_task(_sibling(asking))
+        group.create_task(_own_name_server(asking))
         group.create_task(_where_it_leads(asking))
         group.create_task(_true_addresses(asking))
         group.create_task(_repetition(asking))
@@ -131,6 +135,31 @@ async def _sibling(asking: Asking) -> None:
     peers = asking.net.peers
     for resolver in [r for r in (peers.local, *peers.trusted[:1]) if r is not None]:
         await _lookup(asking, sibling, resolver, Purpose.SIBLING_AT_RESOLVER)
+
+
+async def _own_name_server(asking: Asking) -> None:
+    """Ask one of the name's own servers: what they say of it here is no lie of the resolver's.
+
+    Which they are, a trusted resolver says; it is asked for the zone of the name, label by label.
+    """
+    trusted = next(iter(asking.net.peers.trusted), None)
+    if trusted is None or not any(q.valid_replies for q in asking.leg.lookups):
+        return
+    name = canonical(asking.leg)
+    labels = name.split(".")
+    for above in range(min(len(labels) - 1, ZONES)):
+        zone = ".".join(labels[above:])
+        found = await _lookup(asking, zone, trusted, Purpose.FIND_NAME_SERVER, rtype="NS")
+        servers = [a.data.rstrip(".") for r in found.valid_replies[:1] for a in r.answers if a.rtype == "NS"]
+        if servers:
+            await _ask_name_server(asking, name, servers[0], trusted)
+            return
+
+
+async def _ask_name_server(asking: Asking, name: str, server: str, trusted: Resolver) -> None:
+    where = await _lookup(asking, server, trusted, Purpose.FIND_NAME_SERVER, rtype="A")
+    for address in asking.leg.public(where.addresses)[:1]:
+        await _lookup(asking, name, Resolver(f"{address}:53", View.FOLLOW_UP), Purpose.AT_NAME_SERVER)
 
 
 async def _repetition(asking: Asking) -> None:

@@ -11,7 +11,15 @@ from tests.lab.scenario import BLOCK_PAGE as BLOCK_PAGE_HTML
 from tests.lab.signed import Signed, sign
 from tests.lab.sites import BLOCKER, BY_NAME, DOMESTIC, SITES, WITNESSES, Host, Site
 from tests.lab.spaces import LabError, Process, Spaces
-from tests.lab.topology import BLOCK_PAGE, BLOCK_PAGE_TLS, ISP_RESOLVER, ISP_RESOLVER6, NAME_SERVER, PUBLIC_RESOLVERS
+from tests.lab.topology import (
+    BLOCK_PAGE,
+    BLOCK_PAGE_TLS,
+    CLIENT_NETS,
+    ISP_RESOLVER,
+    ISP_RESOLVER6,
+    NAME_SERVER,
+    PUBLIC_RESOLVERS,
+)
 
 ALERT_PORT = 8443  # where a site's own server refuses every handshake
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -100,7 +108,7 @@ def zones(resolver: int) -> dict[str, Zone]:
     """Return every name that exists, as resolver number `resolver` sees it."""
     found = {}
     for site in SITES:
-        if site.signed:
+        if site.signed or site.withheld:
             continue
         own = [*records(site.name, (*site.addresses_at(resolver), site.address6)), *site.records]
         own += [f"{site.name}. 60 IN HTTPS {site.https_record}"] if site.https_record else []
@@ -131,12 +139,20 @@ def signed_zones() -> dict[str, Signed]:
 
 
 def name_server(spaces: Spaces, signed: Mapping[str, Signed]) -> Process:
-    """Start the name server of the signed zones."""
+    """Start the name server of the signed zones, and of those that it keeps from the country."""
     work = spaces.work
     blocks = ""
     for name, zone in signed.items():
         (work / f"{name}.zone").write_text(zone.text)
         blocks += f'auth-zone:\n  name: "{name}."\n  zonefile: {work}/{name}.zone\n  for-upstream: no\n'
+    given, withheld = "", ""
+    for site in SITES:
+        if site.withheld:
+            own = f"{site.name}. 60 IN SOA ns.{site.name}. hostmaster.{site.name}. 1 3600 600 86400 60"
+            server = (own, f"{site.name}. 60 IN NS ns.{site.name}.", f"ns.{site.name}. 60 IN A {NAME_SERVER}")
+            withheld += local_zone(site.name, "static", server)
+            given += local_zone(site.name, "static", (*server, *records(site.name, site.alive)))
+    ours = "".join(f"  access-control-view: {net} here\n" for net in (f"{ISP_RESOLVER}/32", *CLIENT_NETS))
     config = work / "unbound-signed.conf"
     config.write_text(
         f"""server:
@@ -149,9 +165,16 @@ def name_server(spaces: Spaces, signed: Mapping[str, Signed]) -> Process:
   do-daemonize: no
   num-threads: 1
   access-control: 0.0.0.0/0 allow
-{blocks}"""
+{ours}{given}view:
+  name: "here"
+{withheld}{blocks}"""
     )
     return spaces.spawn("srv", ["unbound", "-d", "-c", str(config)], log="unbound-signed.out")
+
+
+def local_zone(name: str, kind: str, records: Iterable[str]) -> str:
+    """Return unbound's lines about a zone."""
+    return f'  local-zone: "{name}." {kind}\n' + "".join(f'  local-data: "{record}"\n' for record in records)
 
 
 class Resolver:
@@ -185,13 +208,13 @@ class Resolver:
 """
         known = ['  local-zone: "." static\n']
         for name, (kind, data) in self._zones.items():
-            known.append(f'  local-zone: "{name}." {kind}\n')
-            known += [f'  local-data: "{record}"\n' for record in data]
+            known.append(local_zone(name, kind, data))
         stubs = ""
         for name, zone in signed.items():
             missed = not pki and BY_NAME[name].signed == "rollover"
-            known.append(f'  local-zone: "{name}." transparent\n')
             known.append(f'  trust-anchor: "{zone.old_anchor if missed else zone.anchor}"\n')
+        for name in (*signed, *(site.name for site in SITES if site.withheld)):
+            known.append(f'  local-zone: "{name}." transparent\n')
             stubs += f'stub-zone:\n  name: "{name}."\n  stub-addr: {NAME_SERVER}\n'
         return f"""server:
 {secure}  chroot: ""

@@ -185,6 +185,7 @@ QUIET = [
             "a-server-that-forbids": Page(
                 403, b"<title>403 Forbidden</title>Access denied: unknown host", "403 Forbidden"
             ),
+            "an-unpaid-bill": Page(200, b"<p>This site was blocked by its hosting company</p>", "Account suspended"),
             "a-styled-page": Page(200, b"<style>p{display:block}</style><p class=blocked>Soon here", "Soon"),
             "a-script": Page(200, b"<script>if (popup) alert('blocked')</script>Soon here", "Soon"),
         }.items()

@@ -25,7 +25,7 @@ from measurements.model import (
     TlsHandshake,
     View,
 )
-from measurements.pages import speaks_of_blocking
+from measurements.pages import speaks_of_blocking, speaks_of_hosting
 from measurements.reading import Leg, Reading, failed_like, hops, identical, is_address, same_page, same_site
 from measurements.targets import normalise
 
@@ -381,3 +381,19 @@ def test_of_several_tries_at_a_distance_the_answered_one_counts(tries: list[tupl
 def test_a_page_speaks_of_blocking_where_a_reader_sees_it(shown: HttpExchange, speaks: bool) -> None:
     """If only a style, a script or a tag's own words say so, or a server's refusal does mildly, nobody is told."""
     assert speaks_of_blocking(shown) is speaks
+
+
+@pytest.mark.parametrize(
+    ("shown", "speaks"),
+    [
+        (page(200, b"<p>This site has been blocked by its hosting company</p>"), True),
+        (page(200, b"<p>Access denied</p>", title="Account suspended"), True),
+        (page(200, b"<p>This page is blocked</p>"), False),
+        (page(200, b"<p>The hosting of this site is blocked by order of the court</p>"), False),
+        (page(451, b"<p>hosting</p>"), False),
+        (page(200, b"<p class='hosting'>blocked</p>"), False),
+    ],
+)
+def test_a_hoster_s_hard_words_are_no_censor_s(shown: HttpExchange, speaks: bool) -> None:
+    """If a page says that a bill was not paid, it may say "blocked" too; where it names a law, it is a censor's."""
+    assert speaks_of_hosting(shown) is speaks

@@ -238,13 +238,15 @@ PATHS = (
 )
 
 
-def old_answer(name: str, about: str, site: str, seen: str, *, scheme: str = "https") -> Scenario:
+def old_answer(
+    name: str, about: str, site: str, seen: str, *, scheme: str = "https", expect: Expect = STALE
+) -> Scenario:
     """Return a scenario in which the ISP's resolver still gives an address that the site has left."""
     return Scenario(
         name=f"stale-{name}",
         about=about,
         target=f"{scheme}://{site}.example/",
-        expect=STALE,
+        expect=expect,
         seen=seen,
         abroad=f"http 200 {site}.example",
     )
@@ -252,7 +254,14 @@ def old_answer(name: str, about: str, site: str, seen: str, *, scheme: str = "ht
 
 LOOKUPS = (
     old_answer("dead", "The resolver gives the site's old address, where nobody lives.", "resettled", "tcp timeout"),
-    old_answer("default-http", "The old hoster knows no such customer.", "changed-hoster", "http 404", scheme="http"),
+    old_answer(
+        "default-http",
+        "The old hoster knows no such customer.",
+        "changed-hoster",
+        "http 404",
+        scheme="http",
+        expect=Expect(outcome=("unreachable", "inconclusive")),
+    ),
     old_answer(
         "default-https", "The old hoster refuses a name that it does not know.", "changed-hoster", "tls alert *"
     ),
