@@ -74,13 +74,16 @@ def screen(measurement: Measurement, verdict: Verdict, *, colour: bool = False) 
     return "\n".join(lines[:HEIGHT])
 
 
-def short(started: float, url: str, verdict: Verdict, *, colour: bool = False, width: int = 1000) -> str:
-    """Write one line about a verdict: UTC time, outcome, mechanism or reason, confidence, target."""
+def short(
+    started: float, url: str, verdict: Verdict, *, nettest: str = "web", colour: bool = False, width: int = 1000
+) -> str:
+    """Write one line about a verdict: UTC time, outcome, mechanism or reason, confidence, nettest, target."""
     time = _utc(started, "%m-%d %H:%M:%S")
     what = verdict.mechanism or clean(verdict.reason or "", 16)
     line = f"{time}  {verdict.outcome:12} {what:16} {verdict.confidence or '':9} "
     painted = line.replace(verdict.outcome, _paint(verdict.outcome, verdict.outcome, colour), 1)
-    return painted + clip(clean(url, 8192), max(20, width - columns(line)))
+    asked = url if nettest == "web" else f"{nettest} {url}"
+    return painted + clip(clean(asked, 8192), max(20, width - columns(line)))
 
 
 def moment(seconds: float) -> str:

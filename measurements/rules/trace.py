@@ -210,6 +210,8 @@ def _packets(story: Reading, leg: Leg, living: tuple[int, ...]) -> Finding | Non
     at = place(story, beside)
     if at is None or at.hop is None or (flow.failed is None and at.proof is not Proof.IMPOSSIBLE):
         return None
+    if not _stands(story, at.hop, sent, beside):
+        return None
     met = hops(sent).get(at.hop)
     how = {"silence": "die", "reset": "meet a reset"}.get(met.answer if met else "", "are answered")
     others = "those to an address beside it" if syn else "those with a harmless name"
@@ -229,6 +231,22 @@ def _packets(story: Reading, leg: Leg, living: tuple[int, ...]) -> Finding | Non
         + " The site is up.",
         evidence=tuple(sorted({*flow.ids, *living, *at.evidence, *by, *watched})),
     )
+
+
+def _stands(story: Reading, ttl: int, sent: list[Hop], beside: Purpose) -> bool:
+    """Whether what was met at a distance holds against chance.
+
+    Where a way has branches of several lengths, packets of one kind would meet now this, now that there: none of the
+    others may have met anything but a router. A silence may be a router's that answers only so often: it counts when
+    the others are answered there before and after.
+    """
+    mine = [h for h in sent if h.ttl == ttl and h.failure is None]
+    others = [h for h in story.follow_ups(Hop, beside) if h.ttl == ttl and h.failure is None]
+    if len(mine) < TWICE or any(h.answer not in ("expired", "silence") for h in others):
+        return False
+    passed = [h.id for h in others if h.answer == "expired"]
+    silent = [h.id for h in mine if h.answer == "silence"]
+    return bool(passed) and (not silent or min(passed) < min(silent) < max(passed))
 
 
 def _named(leg: Leg, flow: Flow) -> tuple[Mechanism, str] | None:

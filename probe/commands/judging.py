@@ -83,7 +83,14 @@ class _Bench:
     def _shown(self, measurement: Measurement, verdict: Verdict) -> bytes:
         if self.as_json:
             return line(measurement, verdict, bodies=self.bodies)
-        head = short(measurement.started, measurement.target.url, verdict, colour=self.colour, width=self.room)
+        head = short(
+            measurement.started,
+            measurement.target.url,
+            verdict,
+            nettest=measurement.nettest,
+            colour=self.colour,
+            width=self.room,
+        )
         text = f"{head}\n    {clean(verdict.summary, 1000)}" if verdict.summary else head
         return text.encode(sys.stdout.encoding, "backslashreplace") + b"\n"
 

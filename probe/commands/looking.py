@@ -82,7 +82,9 @@ def list_measurements(common: Common, which: Which, *, limit: int, as_json: bool
                 write(f"{entry.id[:8]}  {moment(entry.started)}  not judged  {clean(entry.url)}")
             else:
                 head = f"{entry.id[:8]}  "
-                write(head + short(entry.started, entry.url, entry.verdict, colour=colour, width=room - len(head)))
+                left = room - len(head)
+                told = short(entry.started, entry.url, entry.verdict, nettest=entry.nettest, colour=colour, width=left)
+                write(head + told)
     return FINE
 
 

@@ -59,7 +59,8 @@ async def _measure(settings: Settings, store: Store, heart: HeartbeatFile, probe
 
     def report(measurement: Measurement, verdict: Verdict) -> None:
         if sys.stderr.isatty():
-            line = short(measurement.started, measurement.target.url, verdict, colour=colour, width=width(sys.stderr))
+            url, room = measurement.target.url, width(sys.stderr)
+            line = short(measurement.started, url, verdict, nettest=measurement.nettest, colour=colour, width=room)
             sys.stderr.write(line + "\n")
 
     async with open_bench(settings, probe_id, stop) as bench:

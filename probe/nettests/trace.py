@@ -97,11 +97,12 @@ async def _page(net: Network, url: str, candidate: Candidate, cause: AnyObservat
     parts = urlsplit(url)
     host, encrypted = parts.hostname or "", parts.scheme == "https"
     port = parts.port or (443 if encrypted else 80)
+    enough = net.limits.body_routine  # a trace is not about pages
     tcp = await net.connect(candidate.address, port, cause=cause, view=candidate.view, timeout=TRY)
     if tcp.failure is not None or not encrypted:
-        return None if tcp.failure is not None else await net.exchange(tcp, url, timeout=TRY)
+        return None if tcp.failure is not None else await net.exchange(tcp, url, body_limit=enough, timeout=TRY)
     tls = await net.handshake(tcp, name=None if is_address(host) else host, verify=host, timeout=TRY)
-    return await net.exchange(tls, url, timeout=TRY) if tls.failure is None else None
+    return await net.exchange(tls, url, body_limit=enough, timeout=TRY) if tls.failure is None else None
 
 
 # -- walking the way
@@ -202,7 +203,7 @@ class _Walking:
         reach = await self._walk_harmless(theirs, path, past)
         place = await self._walk_name(ours, reach)
         if place is not None:
-            await asyncio.gather(theirs(place), theirs(place + 1), ours(place))
+            await asyncio.gather(theirs(place), ours(place), theirs(place), theirs(place + 1))
         return place
 
     async def _find_witness(self, address: str) -> str | None:

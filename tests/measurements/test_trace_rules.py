@@ -210,8 +210,15 @@ def walk(steps: Steps, purpose: Purpose, drawn: str, *, times: int = 1, name: st
 def walked(steps: Steps, mine: str, others: str = "eeed", path: str = "eeeo") -> Steps:
     walk(steps, Purpose.TRACE_PATH, path)
     walk(steps, Purpose.TRACE_WITNESS, "eeeo", address="192.0.2.1")
+    walk(steps, OTHERS, others, name="w")
     walk(steps, MINE, mine, times=2, name=HOST)
     walk(steps, OTHERS, others, name="w")
+    return steps
+
+
+def again(steps: Steps, drawn: str, purpose: Purpose = OTHERS) -> Steps:
+    """Send more packets, later."""
+    walk(steps, purpose, drawn, name="w")
     return steps
 
 
@@ -229,6 +236,22 @@ def test_what_fails_names_the_mechanism() -> None:
         assert finding is not None, mechanism
         assert (finding.mechanism, finding.where) == (mechanism, "network")
         assert "between 198.51.100.2 and 198.51.100.3" in finding.summary
+
+
+def test_a_silence_counts_where_others_are_answered_before_and_after() -> None:
+    steps = cut(TIMEOUT)
+    walk(steps, Purpose.TRACE_PATH, "eeeo")
+    walk(steps, Purpose.TRACE_WITNESS, "eeeo", address="192.0.2.1")
+    again(steps, "eeed")
+    walk(steps, MINE, "ee..", times=2, name=HOST)
+    assert steps.judged() is None, "a router may have tired of answering"
+    assert again(steps, "eee").judged() is not None
+
+
+def test_a_way_with_branches_of_two_lengths_places_nothing() -> None:
+    assert again(walked(cut(RESET), "eer"), "eed").judged() is None
+    assert again(walked(cut(RESET), "eer"), "eer").judged() is None
+    assert again(walked(cut(RESET), "eer"), "ee.").judged() is not None, "what followed the name may be barred"
 
 
 def test_what_cannot_be_sent_again_is_not_placed() -> None:

@@ -143,6 +143,8 @@ def test_colour_is_only_there_when_asked_for() -> None:
     assert coloured.replace("\x1b[1;31m", "").replace("\x1b[0m", "") == plain
     assert coloured != plain
     assert "\x1b[1;31mblocked\x1b[0m" in short(0.0, URL, VERDICT, colour=True)
+    assert short(0.0, URL, VERDICT).endswith(f" {URL}")
+    assert short(0.0, URL, VERDICT, nettest="trace").endswith(f" trace {URL}")
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))

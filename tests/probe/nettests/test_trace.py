@@ -188,7 +188,7 @@ def test_harmless_packets_go_first_and_the_name_no_further_than_needed() -> None
     order = [o.purpose for o in net.observations if isinstance(o, Hop)]
     assert order.index(Purpose.TRACE_TARGET) > order.index(Purpose.TRACE_HARMLESS) + 3
     assert walked(net, Purpose.TRACE_TARGET) == {1: 2, 2: 2, 3: 3}
-    assert walked(net, Purpose.TRACE_HARMLESS)[3] == 2, "once more, last"
+    assert walked(net, Purpose.TRACE_HARMLESS)[3] == 3, "twice more, last"
     assert walked(net, Purpose.TARGET_AT_WITNESS) == {3: 2}
     names = {o.name for o in net.observations if isinstance(o, Hop) and o.name}
     assert {len(name) for name in names} == {len(HOST)}
