@@ -42,6 +42,14 @@ def spread(chapters: Mapping[str, Sequence[Scenario]], shown: Iterable[Shown]) -
     return tuple(case for case in every if case in picked)
 
 
+def mixtures(cases: Iterable[Case]) -> list[Scenario]:
+    """Return one scenario for each mixture of mechanisms among the cases: enough to see that the lab works."""
+    found: dict[frozenset[str], Scenario] = {}
+    for scenario, _ in cases:
+        found.setdefault(frozenset(type(one).__name__ for one in scenario.mechanisms), scenario)
+    return list(found.values())
+
+
 def _kinds(scenario: Scenario, chapter: str, control: bool) -> Iterator[str]:
     """Name what a case is an example of; the first letters say in which order kinds are served, the rarest first."""
     expect = scenario.expected(control=control)

@@ -32,7 +32,7 @@ from tests.lab.scenario import (
     TlsInterception,
 )
 from tests.lab.spaces import REPOSITORY, environment
-from tests.lab.spread import spread
+from tests.lab.spread import mixtures, spread
 
 pytestmark = pytest.mark.lab
 NEWS6 = "2001:db8:113::13"
@@ -41,8 +41,8 @@ NEWS6 = "2001:db8:113::13"
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "scenario" in metafunc.fixturenames:
         whole = metafunc.config.getoption("--whole-book")
-        picked = BOOK if whole else {case.scenario.name: case.scenario for case in spread(CHAPTERS, SHOWN.values())}
-        metafunc.parametrize("scenario", picked.values(), ids=picked)
+        picked = list(BOOK.values()) if whole else mixtures(spread(CHAPTERS, SHOWN.values()))
+        metafunc.parametrize("scenario", picked, ids=[scenario.name for scenario in picked])
 
 
 def test_scenario_does_what_it_says(lab: LabClient, scenario: Scenario) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.lab.book import BOOK, CHAPTERS
 from tests.lab.book.shown import SHOWN, Shown
 from tests.lab.scenario import AddressFilter, Delay, Expect, HelloFilter, Scenario
-from tests.lab.spread import Case, spread
+from tests.lab.spread import Case, mixtures, spread
 
 FEW = 90  # verdicts that CI has time for
 
@@ -54,6 +54,12 @@ def test_taking_away_what_was_not_picked_changes_nothing(seed: int) -> None:
     gone = set(random.Random(seed).sample(others, len(others) // 2))
     chapters = {name: tuple(one for one in chapter if one.name not in gone) for name, chapter in CHAPTERS.items()}
     assert names(spread(chapters, SHOWN.values())) == names(PICKED)
+
+
+def test_one_scenario_stands_for_each_mixture_of_mechanisms() -> None:
+    kinds = [{type(one) for one in scenario.mechanisms} for scenario in mixtures(PICKED)]
+    assert [kind for n, kind in enumerate(kinds) if kind in kinds[:n]] == []
+    assert {one for kind in kinds for one in kind} == {type(one) for case in PICKED for one in case.scenario.mechanisms}
 
 
 def test_the_order_of_the_book_does_not_matter() -> None:

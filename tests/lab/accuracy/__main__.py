@@ -46,7 +46,7 @@ def main() -> int:
     options = parse()
     chosen = choose(options)
     if not chosen:
-        print("no scenario has such a name; `python -m tests.lab list` lists them", file=sys.stderr)
+        print("no scenario is like that; `python -m tests.lab list` lists them", file=sys.stderr)
         return 2
     code = code_digest()
     plan = plan_for(chosen, options)

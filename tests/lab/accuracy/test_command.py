@@ -64,10 +64,11 @@ def test_an_interrupted_run_keeps_what_it_has(tmp_path: Path) -> None:
     assert len(Results(tmp_path).read(code_digest())) == len(done)
 
 
-def test_a_name_that_nobody_has_is_an_error() -> None:
-    said = accuracy("--only", "nobody-*")
+@pytest.mark.parametrize("options", [("--only", "nobody-*"), ("--only", "open", "--kind", "quiet")])
+def test_what_nobody_is_called_is_an_error(options: tuple[str, ...]) -> None:
+    said = accuracy(*options)
     assert said.returncode == 2
-    assert "no scenario has such a name" in said.stderr
+    assert "no scenario is like that" in said.stderr
 
 
 @pytest.mark.parametrize("option", ["--repeat", "--labs"])
