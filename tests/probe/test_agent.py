@@ -1,7 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,10 @@ from measurements.store import Store, StoreBroken, open_store
 from probe.agent import Agent, Duties, StoreFailed
 from probe.clocks import read_clocks
 from probe.heartbeat import CampaignState, Heartbeat, HeartbeatFile
-from probe.measuring import Bench, Lookout, Order, Stop, measure_once
+from probe.measuring import GLANCE_EVERY, Bench, Lookout, Order, Stop, measure_once
 from probe.network import Network, Route, Spent
 from probe.schedule import Campaign, Instant, Window
-from probe.vantage import Sight
+from probe.vantage import Machine, Sight, changed
 
 HOUR = 3600.0
 PROBE = "p1"
@@ -679,3 +679,74 @@ def test_one_look_serves_a_batch() -> None:
 
     asyncio.run(run())
     assert looked == 1
+
+
+class Ways:
+    """The routes that a wire tells, in turn; the last one for ever."""
+
+    def __init__(self, *devices: str) -> None:
+        self.devices = list(devices)
+
+    def __call__(self, *, ipv6: bool) -> Route | None:
+        if ipv6:
+            return None
+        return Route(self.devices.pop(0) if len(self.devices) > 1 else self.devices[0], "192.168.1.1", "192.168.1.7")
+
+
+def test_a_measurement_during_which_the_way_changed_is_of_no_network() -> None:
+    """If a VPN came up between the first packet and the last, even a page says nothing, and the network is new."""
+    wire = Wire()
+    wire.route = Ways("eth0", "tun0")  # type: ignore[method-assign]
+    bench = bench_of(wire=wire)
+    bench.lookout = replace(bench.lookout, changed=lambda before, after: changed(before, after, Machine()))
+    measurement, _ = asyncio.run(bench.measure(Order(targets(1)[0], "web"), lambda fact: judge(fact, ())))
+    assert measurement.preconditions.reason == "vpn"
+    assert bench.looked_at is None
+    measurement, _ = asyncio.run(bench.measure(Order(targets(1)[0], "web"), lambda fact: judge(fact, ())))
+    assert measurement.preconditions.reason is None
+
+
+@pytest.mark.parametrize(
+    ("declared", "observed", "kept", "reason"),
+    [(64500, 64500, 64500, None), (64500, 64501, 64501, "vpn"), (None, 64501, 64501, None), (64500, None, 64500, None)],
+    ids=["as-declared", "elsewhere", "not-declared", "not-known"],
+)
+def test_the_network_is_the_one_that_is_observed(
+    declared: int | None, observed: int | None, kept: int, reason: str | None
+) -> None:
+    async def look(net: Network) -> Sight:
+        return Sight(Preconditions(), "198.51.100.77")
+
+    bench = bench_of()
+    bench.stand = lambda: Vantage(probe_id=PROBE, asn=declared)
+    bench.lookout = replace(bench.lookout, look=look, asn_of={"198.51.100.77": observed}.get)
+    measurement, _ = asyncio.run(bench.measure(Order(targets(1)[0], "web"), lambda fact: judge(fact, ())))
+    assert (measurement.vantage.asn, measurement.preconditions.reason) == (kept, reason)
+    assert "198.51.100.77" in bench.own_addresses
+    assert "198.51.100.77" not in str(measurement)
+
+
+@pytest.mark.parametrize("well", [True, False])
+def test_the_network_is_glanced_at_every_few_measurements_and_looked_at_when_that_shows_a_change(well: bool) -> None:
+    looks = glances = 0
+
+    async def look(net: Network) -> Sight:
+        nonlocal looks
+        looks += 1
+        return Sight(Preconditions())
+
+    async def glance(net: Network) -> bool:
+        nonlocal glances
+        glances += 1
+        if not well:
+            raise ZeroDivisionError
+        return True
+
+    async def run() -> None:
+        bench = bench_of()
+        bench.lookout = replace(bench.lookout, look=look, glance=glance)
+        for target in targets(2 * GLANCE_EVERY + 1):
+            await bench.measure(Order(target, "web"), lambda fact: judge(fact, ()))
+
+    asyncio.run(run())
+    assert (looks, glances) == (1 if well else 3, 2)

@@ -33,7 +33,12 @@ ROOT = Path(__file__).parents[3]
 
 @contextlib.asynccontextmanager
 async def control(
-    sites: Sites, service: ServiceLimits | None = None, listen: str = "127.0.0.1:0", *, allow_private: bool = True
+    sites: Sites,
+    service: ServiceLimits | None = None,
+    listen: str = "127.0.0.1:0",
+    *,
+    allow_private: bool = True,
+    tls: str | None = None,
 ) -> AsyncIterator[str]:
     """A control on loopback; gives its URL."""
     async with resolver() as (address, _):
@@ -46,6 +51,7 @@ async def control(
                 bogons=BOGONS,
                 ca_file=sites.ca,
                 allow_private=allow_private,
+                tls=tls,
                 service=service,
                 announce=ready.set_result,
             )
