@@ -129,9 +129,11 @@ def _by_place(case: Case, hands: QuicHandshake) -> tuple[Trigger, Shown, Where] 
     """All of QUIC's packets to the address die short of its network, whatever their name, and TCP's go on."""
     story = case.reading
     at = dies(story, named=False)
-    if at is None or answers_here(story, hands.address) or repeated(story) is False:
+    beside = story.follow_ups(QuicHandshake, Purpose.HARMLESS_AT_TARGET)
+    if at is None or any(h.answered for h in beside) or repeated(story) is False:
         return None
-    told = list(story.follow_ups(QuicHandshake, Purpose.WITNESS))
+    tried = story.follow_ups(QuicHandshake, Purpose.HARMLESS_AT_WITNESS)
+    told = tried or story.follow_ups(QuicHandshake, Purpose.WITNESS)
     if any(w.answered for w in told):
         return Trigger.ADDRESS, at, at.where
     where = whose(story, at, case.private)

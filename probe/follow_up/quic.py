@@ -1,8 +1,8 @@
 """Questions about QUIC: who on the path swallows its packets, for which name, address, or for all?
 
 The site was asked for its versions before its name was said, in `probe.nettests.quic`. Here witnesses that speak
-QUIC are found by trying; then a harmless name at the target's address, the pairs at the witnesses, the traces and a
-repetition follow as they do for TLS, and the site's page over TCP is asked whether it announces HTTP/3 at all.
+QUIC are found by trying; then follow a harmless name at the target's address, the pairs at the witnesses beside a
+repetition, and the traces when it is silent still. The site's page over TCP is asked whether it announces HTTP/3.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 
 from measurements.model import OURS, Hop, Purpose, QuicHandshake, View
-from measurements.proofs import announced, fails_like, greetings, unsettled
+from measurements.proofs import announced, fails_like, greetings, repeated, unsettled
 from measurements.reading import is_address
 from probe.follow_up.asking import PAIRS, TIMEOUT, Asking
 from probe.follow_up.attempts import more_pairs, pairs
@@ -38,16 +38,16 @@ async def _ask_about(asking: Asking, failed: QuicHandshake) -> None:
         await asking.again(lambda: greet(asking, address, asking.name, Purpose.REPETITION))
         return
     await _find_witnesses(asking, address)
-    if named:
-        await greet(asking, address, asking.harmless, Purpose.HARMLESS_AT_TARGET)
+    answers = named and await greet(asking, address, asking.harmless, Purpose.HARMLESS_AT_TARGET)
     async with asyncio.TaskGroup() as group:
         if named:
             group.create_task(pairs(asking, greet))
-        group.create_task(_trace(asking, address, named=named))
         group.create_task(asking.again(lambda: greet(asking, address, asking.name, Purpose.REPETITION)))
+    if repeated(asking.story_now()):  # what works now has no place where it dies
+        await _trace(asking, address, named=named)
     if named:
         await more_pairs(asking, greet, lambda: unsettled(asking.story_now(), fails_like(failed)))
-        if asking.left:
+        if answers and asking.left:
             await greet(asking, address, asking.harmless, Purpose.HARMLESS_AT_TARGET)
 
 
@@ -110,6 +110,8 @@ async def _trace(asking: Asking, address: str, *, named: bool) -> None:
         if mine.answer == "expired":
             silences = 0
             continue
+        if mine.answer == "data":
+            return
         tcp, *_ = await asyncio.gather(
             _send(asking, address, ttl, "syn", Purpose.TRACE_PATH),
             *([_send(asking, address, ttl, "initial", Purpose.TRACE_HARMLESS, asking.harmless)] if named else []),

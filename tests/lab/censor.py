@@ -31,7 +31,8 @@ from tests.lab.payloads import (
     matches,
     tls_alert,
 )
-from tests.lab.scenario import CertificateFilter, Deed, DnsTampering, HelloFilter, HostFilter, Throttle
+from tests.lab.quic_packets import Hello, begins_handshake
+from tests.lab.scenario import CertificateFilter, Deed, DnsTampering, HelloFilter, HostFilter, QuicFilter, Throttle
 from tests.lab.streams import Bucket, Grudges, Stream
 
 HTTP, TLS = 80, 443
@@ -46,6 +47,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     dns: tuple[DnsTampering, ...] = ()
     hello: tuple[HelloFilter, ...] = ()
+    quic: tuple[QuicFilter, ...] = ()
     certificate: tuple[CertificateFilter, ...] = ()
     throttle: tuple[Throttle, ...] = ()
     host: tuple[HostFilter, ...] = ()
@@ -60,6 +62,8 @@ class Censor:
         self.forge = Forger()
         self.streams: dict[Flow, Stream] = {}
         self.grudges = Grudges()
+        self.hellos: dict[Flow, Hello] = {}  # of QUIC
+        self.swallowed: dict[Flow, str] = {}
         self.luck: dict[HelloFilter | HostFilter, random.Random] = {}
         for port, filters in ((TLS, rules.hello), (HTTP, rules.host)):
             for rule in filters:
@@ -71,7 +75,7 @@ class Censor:
         if packet is None:
             return ACCEPT
         if packet.protocol == UDP:
-            return self._dns(packet) if packet.target_port == 53 else ACCEPT
+            return self._dns(packet) if packet.target_port == 53 else self._quic(packet)
         return self._there(packet) if packet.target_port in (HTTP, TLS) else self._back(packet)
 
     def _record(self, action: str, subject: str) -> None:
@@ -95,6 +99,30 @@ class Censor:
                     self.forge.answer(packet, forged, ttl=rule.ip_ttl)
                 return ACCEPT if rule.beside else DROP
         return ACCEPT
+
+    def _quic(self, packet: Packet) -> int:
+        """See a datagram that a client sends to UDP port 443."""
+        if grudge := self.grudges.against(packet):
+            self._record("residual drop", grudge.subject)
+            return DROP
+        if packet.flow in self.swallowed:
+            return DROP
+        if not begins_handshake(packet.data):
+            return ACCEPT
+        read = self.hellos.setdefault(packet.flow, Hello()).add(packet.data)
+        for rule in self.rules.quic:
+            if not rule.names:
+                return self._swallow(packet, rule, packet.target_address)
+            if read.name and matches(read.name, rule.names) and not (rule.times and len(self.swallowed) >= rule.times):
+                return self._swallow(packet, rule, read.name)
+        return ACCEPT
+
+    def _swallow(self, packet: Packet, rule: QuicFilter, subject: str) -> int:
+        self._record("quic drop", subject)
+        self.swallowed[packet.flow] = subject
+        if rule.residual:
+            self.grudges.bear(packet, rule.residual, subject)
+        return DROP
 
     def _there(self, packet: Packet) -> int:
         """See what a client sends."""

@@ -32,6 +32,7 @@ from tests.lab.scenario import (
     HostFilter,
     HttpProxy,
     LinkDown,
+    QuicFilter,
     ResolverLie,
     Scenario,
     ServerAlert,
@@ -51,7 +52,7 @@ _TOUCHED = ("home", "isp", "ispsrv", "censor", "wan", "edge", "srv")
 _FILTER, _NAT = "type filter hook prerouting priority -300", "type nat hook prerouting priority -100"
 _WIDE = 1500
 _SENDING = "type filter hook output priority 0"
-DpiRule = DnsTampering | HelloFilter | CertificateFilter | Throttle | HostFilter
+DpiRule = DnsTampering | HelloFilter | QuicFilter | CertificateFilter | Throttle | HostFilter
 BoxPart = HttpProxy | TlsInterception
 
 
@@ -92,6 +93,10 @@ class Interference:
                     | HostFilter(by=by)
                 ):
                     rules[by].append(mechanism)
+                case QuicFilter(by=by) if mechanism.names or mechanism.reads:
+                    rules[by].append(mechanism)
+                case QuicFilter(by=by):
+                    filters[by] += quic_rules(mechanism)
                 case AddressFilter(by=by):
                     filters[by] += address_rules(mechanism)
                 case BusyLine(by=by):
@@ -219,6 +224,7 @@ class Interference:
             seed=self._seed,
             dns=tuple(rule for rule in found if isinstance(rule, DnsTampering)),
             hello=tuple(rule for rule in found if isinstance(rule, HelloFilter)),
+            quic=tuple(rule for rule in found if isinstance(rule, QuicFilter)),
             certificate=tuple(rule for rule in found if isinstance(rule, CertificateFilter)),
             throttle=tuple(rule for rule in found if isinstance(rule, Throttle)),
             host=tuple(rule for rule in found if isinstance(rule, HostFilter)),
@@ -230,6 +236,7 @@ class Interference:
             "-s {} -p udp --dport 53": rules.dns,
             "-s {} -p tcp --dport 443": rules.hello or both_ways,
             "-s {} -p tcp --dport 80": rules.host,
+            "-s {} -p udp --dport 443": rules.quic,
             "-d {} -p tcp --sport 443": both_ways,
         }
         matches = [match.format(net) for match, used in looked_at.items() if used for net in CLIENT_NETS]
@@ -293,6 +300,20 @@ def address_rules(filter_: AddressFilter) -> list[str]:
         counter = named(filter_.action, address)
         lines.append(f"{client}{word} {theirs} {address} {matched}counter name {counter} {ends[filter_.action]}")
     return lines
+
+
+def quic_rules(filter_: QuicFilter) -> list[str]:
+    """Return nftables rules against QUIC: one for each address, or for each site that has it and then for all."""
+    end = "drop" if filter_.action == "drop" else "reject with icmpx type admin-prohibited"
+    found = filter_.addresses or [address for site in SITES if site.http3 for address in site.alive]
+    lines = [
+        f"{family(a)} saddr {client_net(a)} {family(a)} daddr {a} udp dport 443 counter name {named('quic', a)} {end}"
+        for a in found
+    ]
+    all_of_it = [
+        f"{word} saddr {net} udp dport 443 {end}" for word, net in zip(("ip", "ip6"), CLIENT_NETS, strict=True)
+    ]
+    return lines if filter_.addresses else lines + all_of_it
 
 
 def allowing(addresses: Sequence[str]) -> list[str]:

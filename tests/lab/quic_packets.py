@@ -33,6 +33,14 @@ def is_version_question(datagram: bytes) -> bool:
     return len(datagram) > 5 and bool(datagram[0] & 0x80) and all(octet & 0x0F == 0x0A for octet in datagram[1:5])
 
 
+def begins_handshake(datagram: bytes) -> bool:
+    """Tell whether a datagram begins with an Initial packet of a version that is in use."""
+    if len(datagram) < 7 or datagram[0] & 0xC0 != 0xC0:
+        return False
+    version = int.from_bytes(datagram[1:5], "big")
+    return version in _SALT and (datagram[0] >> 4) & 3 == _INITIAL[version]
+
+
 @dataclass(slots=True)
 class Hello:
     """What a client has sent of its ClientHello so far, on one connection."""

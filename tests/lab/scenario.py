@@ -105,6 +105,23 @@ class HelloFilter(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     by: By = "censor"
 
 
+class QuicFilter(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """QUIC to UDP port 443 is swallowed, or answered with ICMP's "prohibited": all of it, or that to `addresses`.
+
+    With `names`, a router opens the first packets of handshakes and swallows those with such a name, and all that
+    follows on the same flow; of the handshakes that it meets the first `times` only (0: all). When it `reads` them,
+    names or no names, it spares questions for versions, which are no handshakes.
+    """
+
+    names: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    action: Literal["drop", "unreachable"] = "drop"
+    reads: bool = False
+    times: int = 0
+    residual: Residual | None = None
+    by: By = "censor"
+
+
 class CertificateFilter(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A router resets a connection when the server's certificate, in clear up to TLS 1.2, has one of these names."""
 
@@ -203,6 +220,7 @@ Mechanism = (
     | DnsTampering
     | AddressFilter
     | HelloFilter
+    | QuicFilter
     | CertificateFilter
     | Throttle
     | HostFilter

@@ -63,6 +63,8 @@ def site_block(site: Site, pki: Pki, work: Path) -> str:
         secure = " ".join(f"listen {address}:443 ssl{' http2' if site.http2 else ''};" for address in alive)
         keys = f"ssl_certificate {pki.chain(site.name)}; ssl_certificate_key {pki.key(site.name)};"
         keys += f" ssl_protocols {site.tls};"
+        if site.http3 in ("announced", "claimed"):
+            keys += """ add_header Alt-Svc 'h3=":443"; ma=86400';"""
         if site.members_only:
             keys += f" ssl_client_certificate {pki.ca}; ssl_verify_client on;"
         blocks += f"server {{ {secure} {names} {keys} {content(site, site.home, work)} }}\n"
@@ -264,6 +266,12 @@ class Servers:
             nginx(spaces, "wit", "witnesses", [witness_blocks(WITNESSES, pki, work)]),
             nginx(spaces, "ispsrv", "blockpage", [block_page(pki, work), witness_blocks(DOMESTIC, pki, work)]),
             spaces.spawn("ispsrv", [sys.executable, "-m", "tests.lab.passing"], log="passing.log", ready="ready"),
+            *(
+                spaces.spawn(
+                    where, [sys.executable, "-m", "tests.lab.h3", str(pki.folder), where], log=f"h3-{where}.log"
+                )
+                for where in ("srv", "wit")
+            ),
         ]
         signed = signed_zones()
         self.processes.append(name_server(spaces, signed))

@@ -29,6 +29,8 @@ class Site:
     signatures have lapsed, or its keys are new and the ISP still trusts the old ones. One that is
     `withheld` is looked up so too, and the name server gives the country no address. `records` are more of what
     the DNS says of it.
+    `http3` says whether it speaks it (`h3.py`) and announces that by Alt-Svc; one that is `claimed` is announced and
+    not spoken.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Site:
     signed: Literal["rollover", "lapsed"] | None = None
     withheld: bool = False
     records: tuple[str, ...] = ()
+    http3: Literal["", "announced", "unannounced", "claimed"] = ""
 
     @property
     def by_hand(self) -> bool:
@@ -118,6 +121,21 @@ POPULAR = (
     Site("withheld.example", ("203.0.113.57",), refuses=451),
 )
 
+# Sites that browsers open over QUIC, or try to.
+SWIFT = (
+    Site("swift.example", ("203.0.113.60",), http2=True, http3="announced"),
+    Site("swift-six.example", (), "2001:db8:113::61", http2=True, http3="announced"),
+    Site("modest.example", ("203.0.113.62",), http2=True, http3="unannounced"),
+    Site("boastful.example", ("203.0.113.63",), http2=True, http3="claimed"),
+    Site(
+        "recorded.example",
+        ("203.0.113.64",),
+        http2=True,
+        https_record="1 . alpn=h3,h2 ipv4hint=203.0.113.64",
+        http3="unannounced",
+    ),
+)
+
 # The ISP's block page under a name of its own; it lives with the ISP, not with the sites.
 BLOCKER = Site("blocked.isp.example", ("198.51.100.81",))
 
@@ -180,7 +198,7 @@ ODD = (
     Site("no-address.example", (), records=("no-address.example. 60 IN CNAME nowhere.no-address.example.",)),
 )
 
-SITES = (*POPULAR, *ODD)
+SITES = (*POPULAR, *SWIFT, *ODD)
 
 WITNESSES = (
     Host("library.example", "192.0.2.10", "2001:db8:192::10"),

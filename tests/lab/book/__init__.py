@@ -23,6 +23,7 @@ from tests.lab.book import (
     oddities,
     ooni,
     ordinary,
+    quic,
     requests,
     tcp,
     tls,
@@ -51,6 +52,7 @@ CHAPTERS: dict[str, tuple[Scenario, ...]] = {
     "hops": hops.HOPS,
     "mixed": mixed.MIXED,
     "fingerprints": fingerprints.FINGERPRINTS,
+    "quic": quic.QUIC,
 }
 
 BOOK = {scenario.name: scenario for chapter in CHAPTERS.values() for scenario in chapter}
