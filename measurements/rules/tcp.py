@@ -89,14 +89,14 @@ def residual(case: Case) -> Finding | None:
     cut = next((s for s in outcomes(story, Purpose.TARGET_AT_WITNESS) if kind_of(s) in LEFT_BEHIND), None)
     named = name_fails_elsewhere(story, fails_like(cut)) if cut is not None else None
     living = lives(case, leg)
+    mechanism = MECHANISMS.get(kind_of(flow.tcp))
     if cut is None or named is None or named.pattern is not Pattern.RESIDUAL or living is None:
         return None
     at = place(story, Purpose.TRACE_NEIGHBOUR)
-    layer = "tls" if leg.encrypted else "http"
     return Finding(
         rule="tcp.residual",
         outcome=Outcome.BLOCKED,
-        mechanism=Mechanism(f"{layer}.{kind_of(cut)}"),
+        mechanism=mechanism,
         trigger=Trigger.NAME,
         where=at.where if at is not None else named.where,
         pattern=Pattern.RESIDUAL,

@@ -151,7 +151,7 @@ def test_a_shut_port_is_told_from_what_a_name_left_behind() -> None:
     primed = Residual(replace(PORT_ONLY, ports={}, seen=Page()))
     primed.shut.add((SITE, 443))
     verdict = judged(primed)
-    assert (verdict.outcome, verdict.mechanism) == (Outcome.BLOCKED, "tls.reset"), verdict
+    assert (verdict.outcome, verdict.mechanism) == (Outcome.BLOCKED, "tcp.timeout"), verdict
     assert (verdict.trigger, verdict.pattern, verdict.findings[0].rule) == ("name", "residual", "tcp.residual")
     port = judged(ScriptedNetwork(replace(PORT_ONLY, seen=Page())))
     assert (port.mechanism, port.trigger, port.findings[0].rule) == ("tcp.timeout", "port", "tcp.blocked")
