@@ -93,6 +93,7 @@ class Purpose(StrEnum):
 
     WITNESS = "witness"  # finding a witness's address; what it shows under its own name
     TARGET_AT_WITNESS = "target_at_witness"  # T at an unrelated server (lookup, handshake or exchange)
+    SAME_PATH_AT_WITNESS = "same_path_at_witness"  # H there with the path of the target's URL, which H otherwise lacks
     HARMLESS_AT_WITNESS = "harmless_at_witness"  # H there, interleaved with T
     HARMLESS_AT_TARGET = "harmless_at_target"  # H at the target's own address, first and last
     HARMLESS_AT_RESOLVER = "harmless_at_resolver"  # is the local resolver alive for other names?

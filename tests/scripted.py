@@ -72,7 +72,8 @@ class World:
     for no checking of signatures. `name_servers` maps a zone to the names of its servers. An address is of the
     record type that it looks like. `ports` maps (address, port) to None or a Failure. `hands` maps (address, sni)
     to None or a Failure, `issuers` to another issuer than the site's. `pages` maps (address, host) to a Page or a
-    Failure, and `clear` does for http alone. A control whose canaries are asked answers with its `singer`. `paths`
+    Failure (the host may be "host/path", or "*/path" for any host), and `clear` does for http alone. A control whose
+    canaries are asked answers with its `singer`. `paths`
     maps (address, name or None) to {ttl: (answer, router)}, and `quic_paths` the same for QUIC's first datagrams.
     `versions` maps an address to what a question for QUIC versions comes to there, `quics` maps (address, sni) to
     what a QUIC handshake comes to.
@@ -324,7 +325,12 @@ class ScriptedNetwork:
         default = Page(404, b"<title>Nothing here</title>", "Nothing here")
         if any(over.address in a for n, a in self.world.names.items() if n == asked):
             default = Page()
-        page = self.world.pages.get((over.address, asked), default)
+        path = "/" + url.split("/", 3)[3]
+        for key in (f"*{path}", f"{asked}{path}", asked):
+            if (page := self.world.pages.get((over.address, key))) is not None:
+                break
+        else:
+            page = default
         if url.startswith("http://"):
             page = self.world.clear.get((over.address, asked), page)
         path, _, query = url.partition("?")

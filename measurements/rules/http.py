@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
 from measurements.artefacts import BLOCKERS, on_page, place_of, signed
 from measurements.case import Case
 from measurements.model import (
@@ -20,6 +23,7 @@ from measurements.model import (
 from measurements.pages import asks_to_pay
 from measurements.proofs import (
     Shown,
+    Step,
     answered_for,
     fails_like,
     given_by_others,
@@ -31,7 +35,7 @@ from measurements.proofs import (
     place,
     repeated,
 )
-from measurements.reading import REFUSALS, Flow, Leg, identical, is_address, same_bytes
+from measurements.reading import REFUSALS, Flow, Leg, Reading, identical, is_address, same_bytes
 
 MECHANISMS = {"reset": Mechanism.HTTP_RESET, "timeout": Mechanism.HTTP_TIMEOUT, "eof": Mechanism.HTTP_EOF}
 
@@ -66,6 +70,7 @@ def blocked(case: Case) -> Finding | None:
     shown = at if at is not None and (at.proof is Proof.IMPOSSIBLE or at.where is Where.LOCAL) else elsewhere or at
     if shown is None or (elsewhere is None and repeated(story) is False):
         return None
+    by_path = _by_path(story, fails_like(page))
     how = {"reset": "cut by a reset", "timeout": "left without an answer", "eof": "hung up on"}[kind_of(page)]
     if page.failure is Failure.TIMEOUT and page.wire_bytes:
         how = f"not answered in full in time ({page.wire_bytes} bytes came)"
@@ -73,16 +78,26 @@ def blocked(case: Case) -> Finding | None:
         rule="http.blocked",
         outcome=Outcome.BLOCKED,
         mechanism=mechanism,
-        trigger=_trigger(elsewhere, harmless_at_target(story)),
+        trigger=Trigger.UNKNOWN if by_path else _trigger(elsewhere, harmless_at_target(story)),
         where=at.where if at is not None else shown.where,
         pattern=elsewhere.pattern if elsewhere is not None else None,
         confidence=Confidence.CONFIRMED if shown.proof is Proof.IMPOSSIBLE and living.sure else Confidence.LIKELY,
         proof=shown.proof,
-        summary=f"Requests that name {leg.host} are {how}{_place_words(elsewhere, at)} {living.words}",
+        summary=f"{_requests(leg, by_path)} are {how}{_place_words(elsewhere, at)} {living.words}",
         evidence=tuple(
-            sorted({*flow.ids, *living.evidence, *shown.evidence, *(elsewhere.evidence if elsewhere else ())})
+            sorted({*flow.ids, *living.evidence, *shown.evidence, *(elsewhere.evidence if elsewhere else ()), *by_path})
         ),
     )
+
+
+def _by_path(story: Reading, alike: Callable[[Step], bool]) -> tuple[int, ...]:
+    """Show that a harmless name meets the same at a witness when it asks for the target's own path."""
+    tries = outcomes(story, Purpose.SAME_PATH_AT_WITNESS)
+    return tuple(step.id for step in tries if alike(step))
+
+
+def _requests(leg: Leg, by_path: tuple[int, ...]) -> str:
+    return f"Requests for {urlsplit(leg.url).path}, under any name," if by_path else f"Requests that name {leg.host}"
 
 
 def _trigger(elsewhere: Shown | None, beside: tuple[int, ...]) -> Trigger:
@@ -130,7 +145,12 @@ def blockpage(case: Case) -> Finding | None:
     leg, flow, page = found
     story = case.reading
     known = on_page(case, leg, (page, _led_to(case, page)))
-    elsewhere = name_fails_elsewhere(story, lambda step: isinstance(step, HttpExchange) and _alike(case, step, page))
+
+    def alike(step: Step) -> bool:
+        return isinstance(step, HttpExchange) and _alike(case, step, page)
+
+    # servers of one make may refuse a path in one page, wherever they stand
+    elsewhere = None if _by_path(story, alike) else name_fails_elsewhere(story, alike)
     at = place(story, Purpose.TRACE_HARMLESS)
     shown = at if at is not None and (at.proof is Proof.IMPOSSIBLE or at.where is Where.LOCAL) else elsewhere
     trigger = _trigger(elsewhere, harmless_at_target(story))

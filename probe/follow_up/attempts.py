@@ -6,6 +6,7 @@ An attempt is true when something was answered, whatever it was: under a bad cer
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -15,6 +16,8 @@ from measurements.proofs import MOST
 from measurements.reading import Flow, is_address
 from probe.follow_up.asking import PAIRS, TIMEOUT, Asking
 from probe.network import CLASSIC
+
+_HARMFUL = re.compile(r"[^/.?]")
 
 Attempt = Callable[[Asking, str, str, Purpose], Coroutine[Any, Any, bool]]
 """Tries (address, name, purpose)."""
@@ -68,18 +71,33 @@ async def _hands(
 
 async def _page(asking: Asking, over: TcpConnect | TlsHandshake, scheme: str, name: str, purpose: Purpose) -> bool:
     enough = asking.net.limits.body_routine // 4  # to know the page again
-    page = await asking.net.exchange(
-        over, _url(asking, scheme, name), purpose=purpose, timeout=TIMEOUT, body_limit=enough
-    )
+    url = _url(asking, scheme, name, harmless=name != asking.name and purpose is not Purpose.SAME_PATH_AT_WITNESS)
+    page = await asking.net.exchange(over, url, purpose=purpose, timeout=TIMEOUT, body_limit=enough)
     return page.failure is None
 
 
-def _url(asking: Asking, scheme: str, name: str) -> str:
-    """Write the leg's own URL under `name`: what was asked first must be asked again."""
+def _url(asking: Asking, scheme: str, name: str, *, harmless: bool) -> str:
+    """Write the leg's own URL under `name`: what was asked first must be asked again.
+
+    A harmless name gets a harmless path of the same length, for a word in the path may be what is cut.
+    """
     asked = urlsplit(asking.leg.url)
     path = asked.path if asked.scheme == scheme else ""
-    query = f"?{asked.query}" if path and asked.query and name == asking.name else ""
-    return f"{scheme}://{name}{path or '/'}{query}"
+    query = f"?{asked.query}" if path and asked.query else ""
+    tail = f"{path or '/'}{query}"
+    return f"{scheme}://{name}{_HARMFUL.sub('w', tail) if harmless else tail}"
+
+
+def has_path(asking: Asking) -> bool:
+    """Whether the leg's URL says more than its host."""
+    asked = urlsplit(asking.leg.url)
+    return asked.path not in ("", "/") or bool(asked.query)
+
+
+async def same_path(asking: Asking) -> None:
+    """Ask a witness for the leg's own path under a harmless name: does the path alone bring it about?"""
+    if not asking.leg.encrypted and has_path(asking) and asking.fit and asking.left:
+        await request(asking, asking.fit[0], asking.harmless, Purpose.SAME_PATH_AT_WITNESS)
 
 
 async def pairs(asking: Asking, attempt: Attempt) -> None:

@@ -34,6 +34,7 @@ from probe.follow_up.attempts import (
     pairs,
     prove_by_certificate,
     request,
+    same_path,
 )
 from probe.follow_up.traces import answered_early, trace_name, trace_syn
 from probe.network import LARGE, SMALL_SEGMENT
@@ -133,6 +134,7 @@ async def _ask_elsewhere_and_trace(
         story = asking.story_now()
         seen = tally(story, wrong)
         await _ask_under_own_name(asking, flow)
+        await same_path(asking)
         if seen.always and shut_out(story):
             await afterwards(asking, attempt)
             if tally(asking.story_now(), wrong).residual:

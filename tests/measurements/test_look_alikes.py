@@ -23,6 +23,7 @@ from probe.vantage import look
 from tests.measurements.worlds import (
     ALL,
     BESIDE,
+    BLOCK,
     EVERY_NAME,
     HOST,
     OPEN,
@@ -368,3 +369,19 @@ def test_a_bad_certificate_at_another_address_is_not_the_sites() -> None:
     """If only our resolver leads there, whoever lives there is not the site."""
     world = replace(OPEN, answers=lie([[SINK]]), ports={(SINK, 443): None}, hands={(SINK, HOST): BAD}, seen=BAD)
     assert said(world).outcome is not Outcome.SERVER_SIDE
+
+
+def test_a_word_in_the_path_is_told_from_the_name() -> None:
+    """If the path alone brings it about, under any name, the name is not what is cut."""
+    url = f"http://{HOST}/secret/page.html"
+    tail = "/secret/page.html"
+    word = replace(OPEN, pages={(address, f"*{tail}"): RESET for address in ALL})
+    verdict = said(word, url)
+    assert (verdict.outcome, verdict.mechanism, verdict.trigger) == ("blocked", "http.reset", "unknown")
+    assert "/secret/page.html" in verdict.summary
+    name = replace(OPEN, pages={(address, f"{HOST}{tail}"): RESET for address in ALL})
+    assert said(name, url).trigger == "name"
+    page = replace(OPEN, pages={(address, f"*{tail}"): BLOCK for address in ALL})
+    assert said(page, url).outcome is not Outcome.BLOCKED  # servers of one make may all refuse a path like that
+    own = replace(OPEN, pages={(SITE, f"*{tail}"): RESET})
+    assert said(own, url).outcome == "unreachable"

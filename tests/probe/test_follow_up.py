@@ -239,13 +239,13 @@ def test_the_time_and_bytes_of_following_up_are_bounded() -> None:
 
 
 def test_what_was_asked_first_is_asked_again() -> None:
-    """If a page deep in the site failed, witnesses are asked for the same path, and strangers not for its query."""
+    """If a page deep in the site failed, witnesses are asked for the same, and harmless names for a harmless path."""
     url = f"http://{HOST}/deep/page?id=7"
     net = played(replace(OPEN, pages={(a, HOST): RESET for a in (SITE, W1, W2, W3)}, seen=None), url)
     pages = {(o.purpose, o.url) for o in net.observations if isinstance(o, HttpExchange) and o.purpose}
     assert {u for purpose, u in pages if purpose is Purpose.TARGET_AT_WITNESS} == {url}
     assert {u for purpose, u in pages if purpose is Purpose.HARMLESS_AT_WITNESS} == {
-        f"http://{harmless_name(HOST)}/deep/page"
+        f"http://{harmless_name(HOST)}/wwww/wwww?wwww"
     }
 
 
