@@ -66,6 +66,10 @@ ERRNO = {
     errno.ENFILE: Failure.TOO_MANY_OPEN_FILES,
 }
 
+_CAME_LATER = "Connect call failed"
+"""asyncio's words for an error that came after the first packet was sent. Linux gives ICMPv6's "prohibited" (RFC 4443,
+3.1) the number that stands for a refusal of this machine's own, which comes before."""
+
 UNKNOWN_AUTHORITY_CODES = frozenset({2, 18, 19, 20, 21, 24, 27, 33})
 """X509_V_ERR_* that mean: no path to a certificate authority we trust (openssl/x509_vfy.h)."""
 
@@ -128,6 +132,8 @@ def _translate(error: BaseException) -> tuple[Failure, str]:
             return _of_ssl(error)
         case EOFError():
             return Failure.EOF, str(error)
+        case PermissionError() if error.errno == errno.EACCES and _CAME_LATER in str(error):
+            return Failure.HOST_UNREACHABLE, f"ICMPv6 prohibition: {words}"
         case OSError():
             return failure_of_errno(error.errno or 0), words
         case httpcore.ReadError() | httpcore.WriteError() | httpcore.ConnectError() if error.__cause__ is not None:

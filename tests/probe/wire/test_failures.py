@@ -45,6 +45,7 @@ def test_an_errno_is_one_failure(number: int, failure: Failure) -> None:
     [
         (TimeoutError(), Failure.TIMEOUT),
         (EOFError("ended"), Failure.EOF),
+        (PermissionError(errno.EACCES, "Connect call failed ('2001:db8::1', 443)"), Failure.HOST_UNREACHABLE),
         (asyncio.CancelledError(), Failure.INTERRUPTED),
         (KeyboardInterrupt(), Failure.INTERRUPTED),
         (StepFailed(Failure.DNS_REFUSED, "said so"), Failure.DNS_REFUSED),
