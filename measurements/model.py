@@ -196,6 +196,12 @@ class DnsLookup(Observation, frozen=True, kw_only=True, tag="dns_lookup"):
         first = self.valid_replies[:1]
         return tuple(a.data for r in first for a in r.answers if a.rtype in ("A", "AAAA"))
 
+    @property
+    def later_addresses(self) -> tuple[str, ...]:
+        """The addresses that only later replies gave, which the first contradicts."""
+        given = [a.data for r in self.valid_replies[1:] for a in r.answers if a.rtype in ("A", "AAAA")]
+        return tuple(dict.fromkeys(a for a in given if a not in self.addresses))
+
 
 class TcpConnect(Observation, frozen=True, kw_only=True, tag="tcp_connect"):
     """A TCP connection to one address and port; `mss` is the most that a segment may hold, where that was asked for.

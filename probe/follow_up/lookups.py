@@ -188,7 +188,7 @@ async def _true_addresses(asking: Asking) -> None:
     if not flows and control is not None and control.url == leg.url:
         await _prove(asking, leg.public(control.resolved), control)
     elif not flows and not any(q.valid_replies for q in leg.trusted):
-        await _ask_plainly(asking)
+        await _prove_without_trusted(asking)
     elif not leg.encrypted:
         for flow in flows[:2]:
             if flow.tcp.failure is None and not flow.pages:
@@ -197,9 +197,15 @@ async def _true_addresses(asking: Asking) -> None:
             await prove_by_certificate(asking, flow)
 
 
-async def _ask_plainly(asking: Asking) -> None:
-    """Ask the trusted resolvers over plain DNS when none answers over HTTPS: a certificate proves what they say."""
+async def _prove_without_trusted(asking: Asking) -> None:
+    """Find a true address when no trusted resolver answers over HTTPS: a certificate proves where it came from.
+
+    It may have come after a forged reply; or the same resolvers give it over plain DNS.
+    """
     leg = asking.leg
+    for doubled in leg.lookups:
+        if await _prove(asking, leg.public(doubled.later_addresses), doubled):
+            return
     asked = [_lookup(asking, asking.name, r, Purpose.PLAIN_RESOLVER) for r in _plain_resolvers(asking)[:2]]
     for lookup in await asyncio.gather(*asked):
         new = [a for a in leg.public(lookup.addresses) if a not in leg.local_addresses]

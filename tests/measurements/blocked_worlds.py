@@ -58,6 +58,20 @@ BLOCKED = [
         "injected", replace(OPEN, answers=lie([["203.0.113.77"], [SITE]])), "blocked", "dns.injected", "name", "network"
     ),
     Disruption(
+        "forged-where-no-trusted-resolver-answers",
+        replace(
+            OPEN,
+            answers=lie([["203.0.113.77"], [SITE]])
+            | {(r.address, HOST): TIMEOUT for r in TRUSTED}
+            | {(r, HOST): [["203.0.113.77"]] for r in PLAIN},
+        ),
+        "blocked",
+        "dns.injected",
+        "name",
+        "network",
+        confidence="confirmed",
+    ),
+    Disruption(
         "forged-everywhere",
         replace(OPEN, answers=lie([["203.0.113.77"]]) | {(f"{W1}:53", HOST): [["203.0.113.77"]]}),
         "blocked",

@@ -80,9 +80,7 @@ INJECTION = (
         name="dns-injected-too-late",
         about="A router forges an answer that the true reply outruns.",
         mechanisms=(DnsTampering(action="forge", late=0.1),),
-        expect=Expect(
-            outcome="blocked", mechanism="dns.injected", trigger="name", where="network", pattern="partial"
-        ),
+        expect=Expect(outcome="blocked", mechanism="dns.injected", trigger="name", where="network", pattern="partial"),
         seen="dns 203.0.113.10 then 10.1.2.3",
     ),
     Scenario(

@@ -86,7 +86,7 @@ LIES = (
         about="The ISP's resolver tells the truth about A, and answers AAAA with an address where nothing is.",
         target="https://dual.example/",
         mechanisms=(ResolverLie(names=("dual.example",), answer="fd00::1", kinds=("AAAA",)),),
-        expect=Expect(outcome=("blocked", "accessible")),
+        expect=Expect(outcome=("accessible", "blocked")),
         seen="http 200 dual.example",
         abroad="http 200 dual.example",
     ),
