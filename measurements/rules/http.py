@@ -35,7 +35,7 @@ from measurements.proofs import (
     place,
     repeated,
 )
-from measurements.reading import REFUSALS, Flow, Leg, Reading, identical, is_address, same_bytes
+from measurements.reading import REFUSALS, Flow, Leg, Reading, identical, is_address, same_bytes, same_page
 
 MECHANISMS = {"reset": Mechanism.HTTP_RESET, "timeout": Mechanism.HTTP_TIMEOUT, "eof": Mechanism.HTTP_EOF}
 
@@ -231,6 +231,8 @@ def in_clear(case: Case) -> Finding | None:
     theirs = [t for t in tries if t.status is not None]
     known = {*leg.trusted_addresses, *(leg.control.query.resolved if leg.control else ())}
     given = flow.tcp.address in known or is_address(leg.host)
+    if not given and _another_lives_there(leg, page):
+        return None  # the lookup led astray: see `dns.stale`
     agreed = given or _passed_on(leg, page)
     ours = answered_for(story, leg, flow) is None
     checked = bool(theirs) and agreed and ours and not any(identical(t, page) for t in theirs)
@@ -281,10 +283,20 @@ def in_clear(case: Case) -> Finding | None:
     return signed(finding, hint)
 
 
+def _at_others_addresses(leg: Leg) -> list[HttpExchange]:
+    """The pages that came from addresses that others gave."""
+    return [f.page for f in leg.flows if not f.local and given_by_others(leg, f) and f.page is not None]
+
+
 def _passed_on(leg: Leg, page: HttpExchange) -> bool:
     """Whether the very page comes from an address that others gave, as where a proxy passes it on."""
-    theirs = [f.page for f in leg.flows if not f.local and given_by_others(leg, f) and f.page is not None]
-    return any(same_bytes(page, other) for other in theirs)
+    return any(same_bytes(page, other) for other in _at_others_addresses(leg))
+
+
+def _another_lives_there(leg: Leg, page: HttpExchange) -> bool:
+    """Whether another page comes from the addresses that others gave."""
+    theirs = [other for other in _at_others_addresses(leg) if other.status is not None]
+    return bool(theirs) and not any(same_page(page, other) for other in theirs)
 
 
 def _without_end(case: Case) -> bool:

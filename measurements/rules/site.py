@@ -10,6 +10,7 @@ from measurements.model import (
     DnsLookup,
     Failure,
     Finding,
+    HttpExchange,
     Outcome,
     Pattern,
     TcpConnect,
@@ -31,6 +32,7 @@ NOT_DOWN = frozenset(
     }
 )
 """What a control says of a page that does not mean that the site is down."""
+CUT = frozenset({Failure.CONNECTION_RESET, Failure.CONNECTION_ABORTED, Failure.EOF})
 NONSENSE = frozenset({Failure.HTTP_INVALID_REDIRECT, Failure.HTTP_INVALID_RESPONSE})
 
 
@@ -220,7 +222,12 @@ def _fails_there(leg: Leg, control: Control) -> bool:
     if not any(step.failure is None for step in steps) and not any(f.secure for f in leg.flows):
         return True
     pages = [f.page for f in leg.local_flows if f.page is not None and (f.secure or not leg.encrypted)]
-    return control.page is not None and hung_up and any(page.failure is control.page.failure for page in pages)
+    return control.page is not None and hung_up and any(_failed_alike(page, control.page) for page in pages)
+
+
+def _failed_alike(one: HttpExchange, other: HttpExchange) -> bool:
+    """Whether two requests failed in one way; whether a cut comes as a reset or as an end is chance."""
+    return one.failure is other.failure or {one.failure, other.failure} <= CUT
 
 
 def nowhere(case: Case) -> Finding | None:

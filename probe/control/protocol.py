@@ -10,7 +10,8 @@ strict about types. Wazi's own server adds one key, `x_client_address`: where th
 that a probe can strike its own address out of what it keeps. QUIC is tried for a question that says
 `x_quic_enabled`, as in OONI's own helper; one that does not know the word leaves `quic_handshake` empty.
 Wazi's server alone understands `x_body_bytes`: the beginning of the page is wanted too, to look in it for what
-stands on ours. It comes as `x_body`, compressed (zlib, RFC 1950).
+stands on ours. It comes as `x_body`, compressed (zlib, RFC 1950). It also says in our own words how the page that
+was asked for failed (`x_failure`), where the helper's are too few.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ class Page(msgspec.Struct, frozen=True):
     headers: dict[str, str] | None = msgspec.field(default_factory=dict)
     status_code: int | None = -1
     x_body: bytes | msgspec.UnsetType | None = msgspec.UNSET
+    x_failure: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Resolved(msgspec.Struct, frozen=True):

@@ -186,6 +186,8 @@ def _exchanges(answer: Answer, url: str, dns_failure: Failure | None) -> Iterato
         return
     status = page.status_code if page.status_code and 100 <= page.status_code <= 599 else None
     failure, detail = failure_of(page.failure)
+    if failure is Failure.UNKNOWN and isinstance(page.x_failure, str):
+        failure, detail = failure_of(page.x_failure)
     if page.failure == "dns_lookup_error" and dns_failure is not None:
         failure = dns_failure
     if status is None and failure is None:

@@ -21,6 +21,7 @@ from ipaddress import ip_address
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import structs
 
 from measurements.model import (
     OURS,
@@ -228,7 +229,10 @@ class _Surveyor:
             if len(seen) == 1:
                 h3 = _h3_endpoint(exchange, target)
             if exchange.failure is not None or exchange.redirect is None:
-                return _page(exchange, h3, self.policy.header_bytes, self.errand.body_bytes)
+                page = _page(exchange, h3, self.policy.header_bytes, self.errand.body_bytes)
+                if exchange.failure is None or len(seen) > 1:
+                    return page  # how another site's page failed says nothing of the one that was asked for
+                return structs.replace(page, x_failure=exchange.failure.value)
             try:
                 target = read_url(exchange.redirect)
             except Refused:

@@ -79,6 +79,7 @@ def test_a_page_that_breaks_in_the_same_way_for_the_control_is_down() -> None:
     cut = replace(OPEN, pages={(SITE, HOST): RESET}, control_ports=stood, control_hands={SITE: None}, seen=RESET)
     assert by_rule(said(cut)) == ("down", "site.down")
     assert by_rule(said(cut, IN_CLEAR)) == ("down", "site.down")
+    assert by_rule(said(replace(cut, seen=Failure.EOF))) == ("down", "site.down")
     for other in (TIMEOUT, Failure.UNKNOWN, Page()):
         assert by_rule(said(replace(cut, seen=other))) == ("unreachable", "site.unreachable")
 
@@ -233,6 +234,17 @@ def test_a_page_in_clear_at_an_address_of_our_resolver_alone_is_not_beyond_doubt
     led = replace(led, pages={(SINK, HOST): Page(200, b"hello", "Hello")})
     assert said(led, IN_CLEAR).outcome is not Outcome.ACCESSIBLE
     assert by_rule(said(replace(OPEN, seen=None), IN_CLEAR)) == ("accessible", "http.in_clear")
+
+
+@pytest.mark.parametrize("seen", [None, Page()], ids=["no-control", "control"])
+def test_another_s_page_in_clear_where_only_our_resolver_leads_is_an_old_answer_s(seen: Page | None) -> None:
+    """If the true address has another page, the lookup is in doubt and not the page; where it has none, the page is."""
+    led = replace(OPEN, answers=lie([[SINK]]), ports={(SINK, 80): None}, seen=seen)
+    led = replace(led, pages={(SINK, HOST): Page(404, b"no such customer", "Not found")})
+    verdict = said(led, IN_CLEAR)
+    assert (by_rule(verdict), verdict.reason) == (("unreachable", "dns.stale"), "stale_dns")
+    nobody = replace(led, ports={(SINK, 80): None, (SITE, 80): TIMEOUT, (SITE, 443): TIMEOUT}, seen=None)
+    assert by_rule(said(nobody, IN_CLEAR)) == ("inconclusive", "http.in_clear")
 
 
 def test_a_proxy_that_passes_the_true_page_on_blocks_nothing() -> None:

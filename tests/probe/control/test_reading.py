@@ -50,6 +50,25 @@ def test_the_beginning_of_a_page_is_unpacked_as_far_as_it_may(sent: str | None, 
     assert page.body == body
 
 
+@pytest.mark.parametrize(
+    ("word", "own", "failure"),
+    [
+        ("unknown_error", "eof_error", Failure.EOF),
+        ("unknown_error", "no such word", Failure.UNKNOWN),
+        ("unknown_error", None, Failure.UNKNOWN),
+        ("connection_refused_error", "eof_error", Failure.CONNECTION_REFUSED),
+        (None, "eof_error", None),
+    ],
+)
+def test_a_control_s_own_word_tells_more_where_the_helper_s_tells_nothing(
+    word: str | None, own: str | None, failure: Failure | None
+) -> None:
+    told = answer()
+    told["http_request"] |= {"failure": word, "x_failure": own}
+    (page,) = steps(read(told), HttpExchange)
+    assert page.failure is failure
+
+
 def test_every_part_becomes_a_step_seen_by_the_control() -> None:
     said = read(answer(x_client_address="198.51.100.7"))
     assert {s.view for s in said.steps} == {View.CONTROL}

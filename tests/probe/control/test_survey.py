@@ -332,6 +332,14 @@ async def _reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
+OWN_WORDS: dict[tuple[Behaviour, str], tuple[str | None, ...]] = {
+    (never, "http"): ("generic_timeout_error",),
+    (never, "https"): (None,),  # no page was asked for
+    (_half_a_body, "http"): ("generic_timeout_error",),
+    (_reset, "http"): ("connection_reset", "eof_error"),
+}
+
+
 @pytest.mark.parametrize(
     ("behaviour", "scheme", "failure", "status"),
     [
@@ -350,6 +358,7 @@ def test_a_site_that_fails_slowly_or_rudely_is_told_in_time(
 
     said = asyncio.run(run())
     assert (said["http_request"]["failure"], said["http_request"]["status_code"]) == (failure, status)
+    assert said["http_request"].get("x_failure") in OWN_WORDS[behaviour, scheme]
     if scheme == "https":
         (handshake,) = said["tls_handshake"].values()
         assert handshake == {"server_name": "good.test", "status": False, "failure": "generic_timeout_error"}
