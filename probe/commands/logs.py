@@ -49,6 +49,8 @@ def configure(verbose: bool, *, for_people: bool) -> None:
     root.setLevel(logging.DEBUG if verbose else logging.WARNING if for_people else logging.INFO)
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("quic", "http3"):  # any peer can make them warn
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.getLogger("apscheduler").setLevel(logging.CRITICAL)  # the agent says itself what became of a run
 
 

@@ -22,7 +22,7 @@ Handle = TcpConnect | TlsHandshake
 
 CONTROL_GRACE = 1.0  # seconds for a control's answer that nothing depends on
 CONTROL_PATIENCE = 10.0  # seconds for one that a page in clear is compared with
-QUIC_SECONDS = 1.2  # for a handshake, and for the page over it: an open site must not wait long for either
+QUIC_SECONDS = 1.0  # for a handshake, and for the page over it: an open site must not wait long for either
 QUIC_BYTES = 1024
 
 

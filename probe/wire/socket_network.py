@@ -8,6 +8,7 @@ that does not stand is a failed observation, not an error.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -329,7 +330,8 @@ class SocketNetwork(Network):
         facts: Facts = {"address": address, "port": port, "name": name, "verified_name": verified}
         facts["alpn_offered"] = alpn
         limit = self.limits.tls_timeout if timeout is None else timeout
-        return await self._quic_steps().shake_hands(
+        quic = await self._quic_steps()
+        return await quic.shake_hands(
             lambda: _endpoint(self._through(address) or address, port),
             facts,
             alpn,
@@ -350,7 +352,8 @@ class SocketNetwork(Network):
         timeout: float = 2.0,
     ) -> QuicHandshake:
         facts: Facts = {"address": address, "port": port, "probe": "versions"}
-        return await self._quic_steps().ask_versions(
+        quic = await self._quic_steps()
+        return await quic.ask_versions(
             lambda: _endpoint(self._through(address) or address, port),
             facts,
             cause=cause,
@@ -359,11 +362,15 @@ class SocketNetwork(Network):
             limit=timeout,
         )
 
-    def _quic_steps(self) -> QuicSteps:
+    async def _quic_steps(self) -> QuicSteps:
+        """Make the QUIC verbs; the first import takes a third of a second, which must not hold up other steps."""
         if self._quic is None:
-            from probe.wire.quic_steps import QuicSteps
-
-            self._quic = QuicSteps(self._recorder, self._spent, self.limits, self._own_addresses, self._judge_chain)
+            module = await asyncio.to_thread(importlib.import_module, "probe.wire.quic_steps")
+            if self._quic is not None:
+                return self._quic
+            self._quic = module.QuicSteps(
+                self._recorder, self._spent, self.limits, self._own_addresses, self._judge_chain
+            )
         return self._quic
 
     async def exchange(
@@ -387,7 +394,8 @@ class SocketNetwork(Network):
             facts["host"] = host or parsed.netloc.decode("ascii")
             if isinstance(over, QuicHandshake):
                 try:
-                    await self._quic_steps().exchange(
+                    quic = await self._quic_steps()
+                    await quic.exchange(
                         over, parsed, page, facts, host=host, headers=headers or {}, wanted=wanted, timeout=limit
                     )
                 finally:

@@ -32,6 +32,7 @@ from measurements.model import (
     Measurement,
     Outcome,
     Preconditions,
+    QuicHandshake,
     Target,
     TcpConnect,
     TlsHandshake,
@@ -401,6 +402,17 @@ def test_first_routers_out_of_the_volunteers_own_prefix_are_the_homes_too() -> N
     walk = measurement(asked(1, "203.0.113.1"), asked(2, "10.9.9.9"), asked(3, "198.51.100.1"), asked(4, "10.8.8.8"))
     told = [step.icmp[0].source for step in redact(walk, own).observations if isinstance(step, DnsLookup)]
     assert told == ["private-1", "private-2", "198.51.100.1", "10.8.8.8"]
+
+
+def test_the_homes_routers_that_refuse_quic_become_tokens_too() -> None:
+    refused = (IcmpError(arrival=0.1, source="192.168.1.254", type=3, code=13, error="EHOSTUNREACH"),)
+    step = QuicHandshake(id=1, address="192.0.2.1", port=443, name="site.example", icmp=refused, detail="192.0.2.1")
+    after = redact(measurement(step, vantage=Vantage(probe_id="p")), ())
+    [told] = after.observations
+    assert isinstance(told, QuicHandshake)
+    assert told.icmp[0].source == "private-1"
+    assert (told.address, told.detail) == ("192.0.2.1", "192.0.2.1"), "a server that was measured is no secret"
+    assert any("icmp" in entry for entry in after.redacted)
 
 
 def test_the_homes_routers_are_taken_out_of_captured_packets() -> None:

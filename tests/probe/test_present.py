@@ -25,6 +25,7 @@ from measurements.model import (
     Pattern,
     Preconditions,
     Purpose,
+    QuicHandshake,
     Target,
     TcpConnect,
     TlsHandshake,
@@ -265,6 +266,14 @@ def test_steps_in_plain_words() -> None:
     assert describe(HttpExchange(id=1, url=URL, failure=Failure.EOF))[1] == "connection closed without an answer"
     assert describe(TcpConnect(id=1, address="2001:db8::1", port=443))[0] == "connection to [2001:db8::1]:443"
     assert describe(Hop(id=1, address=ADDRESS, port=443, probe="syn", ttl=4))[1] == "silence"
+    hands = QuicHandshake(id=1, address=ADDRESS, port=443, name="site.example")
+    assert describe(hands) == (f"QUIC handshake as site.example with {ADDRESS}:443", "worked, valid certificate")
+    silent = msgspec.structs.replace(hands, name=None, failure=Failure.TIMEOUT)
+    assert describe(silent) == (f"QUIC handshake without a name with {ADDRESS}:443", "no answer in time")
+    taken = msgspec.structs.replace(hands, failure=Failure.SSL_UNKNOWN_AUTHORITY, issuer="CN=X")
+    assert describe(taken)[1] == "a certificate by an unknown authority, by CN=X"
+    asked = QuicHandshake(id=1, address=ADDRESS, port=443, probe="versions")
+    assert describe(asked) == (f"question for QUIC versions to {ADDRESS}:443", "answered")
     expired = IcmpError(arrival=0.1, source="192.0.2.9", type=11, code=0, error="EHOSTUNREACH")
     walked = lookup(1, ip_ttl=1, replies=(), icmp=(expired,), failure=Failure.HOST_UNREACHABLE)
     assert describe(walked) == ("lookup of site.example (A) at 10.0.0.53:53, 1 hop far", "ended at 192.0.2.9")

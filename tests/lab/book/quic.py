@@ -45,6 +45,12 @@ QUIC = (
     quic("quic-open", "A site that announces HTTP/3 and speaks it.", ACCESSIBLE),
     quic("quic-open-six", "The same, over IPv6 only.", ACCESSIBLE, site="swift-six.example"),
     quic("quic-open-far", "The same, far away.", ACCESSIBLE, Delay(rtt=100)),
+    quic(
+        "quic-open-lossy",
+        "The same over a line that loses one packet in seven, each way.",
+        Expect(outcome=("accessible", "inconclusive", "unreachable")),
+        Delay(rtt=50, loss=15),
+    ),
     quic("quic-open-unannounced", "A site that speaks HTTP/3 and does not say so.", ACCESSIBLE, site="modest.example"),
     quic(
         "quic-name-dropped",
