@@ -154,7 +154,7 @@ def _words(leg: Leg, hands: QuicHandshake, trigger: Trigger, proof: Shown, where
     else:
         who = "an address of the site, " if trigger is Trigger.ADDRESS else ""
         text = f"QUIC packets to {who}{hands.address} die at hop {proof.hop}, where those of TCP go on"
-        text += "; no unrelated server answers over QUIC either." if trigger is Trigger.PROTOCOL else "."
+        text += "; unrelated servers do not answer handshakes either." if trigger is Trigger.PROTOCOL else "."
     if where is Where.LOCAL:
         text += " The first router, your own network's, does it."
     if where is Where.UNKNOWN:

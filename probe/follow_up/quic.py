@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 
-from measurements.model import OURS, Hop, Purpose, QuicHandshake, View
+from measurements.model import OURS, Failure, Hop, Purpose, QuicHandshake, View
 from measurements.proofs import announced, fails_like, greetings, repeated, unsettled
 from measurements.reading import is_address
 from probe.follow_up.asking import PAIRS, TIMEOUT, Asking
@@ -34,7 +34,7 @@ async def ask_quic(asking: Asking) -> None:
 
 async def _ask_about(asking: Asking, failed: QuicHandshake) -> None:
     address, named = failed.address, not is_address(asking.name)
-    if failed.answered:  # whoever refuses has heard us, and no packet is missing
+    if failed.answered or failed.failure is not Failure.TIMEOUT:  # only silence is followed up
         await asking.again(lambda: greet(asking, address, asking.name, Purpose.REPETITION))
         return
     await _find_witnesses(asking, address)

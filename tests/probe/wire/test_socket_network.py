@@ -174,7 +174,14 @@ class FakeControl:
         self.asked: list[tuple[str, tuple[str, ...]]] = []
 
     async def ask(
-        self, url: str, endpoints: Sequence[str], timeout: float, spent: Spent, *, quic: bool = False
+        self,
+        url: str,
+        endpoints: Sequence[str],
+        timeout: float,
+        spent: Spent,
+        *,
+        quic: bool = False,
+        page: bool = False,
     ) -> ControlReport:
         self.asked.append((url, tuple(endpoints)))
         spent.connections += 1
