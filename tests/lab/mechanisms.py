@@ -122,7 +122,7 @@ class Interference:
         for where, lines in filters.items():
             self._nft(where, "filter", _FILTER, lines)
         for mechanism in scenario.mechanisms:
-            if isinstance(mechanism, SynLimit):
+            if isinstance(mechanism, SynLimit) and mechanism.spent:
                 self._use_up(mechanism)
         for where, told in lies.items():
             self._lie(where, told)

@@ -33,6 +33,7 @@ from tests.lab.scenario import (
 )
 from tests.lab.spaces import REPOSITORY, environment
 from tests.lab.spread import mixtures, spread
+from tests.lab.world import SynLimit
 
 pytestmark = pytest.mark.lab
 NEWS6 = "2001:db8:113::13"
@@ -50,7 +51,10 @@ def test_scenario_does_what_it_says(lab: LabClient, scenario: Scenario) -> None:
     assert fnmatch(lab.look("cli", scenario.url, scenario.at), scenario.seen)
     deeds = lab.deeds()
     assert fnmatch(lab.look("ctl", scenario.url, scenario.at), scenario.abroad)
-    assert bool(deeds) == scenario.acts, deeds
+    if not any(
+        isinstance(one, SynLimit) and not one.spent for one in scenario.mechanisms
+    ):  # one look uses up no ration
+        assert bool(deeds) == scenario.acts, deeds
     lab.apply(OPEN)
     assert fnmatch(lab.look("cli", scenario.url, scenario.at), scenario.undone), "the scenario was not undone"
 

@@ -11,7 +11,7 @@ from tests.lab.book.shown import SHOWN, Shown
 from tests.lab.scenario import AddressFilter, Delay, Expect, HelloFilter, Scenario
 from tests.lab.spread import Case, mixtures, spread
 
-FEW = 100  # verdicts that CI has time for
+FEW = 110  # verdicts that CI has time for
 
 PICKED = spread(CHAPTERS, SHOWN.values())
 

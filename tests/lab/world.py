@@ -44,10 +44,11 @@ class BusyLine(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class SynLimit(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The site takes `per_minute` connections from the client's address, and its neighbours have used them up."""
+    """The site takes `per_minute` connections from the client's address; when `spent`, neighbours have used them up."""
 
     addresses: tuple[str, ...]
     per_minute: int = 5
+    spent: bool = True
 
 
 WorldFault = PathMtu | ConnectionLoss | LossyLine | BusyLine | SynLimit

@@ -80,9 +80,12 @@ def rate_table(of: Sequence[Case]) -> str:
     """Every rate with its bounds, with a control and without."""
     kinds = {kind: [case for case in of if case.kind is kind] for kind in Kind}
     silent = kinds[Kind.QUIET] + kinds[Kind.OPEN]
+    certain = [case for case in kinds[Kind.CENSORING] if case.certain]
+    hidden = [case for case in kinds[Kind.CENSORING] if not case.certain]
     rows: list[tuple[str, Callable[[Sequence[Case]], Rate], Sequence[Case]]] = [
         ("All verdicts as the book says", lambda some: rate(some, lambda case: not case.wrong), of),
-        ("Blocking found", lambda some: rate(some, lambda case: case.accused), kinds[Kind.CENSORING]),
+        ("Blocking found", lambda some: rate(some, lambda case: case.accused), certain),
+        ("Blocking found that chance may hide", lambda some: rate(some, lambda case: case.accused), hidden),
         ("Mechanism exact", lambda some: agreement(some, "mechanism"), kinds[Kind.CENSORING]),
         ("Trigger exact", lambda some: agreement(some, "trigger"), kinds[Kind.CENSORING]),
         ("Place exact", lambda some: agreement(some, "where"), kinds[Kind.CENSORING]),

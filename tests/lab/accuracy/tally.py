@@ -71,6 +71,11 @@ class Case:
         return self.got if self.got in right else right[0]
 
     @property
+    def certain(self) -> bool:
+        """Whether nothing but an accusation is right with a control; else chance may let the probe miss it."""
+        return set(allowed(self.scenario.expect)) <= ACCUSATIONS
+
+    @property
     def accused(self) -> bool:
         return self.got in ACCUSATIONS
 

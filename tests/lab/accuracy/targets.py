@@ -25,8 +25,8 @@ class Target:
 
 
 def targets(of: Sequence[Case]) -> list[Target]:
-    """Hold every promise against the cases."""
-    censoring = [case for case in of if case.kind is Kind.CENSORING]
+    """Hold every promise against the cases; what chance may hide is told of among the rates."""
+    censoring = [case for case in of if case.kind is Kind.CENSORING and case.certain]
     silent = [case for case in of if case.kind in (Kind.QUIET, Kind.OPEN)]
     volunteers = [case for case in of if case.kind is Kind.VOLUNTEER]
     controlled = [case for case in censoring if case.control]

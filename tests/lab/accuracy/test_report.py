@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.accuracy.report import report, wrong_line
+from tests.lab.accuracy.report import rate_table, report, wrong_line
 from tests.lab.accuracy.results import Result, Run, broke
 from tests.lab.accuracy.tally import Case, Rate, cases, confusion, fired, quantile, spread
 from tests.lab.accuracy.targets import Target, targets
@@ -27,6 +27,7 @@ CHAPTERS = {
     "tls": (
         page("reset", BLOCKED, RESET, without=Expect(outcome=("inconclusive", "blocked"))),
         page("site-resets", Expect(outcome=("unreachable", "inconclusive")), RESET),
+        page("partial", Expect(outcome=("blocked", "inconclusive")), RESET),
         page("untold", Expect(outcome="blocked", mechanism="tls.reset", trigger="unknown"), RESET),
     ),
     "ordinary": (
@@ -120,6 +121,12 @@ def test_found_and_agreed() -> None:
 def test_without_a_control_what_may_stay_open_is_not_found() -> None:
     found = held(result("reset", "inconclusive", control=False), reset(control=False, seed=1))
     assert found["Blocking found, without a control"].found.endswith("(1 of 2)")
+
+
+def test_what_chance_may_hide_is_told_of_and_promised_by_nobody() -> None:
+    some = whole(reset(), result("partial", "inconclusive"), reset("partial", seed=1))
+    assert held(*(case.result for case in some))["Blocking found, with a control"].found.endswith("(1 of 1)")
+    assert [line for line in rate_table(some).splitlines() if "may hide" in line and "50.0%" in line]
 
 
 def test_silence() -> None:

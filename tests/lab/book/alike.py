@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from tests.lab.book.verdicts import ACCESSIBLE, DOWN, FACEBOOK, UNDECIDED, blocked, everywhere
 from tests.lab.scenario import AddressFilter, Delay, Expect, HelloFilter, HostFilter, ResolverLie, Scenario
+from tests.lab.sites import HOSTER
 from tests.lab.world import ConnectionLoss, LossyLine, PathMtu, SynLimit
 
 RADIO = ("freeradio.example",)
@@ -194,6 +195,15 @@ PATHS = (
         mechanisms=(SynLimit(addresses=FACEBOOK),),
         expect=Expect(outcome=("accessible", "inconclusive", "unreachable")),
         seen="tcp timeout",
+    ),
+    Scenario(
+        name="rationed-redirects",
+        about="The same ration at an address whose site sends us from page to page, a connection each.",
+        target="https://hop-15.example/",
+        mechanisms=(SynLimit(addresses=HOSTER, spent=False),),
+        expect=Expect(outcome="unreachable", reason="rate_limited"),
+        seen="http 302 /1",
+        abroad="http 302 /1",
     ),
     Scenario(
         name="loss-30",
