@@ -179,6 +179,7 @@ ODD = (
     Site("edition-zz.example", ("203.0.113.81",)),
     Site("link-http.example", ("203.0.113.82",), home="http://freeradio.example/"),
     Site("link-https.example", ("203.0.113.82",), home="https://facebook.com/"),
+    Site("link-clear.example", ("203.0.113.82",), https=False, http_home="https://facebook.com/"),
     Site("moved-away.example", ("203.0.113.82",), home="https://no-such-site.example/"),
     Site("clip.example", ("203.0.113.83",), https=False, page_bytes=20_000_000),
     Site("rollover.example", ("203.0.113.86",), signed="rollover"),

@@ -288,6 +288,36 @@ REDIRECTED = tuple(
     )
 )
 
+IN_CLEAR = (
+    everywhere(
+        "short-link-clear",
+        "A shortened link in clear leads to an HTTPS site of another name.",
+        "http://link-clear.example/",
+        ACCESSIBLE,
+        "http 301 https://facebook.com/",
+    ),
+    Scenario(
+        name="redirect-in-clear-then-reset",
+        about="The same link, and hellos with the other name are reset.",
+        target="http://link-clear.example/",
+        mechanisms=(HelloFilter(action="reset"),),
+        expect=blocked("tls.reset", "name", NETWORK),
+        seen="tls reset",
+        victim="facebook.com",
+        looks_at="https://facebook.com/",
+    ),
+    Scenario(
+        name="redirect-in-clear-then-nxdomain",
+        about="The same link, and the resolver says that the other name does not exist.",
+        target="http://link-clear.example/",
+        mechanisms=(ResolverLie(answer="nxdomain"),),
+        expect=blocked("dns.nxdomain", "name", "resolver"),
+        seen="dns nxdomain",
+        victim="facebook.com",
+        looks_at="https://facebook.com/",
+    ),
+)
+
 LINKS = tuple(
     everywhere(
         f"short-link-{scheme}",
@@ -320,7 +350,7 @@ THROTTLED = (
     ),
 )
 
-OONI = (*CERTIFICATES, *SITE_OWN, *HIJACKED, *PLAIN, *LINKS, *REDIRECTED, *THROTTLED)
+OONI = (*CERTIFICATES, *SITE_OWN, *HIJACKED, *PLAIN, *IN_CLEAR, *LINKS, *REDIRECTED, *THROTTLED)
 
 OONI_CASES = {
     "badSSLWithUnknownAuthorityWithConsistentDNS": "bad-certificate-unknown-authority",
