@@ -322,7 +322,8 @@ class Reading:
         """The leg to ask about: where the chain stopped short of a page that is beyond doubt.
 
         None when the last leg brought a page that is verified, or one in clear that the control saw alike.
-        A chain that left the target's host over an unprotected redirect is only as good as that leg.
+        A chain that left the target's host over an unprotected redirect is only as good as that leg; but where it
+        stopped at a name that trusted resolvers know, that is what there is to explain.
         """
         for leg in self.legs:
             served = leg.served
@@ -330,10 +331,16 @@ class Reading:
                 return leg
             assert served.page is not None
             if not leg.encrypted and not redirects_home(leg, served.page) and not self.alike(served.page):
-                return leg
+                return self._stopped_behind(served.page) or leg
             if leg.encrypted and not served.secure:
                 return leg
         return None
+
+    def _stopped_behind(self, page: HttpExchange) -> Leg | None:
+        """The last leg, if `page` led on and the chain stopped there: at a name that others know."""
+        last = self.legs[-1]
+        known = bool(last.trusted_addresses) and not is_address(last.host)
+        return last if page.redirect is not None and last.served is None and known else None
 
     @cached_property
     def final(self) -> HttpExchange | None:

@@ -258,7 +258,7 @@ def in_clear(case: Case) -> Finding | None:
             "in its name.",
             evidence=evidence,
         )
-    if checked and not differs and not doubted:
+    if checked and not differs and not doubted and story.final is not None:
         return Finding(
             rule="http.in_clear",
             outcome=Outcome.ACCESSIBLE,

@@ -236,6 +236,26 @@ def test_a_page_in_clear_at_an_address_of_our_resolver_alone_is_not_beyond_doubt
     assert by_rule(said(replace(OPEN, seen=None), IN_CLEAR)) == ("accessible", "http.in_clear")
 
 
+LED = "www.other-site.example"
+LINK = {(SITE, HOST): Page(301, b"", None, f"https://{LED}/")}
+
+
+def test_what_stops_behind_a_link_in_clear_is_told() -> None:
+    """If a link in clear leads to a name that is cut everywhere, that name is what is blocked."""
+    cut: Hands = {(a, LED): RESET for a in (BESIDE, *ALL)}
+    world = replace(OPEN, names={HOST: [SITE], LED: [BESIDE]}, pages=LINK, hands=cut)
+    assert by_rule(said(world, IN_CLEAR)) == ("blocked", "tls.blocked")
+    assert by_rule(said(replace(world, hands={}, seen=Page()), IN_CLEAR)) == ("accessible", "site.accessible")
+    assert by_rule(said(replace(world, hands={(BESIDE, LED): RESET}), IN_CLEAR)) == ("unreachable", "site.unreachable")
+
+
+@pytest.mark.parametrize("seen", [None, Page()], ids=["no-control", "control"])
+def test_a_link_in_clear_to_nowhere_is_in_doubt_itself(seen: Page | None) -> None:
+    """If others know no such name, anybody may have made up the link; and a chain without a page opened nothing."""
+    verdict = said(replace(OPEN, pages=LINK, seen=seen), IN_CLEAR)
+    assert by_rule(verdict) == ("inconclusive", "http.in_clear")
+
+
 @pytest.mark.parametrize("seen", [None, Page()], ids=["no-control", "control"])
 def test_another_s_page_in_clear_where_only_our_resolver_leads_is_an_old_answer_s(seen: Page | None) -> None:
     """If the true address has another page, the lookup is in doubt and not the page; where it has none, the page is."""
