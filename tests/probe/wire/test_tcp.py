@@ -185,3 +185,22 @@ def test_a_sample_costs_little_more_than_is_read() -> None:
     read, crossed = asyncio.run(_acknowledged(full_body=True))
     assert read == 400_000
     assert crossed > 350_000
+
+
+@pytest.mark.parametrize("mss", [None, 536])
+def test_small_segments_are_asked_of_the_peer_too(mss: int | None) -> None:
+    """If segments are to be small, the peer sends none that is larger, and the step says what was asked."""
+
+    async def go() -> tuple[int, TcpConnect]:
+        loop = asyncio.get_running_loop()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.setblocking(False)
+            async with network() as net:
+                step = await net.connect("127.0.0.1", listener.getsockname()[1], mss=mss)
+                accepted, _ = await loop.sock_accept(listener)
+                with accepted:
+                    return accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG), step
+
+    largest, step = run(go())
+    assert (step.failure, step.mss) == (None, mss)
+    assert (largest <= 536) is (mss is not None)
