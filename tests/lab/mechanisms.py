@@ -22,7 +22,6 @@ from tests.lab.home_wiring import HomeWiring
 from tests.lab.pki import Pki
 from tests.lab.scenario import (
     AddressFilter,
-    Allowlist,
     CertificateFilter,
     ControlCut,
     Deed,
@@ -109,8 +108,6 @@ class Interference:
                     filters["srv"] += world.rationed(mechanism)
                 case ControlCut():
                     filters["censor"] += address_rules(AddressFilter(addresses=(CONTROL,), action="drop"))
-                case Allowlist(addresses=addresses):
-                    filters["censor"] += allowing(addresses)
                 case HttpProxy() | TlsInterception():
                     box.append(mechanism)
                 case LinkDown():
@@ -314,19 +311,6 @@ def quic_rules(filter_: QuicFilter) -> list[str]:
         f"{word} saddr {net} udp dport 443 {end}" for word, net in zip(("ip", "ip6"), CLIENT_NETS, strict=True)
     ]
     return lines if filter_.addresses else lines + all_of_it
-
-
-def allowing(addresses: Sequence[str]) -> list[str]:
-    """Return nftables rules that let the client's packets go to `addresses` only, and count those to each site."""
-    others = [address for site in SITES for address in (*site.addresses, site.address6) if address]
-    lines = [f"{family(address)} daddr {address} accept" for address in addresses]
-    lines += [
-        f"{family(address)} saddr {client_net(address)} {family(address)} daddr {address} "
-        f"counter name {named('drop', address)} drop"
-        for address in others
-        if address not in addresses
-    ]
-    return lines + [f"{word} saddr {net} drop" for word, net in zip(("ip", "ip6"), CLIENT_NETS, strict=True)]
 
 
 def questions(device: str, to: tuple[str, str], port: int) -> list[str]:

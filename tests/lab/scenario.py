@@ -187,12 +187,6 @@ class SmallSegments(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     size: int = 300
 
 
-class Allowlist(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The border router drops all that goes to other `addresses` than these."""
-
-    addresses: tuple[str, ...]
-
-
 class ServerAlert(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The site's own server answers the client's ClientHello with a fatal alert, and serves the rest of the world."""
 
@@ -227,7 +221,6 @@ Mechanism = (
     | HttpProxy
     | TlsInterception
     | SmallSegments
-    | Allowlist
     | ServerAlert
     | WorldFault
     | LinkDown

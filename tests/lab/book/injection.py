@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from tests.lab.book.verdicts import ACCESSIBLE, blocked
+from tests.lab.home_faults import Run
 from tests.lab.scenario import AddressFilter, ControlCut, DnsTampering, Expect, ResolverLie, Scenario
-from tests.lab.topology import BLOCK_PAGE, PUBLIC_RESOLVERS
+from tests.lab.topology import BLOCK_PAGE, ISP_RESOLVER6, PUBLIC_RESOLVERS
 
 EMPTY = "198.51.100.99"
 NO_DOH = AddressFilter(addresses=PUBLIC_RESOLVERS, action="drop", port=443)
+OVER_SIX = Run(environment=(("WAZI_NETWORK__RESOLVER", f"[{ISP_RESOLVER6}]:53"),))
 HIDDEN = Expect(outcome=("blocked", "inconclusive"))
 
 INJECTION = (
@@ -120,6 +122,29 @@ INJECTION = (
         expect=blocked("dns.timeout", "name", "network"),
         seen="dns timeout",
         abroad="http 200 six.example",
+    ),
+    Scenario(
+        name="dns-over-six",
+        about="The ISP's resolver is asked over IPv6, and nobody minds.",
+        run=OVER_SIX,
+        expect=ACCESSIBLE,
+        seen="http 200 facebook.com",
+    ),
+    Scenario(
+        name="dns-injected-over-six",
+        about="A router answers before the resolver, which is asked over IPv6, does.",
+        mechanisms=(DnsTampering(action="forge"),),
+        run=OVER_SIX,
+        expect=blocked("dns.injected", "name", "network"),
+        seen="dns 10.1.2.3 then 203.0.113.10",
+    ),
+    Scenario(
+        name="dns-nxdomain-over-six",
+        about="The ISP's resolver, asked over IPv6, says that the name does not exist.",
+        mechanisms=(ResolverLie(answer="nxdomain"),),
+        run=OVER_SIX,
+        expect=blocked("dns.nxdomain", "name", "resolver"),
+        seen="dns nxdomain",
     ),
     Scenario(
         name="dns-injected-at-home",
