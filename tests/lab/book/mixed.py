@@ -10,10 +10,12 @@ from tests.lab.scenario import (
     Expect,
     HelloFilter,
     HostFilter,
+    QuicFilter,
     ResolverLie,
     Scenario,
 )
 
+SWIFT = ("swift.example",)
 HIDDEN = Expect(outcome=("blocked", "inconclusive"))
 
 MIXED = (
@@ -178,5 +180,24 @@ MIXED = (
         ),
         expect=blocked("tls.reset", "name", "local"),
         seen="tls reset",
+    ),
+    Scenario(
+        name="tls-dropped-quic-dropped",
+        about="The name is swallowed over TCP and over QUIC.",
+        target="https://swift.example/",
+        mechanisms=(HelloFilter(names=SWIFT, action="drop"), QuicFilter(names=SWIFT)),
+        expect=blocked("tls.timeout", "name", "network"),
+        seen="tls timeout",
+        abroad="http 200 swift.example",
+    ),
+    Scenario(
+        name="quic-dropped-tls-dropped",
+        about="The same, and QUIC is what is asked for.",
+        target="https://swift.example/",
+        nettest="quic",
+        mechanisms=(HelloFilter(names=SWIFT, action="drop"), QuicFilter(names=SWIFT)),
+        expect=blocked("quic.timeout", "name", "network"),
+        seen="tls timeout",
+        abroad="http 200 swift.example",
     ),
 )
