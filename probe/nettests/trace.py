@@ -23,7 +23,7 @@ from urllib.parse import urldefrag, urlsplit
 
 from measurements.model import AnyObservation, DnsLookup, Hop, HttpExchange, Purpose, Target, View
 from measurements.reading import Flow, Leg, Reading, is_address
-from probe.follow_up import neighbour_of
+from probe.follow_up import follow_up, neighbour_of
 from probe.network import Network, Resolver
 from probe.steps import Candidate, candidates, endpoint, find_address, harmless_name, look_up
 
@@ -139,13 +139,14 @@ class _Walking:
                 self.net.spent.limits.append("trace_time")
 
     async def _walk_all(self, flow: Flow | None, resolvers: list[Resolver]) -> None:
-        async with asyncio.TaskGroup() as group:
-            for resolver in resolvers:
-                group.create_task(self._walk_lookup(resolver))
-            if resolvers and self.net.peers.local is not None:
-                group.create_task(self._resolver_alive(self.net.peers.local))
-            if flow is not None and not (resolvers and flow.secure):
-                group.create_task(self._walk_flow(flow))
+        """Walk towards the resolvers, beside all that is asked of a doubted lookup elsewhere; then along the flow."""
+        if resolvers:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(follow_up(self.net, self.story, self.leg))
+                for resolver in resolvers:
+                    group.create_task(self._walk_lookup(resolver))
+        if flow is not None and not (resolvers and flow.secure):
+            await self._walk_flow(flow)
 
     def _flow(self) -> Flow | None:
         """Choose the flow to walk along: one that failed, at an address that others gave too if there is one."""
@@ -288,13 +289,6 @@ class _Walking:
                 silent = 0 if any(q.icmp or q.valid_replies for q in met) else silent + 1
                 if any(q.valid_replies for q in met) or silent == SILENT:
                     return
-
-    async def _resolver_alive(self, local: Resolver) -> None:
-        """See whether our resolver answers a harmless name that exists."""
-        for witness in self.net.peers.witnesses[:2]:
-            await self.net.lookup(
-                witness.name, "A", local, view=View.FOLLOW_UP, purpose=Purpose.HARMLESS_AT_RESOLVER, linger=0.0
-            )
 
 
 def _stages(longest: int) -> Iterator[range]:

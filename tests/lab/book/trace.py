@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
+from tests.lab.book.alike import ALIKE
 from tests.lab.book.verdicts import ACCESSIBLE, FACEBOOK, NO_CONTROL, NOT_FROM_HERE, blocked
 from tests.lab.scenario import AddressFilter, Delay, DnsTampering, Expect, HelloFilter, HostFilter, Scenario
 
@@ -120,6 +123,11 @@ TRACE = (
         expect=NOT_FROM_HERE,
         without_control=NO_CONTROL,
         seen="tcp timeout",
+    ),
+    replace(
+        next(scenario for scenario in ALIKE if scenario.name == "geo-dns-no-data"),
+        name="trace-geo-dns-no-data",
+        nettest="trace",
     ),
     Scenario(
         name="trace-open-http",
