@@ -61,9 +61,11 @@ COLOURS = {
 
 def screen(measurement: Measurement, verdict: Verdict, *, colour: bool = False) -> str:
     """Write a verdict for people: at most `HEIGHT` lines of `WIDTH` columns."""
+    notes = measurement.preconditions.notes
     sections = [
         ("Asked", _asked(measurement), 2),
-        ("Happened", _happened(measurement.observations), 8),
+        *([("Noted", notes, 2)] if notes else []),
+        ("Happened", _happened(measurement.observations), 6 if notes else 8),
         ("Compared", _compared(measurement.observations), 6),
         ("Meaning", [verdict.summary or "No rule had anything to say."], 4),
         ("How sure", [_how_sure(verdict)], 4),
@@ -108,6 +110,7 @@ def timeline(measurement: Measurement, verdict: Verdict, *, colour: bool = False
     if measurement.preconditions.reason:
         why = clean(measurement.preconditions.detail or measurement.preconditions.reason)
         lines.append(f"network     cannot be judged: {why}")
+    lines += [f"noted       {clean(note, 1000)}" for note in measurement.preconditions.notes]
     if measurement.limits:
         lines.append(f"limits      reached: {', '.join(clean(limit) for limit in measurement.limits)}")
     lines += ["", "steps (* is cited as evidence)"]

@@ -118,6 +118,17 @@ def fits(text: str) -> bool:
     return len(lines) <= HEIGHT and all(columns(line) <= WIDTH for line in lines)
 
 
+def test_what_was_noted_about_the_network_is_said() -> None:
+    made = MEASUREMENT
+    noted = msgspec.structs.replace(made, preconditions=Preconditions(notes=("IPv6 is\x1b[31m left out.", "A proxy.")))
+    for text in (screen(noted, VERDICT), timeline(noted, VERDICT)):
+        assert "left out." in text
+        assert "A proxy." in text
+        assert "\x1b" not in text
+    assert "Noted" not in screen(made, VERDICT)
+    assert len(screen(noted, VERDICT).splitlines()) <= HEIGHT
+
+
 def test_a_block_is_told_whole_on_one_screen() -> None:
     text = screen(MEASUREMENT, VERDICT)
     assert fits(text)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from measurements.model import Preconditions, Purpose
+from measurements.model import DnsLookup, Preconditions, Purpose
 from probe.follow_up.traces import neighbour_of
-from probe.steps import endpoint, find_address, harmless_name
+from probe.steps import candidates, endpoint, find_address, harmless_name
 from tests.scripted import LOCAL, TRUSTED, WITNESSES, ScriptedNetwork, World
 
 LABEL = st.from_regex(r"\A[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
@@ -83,3 +83,34 @@ def test_with_ipv6_alone_a_peer_is_found_there() -> None:
     assert found(net, "one.example", "A") == "192.0.2.1"
     net.peers = replace(net.peers, local=None, trusted=())
     assert found(net, "one.example") is None
+
+
+def given_addresses(net: ScriptedNetwork, *addresses: str) -> list[str]:
+    """Which of the addresses that our resolver gives are tried."""
+    net.world = World(answers={(LOCAL.address, "site.example"): [list(addresses)]})
+
+    async def ask() -> list[DnsLookup]:
+        return [await net.lookup("site.example", rtype, LOCAL) for rtype in ("A", "AAAA")]
+
+    return [c.address for c in candidates(net, "site.example", asyncio.run(ask()))]
+
+
+@pytest.mark.parametrize(
+    ("before", "tried"),
+    [
+        (Preconditions(ipv6_route=True), ["203.0.113.1", "2001:db8::1"]),
+        (Preconditions(ipv6_route=True, ipv6_alive=True), ["203.0.113.1", "2001:db8::1"]),
+        (Preconditions(ipv6_route=True, ipv6_alive=False), ["203.0.113.1"]),
+        (Preconditions(ipv6_route=False), ["203.0.113.1"]),
+    ],
+    ids=["not-looked", "works", "leads-nowhere", "no-route"],
+)
+def test_ipv6_is_tried_where_it_leads_somewhere(before: Preconditions, tried: list[str]) -> None:
+    net = ScriptedNetwork(World(), preconditions=before)
+    assert given_addresses(net, "203.0.113.1", "2001:db8::1") == tried
+
+
+def test_an_address_that_a_translator_made_up_is_the_one_inside() -> None:
+    net = ScriptedNetwork(World(), preconditions=Preconditions(ipv4_route=False, ipv6_route=True, nat64="64:ff9b::/96"))
+    assert given_addresses(net, "203.0.113.1", "64:ff9b::cb00:7101", "2001:db8::1") == ["203.0.113.1", "2001:db8::1"]
+    assert found(net, "one.example") == WITNESSES["one.example"]
