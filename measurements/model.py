@@ -397,7 +397,7 @@ class Canary(msgspec.Struct, frozen=True, kw_only=True):
 
     `kind` is control (the user's own, asked for what nobody else can know), foreign or domestic (witnesses);
     `way` is http or tls. `problem` is None when the answer was its own, a `Failure`'s word, or one of portal,
-    forged (another's key), unknown.
+    forged (another's key), no_address (its name was not found).
     """
 
     kind: str

@@ -52,7 +52,7 @@ def allowlist(case: Case) -> Finding | None:
     """
     before = case.measurement.preconditions
     leg = case.reading.troubled
-    foreign = [c for c in before.canaries if c.kind == "foreign"]
+    foreign = [c for c in before.canaries if c.kind == "foreign" and c.problem != "no_address"]
     failed = [f for f in leg.local_flows if f.failed is not None] if leg is not None else []
     if before.foreign_alive is not False or not before.domestic_alive or len({c.name for c in foreign}) < 2:
         return None

@@ -49,6 +49,7 @@ class Try:
     way: str
     step: AnyObservation | None = None
     right: bool | None = None  # of the control's: whether it said what it alone can say
+    named: bool = True  # whether an address was found at all
 
 
 @dataclass(slots=True)
@@ -70,7 +71,9 @@ class Seen:
 async def in_clear(net: Network, witness: Witness, find: Addresses, seen: Seen) -> None:
     """Ask a witness for its page in clear."""
     made = _begin(seen, witness, CLEAR)
-    for address in (await find(witness.name))[:1]:
+    addresses = await find(witness.name)
+    made.named = bool(addresses)
+    for address in addresses[:1]:
         made.step = tcp = await net.connect(address, 80, view=View.FOLLOW_UP)
         if tcp.failure is None:
             made.step = await net.exchange(tcp, f"http://{witness.name}/", body_limit=PAGE)
@@ -79,7 +82,9 @@ async def in_clear(net: Network, witness: Witness, find: Addresses, seen: Seen) 
 async def secure(net: Network, witness: Witness, find: Addresses, seen: Seen, hops: int = 1) -> None:
     """Shake hands with a witness, and see whether anybody near us takes the connection in its place."""
     made = _begin(seen, witness, SECURE)
-    for address in (await find(witness.name))[:1]:
+    addresses = await find(witness.name)
+    made.named = bool(addresses)
+    for address in addresses[:1]:
         made.step = tcp = await net.connect(address, 443, view=View.FOLLOW_UP)
         if tcp.failure is not None:
             return

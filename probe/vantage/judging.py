@@ -29,7 +29,11 @@ from probe.network import Route
 from probe.vantage.canaries import CLEAR, CONTROL, DOMESTIC, FOREIGN, SECURE, Seen, Try, offset
 from probe.vantage.machine import Machine
 
+ABSENCES = frozenset({"offline", "gateway_only", "nothing_passes", "resolver_dead"})
+"""Reasons that rest on what did not come back."""
+
 CLOCK_SKEW = 60.0  # seconds by which a clock may be wrong before it matters to a certificate
+NO_ADDRESS = "no_address"
 AUTHENTICATION = 511  # Network Authentication Required (RFC 6585, 6)
 
 OFFLINE = "This machine has no route to the internet, so nothing can be said about any site."
@@ -108,9 +112,9 @@ class Ground:
 def conclude(ground: Ground, seen: Seen, net: Private, now: float) -> Preconditions:
     """Say whether the network can be judged, and what was found out about it."""
     portal = _portal(seen, net)
-    canaries = tuple(
-        Canary(kind=t.kind, way=t.way, name=t.name, problem=_problem(t, portal)) for t in seen.tries if not _ours(t)
-    )
+    ours = _ours(seen)
+    tried = [Canary(kind=t.kind, way=t.way, name=t.name, problem=_problem(t, portal)) for t in seen.tries]
+    canaries = tuple(c for c in tried if c.problem is None or not ours)
     asked = bool(seen.lookups)
     over_ipv6 = [tcp.failure is None for tcp in seen.over_ipv6 if tcp.failure not in OURS]
     found = Preconditions(
@@ -131,7 +135,9 @@ def conclude(ground: Ground, seen: Seen, net: Private, now: float) -> Preconditi
         notes=tuple(_notes(ground, seen, over_ipv6)),
     )
     reason, detail = _reason(ground, seen, found, portal, net, asked=asked)
-    return _with(found, reason, detail)
+    if ours and reason in ABSENCES:
+        reason, detail = None, ""
+    return replace(found, reason=reason, detail=detail)
 
 
 def doubts_clock(seen: Seen, now: float) -> bool:
@@ -150,8 +156,6 @@ def _reason(
         return "vpn", VPN.format(device=tunnel.device)
     passes = [t for t in seen.tries if _right(t)]
     if not (found.resolver_alive or found.trusted_alive or found.witness_alive or passes):
-        if _all_ours(seen):
-            return None, ""
         gateway = not found.container and any(hop.answer == "expired" for hop in seen.hops)
         return ("gateway_only", GATEWAY) if gateway else ("offline", CLOSED)
     secure = [t for t in passes if t.way == SECURE]
@@ -227,16 +231,10 @@ def _stood(made: Try) -> bool:
     return made.step is not None and not (isinstance(made.step, TcpConnect) and made.step.failure is not None)
 
 
-def _ours(made: Try) -> bool:
-    return made.step is not None and made.step.failure in OURS - {Failure.INTERRUPTED}
-
-
-def _all_ours(seen: Seen) -> bool:
-    """Whether this machine failed us and nothing else was seen."""
+def _ours(seen: Seen) -> bool:
+    """Whether this machine failed us, so that what is missing may be missing for that."""
     steps = [*seen.lookups.values(), *seen.trusted, *(t.step for t in seen.tries if t.step is not None)]
-    failures = [step.failure for step in steps]
-    own = OURS - {Failure.INTERRUPTED}
-    return any(failure in own for failure in failures)
+    return any(step.failure in OURS - {Failure.INTERRUPTED} for step in steps)
 
 
 def _right(made: Try) -> bool:
@@ -255,6 +253,8 @@ def _problem(made: Try, portal: bool) -> str | None:
 
 
 def _failure(made: Try) -> str | None:
+    if not made.named:
+        return NO_ADDRESS
     if made.step is None:
         return Failure.TIMEOUT.value
     if made.step.failure is Failure.INTERRUPTED:
@@ -329,7 +329,3 @@ def _offset(seen: Seen, now: float) -> float | None:
         return None
     middle = median(offsets)
     return round(middle) if abs(middle) > CLOCK_SKEW else None
-
-
-def _with(found: Preconditions, reason: str | None, detail: str) -> Preconditions:
-    return replace(found, reason=reason, detail=detail)

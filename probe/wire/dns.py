@@ -26,6 +26,11 @@ import dns.rcode
 import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
+import dns.rdtypes.ANY.CNAME  # these are read now: with no file left to open, a reply would seem malformed
+import dns.rdtypes.ANY.SOA
+import dns.rdtypes.IN.A
+import dns.rdtypes.IN.AAAA
+import dns.rdtypes.IN.HTTPS
 import dns.rrset
 
 from measurements.model import DnsAnswer, DnsReply, Failure

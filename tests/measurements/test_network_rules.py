@@ -75,9 +75,10 @@ def test_without_a_control_a_cut_cable_looks_the_same() -> None:
         border("generic_timeout_error", "generic_timeout_error", domestic=False),
         border("generic_timeout_error", "generic_timeout_error", domestic=None),
         border("generic_timeout_error"),
+        border("no_address", "no_address"),
         HERE,
     ],
-    ids=["one-answers", "domestic-fail-too", "no-domestic", "one-witness", "not-looked"],
+    ids=["one-answers", "domestic-fail-too", "no-domestic", "one-witness", "no-names", "not-looked"],
 )
 def test_it_takes_several_foreign_witnesses_that_fail_and_a_domestic_one_that_does_not(before: Preconditions) -> None:
     said = judged(replace(SHUT, seen=Page(), paths=GONE), before)

@@ -331,15 +331,32 @@ def test_the_prefix_of_a_nat64_is_found_and_used() -> None:
 # This machine
 
 
-def test_too_many_open_files_say_nothing_about_a_network() -> None:
-    class Full(ScriptedNetwork):
-        async def lookup(self, name: str, rtype: str, resolver: Resolver, **more: Any) -> DnsLookup:
-            full = Failure.TOO_MANY_OPEN_FILES
-            return self._record(
-                DnsLookup, resolver=resolver.address, protocol="udp", name=name, rtype=rtype, failure=full
-            )
+class Full(ScriptedNetwork):
+    """A machine that may open no more files from the lookup of a name on."""
 
-    assert asyncio.run(look(Full(World()))).preconditions.reason is None
+    names: tuple[str, ...] = tuple(WITNESSES)
+
+    async def lookup(self, name: str, rtype: str, resolver: Resolver, **more: Any) -> DnsLookup:
+        if name not in self.names:
+            return await super().lookup(name, rtype, resolver, **more)
+        full = Failure.TOO_MANY_OPEN_FILES
+        return self._record(DnsLookup, resolver=resolver.address, protocol="udp", name=name, rtype=rtype, failure=full)
+
+
+@pytest.mark.parametrize("names", [tuple(WITNESSES), (ONE, TWO)], ids=["all", "foreign"])
+def test_too_many_open_files_say_nothing_about_a_network(names: tuple[str, ...]) -> None:
+    """If this machine cannot open files, what is missing is neither a dead line nor a closed border."""
+    net = Full(World())
+    net.names = names
+    domestic(net)
+    found = asyncio.run(look(net)).preconditions
+    assert (found.reason, found.foreign_alive) == (None, None)
+
+
+def test_witnesses_whose_names_are_not_found_are_no_closed_border() -> None:
+    answers: Answers = {(at.address, n): Failure.DNS_SERVFAIL for at in (LOCAL, *TRUSTED) for n in (ONE, TWO)}
+    found = seen(World(answers=answers), domestic)
+    assert {c.problem for c in found.canaries if c.kind == "foreign"} == {"no_address"}
 
 
 def test_what_cannot_be_seen_from_a_container_is_said() -> None:
