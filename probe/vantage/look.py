@@ -65,7 +65,8 @@ async def glance(net: Network) -> bool:
         return True
     seen = Seen()
     rtype = "A" if net.route(ipv6=False) or net.preconditions.nat64 else "AAAA"
-    lookup = await net.lookup(foreign[0].name, rtype, resolver, view=View.FOLLOW_UP, linger=0.0, timeout=LONGEST)
+    patience = max(LONGEST, net.limits.dns_timeout)
+    lookup = await net.lookup(foreign[0].name, rtype, resolver, view=View.FOLLOW_UP, linger=0.0, timeout=patience)
     public = [a for a in lookup.addresses if not net.is_private(a)]
 
     async def find(name: str) -> list[str]:
