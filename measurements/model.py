@@ -412,7 +412,8 @@ class Preconditions(msgspec.Struct, frozen=True, kw_only=True):
     `reason` is None when it could, else a word of DESIGN section 4 (offline, clock, …) and `detail`
     says it in a sentence. `clock_offset` is true time minus ours, in seconds, when it is known. `nat64` is the
     prefix behind which the network's translator reaches IPv4 (RFC 7050), and `issuer` the unknown authority in
-    whose name all witnesses were answered. `notes` are sentences about what could not be seen, or was left out.
+    whose name all witnesses were answered from beyond the home. `notes` are sentences about what could not be seen,
+    or was left out.
     """
 
     reason: str | None = None

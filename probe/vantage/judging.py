@@ -50,12 +50,12 @@ SPENT = "Harmless sites are answered by one page and {name} is not: the data bun
 STRANGER = "Harmless sites are all answered with one certificate that is none of theirs: a login page, or a proxy."
 DEAD = "The resolver of this network answers nothing, not even harmless names."
 ISSUER = (
-    "Harmless sites are all answered in the name of {issuer}, on this machine or at the first router, as an antivirus "
-    "or a company's own proxy does. Through that, no site can be judged."
+    "Harmless sites are all answered in the name of one unknown authority, on this machine or at the first router, as "
+    "an antivirus or a company's own proxy does. Through that, no site can be judged."
 )
 ISSUER_SOMEWHERE = (
-    "Harmless sites are all answered in the name of {issuer}, and an antivirus or a company's own proxy near this "
-    "machine cannot be ruled out. Through that, no site can be judged."
+    "Harmless sites are all answered in the name of one unknown authority, and an antivirus or a company's own proxy "
+    "near this machine cannot be ruled out. Through that, no site can be judged."
 )
 CLOCK = "Every witness's certificate seems out of date: set this machine's clock and try again."
 
@@ -137,7 +137,8 @@ def conclude(ground: Ground, seen: Seen, net: Private, now: float) -> Preconditi
     reason, detail = _reason(ground, seen, found, portal, net, asked=asked)
     if ours and reason in ABSENCES:
         reason, detail = None, ""
-    return replace(found, reason=reason, detail=detail)
+    named = found.issuer if reason is None else None  # one near the volunteer may name an employer, or the home
+    return replace(found, reason=reason, detail=detail, issuer=named)
 
 
 def doubts_clock(seen: Seen, now: float) -> bool:
@@ -175,8 +176,7 @@ def _reason(
     if found.issuer is not None:
         near = [hop.answer for hop in seen.hops]
         if not near or any(answer != "expired" for answer in near):
-            words = ISSUER if "open" in near else ISSUER_SOMEWHERE
-            return "private_issuer", words.format(issuer=found.issuer)
+            return "private_issuer", ISSUER if "open" in near else ISSUER_SOMEWHERE
     if not found.resolver_alive and asked:
         return "resolver_dead", DEAD
     ended = [t.step for t in seen.of(FOREIGN, DOMESTIC, way=SECURE) if _hands(t) is not None]
