@@ -4,7 +4,8 @@ Each query has its own *unconnected* socket with IP_RECVERR. A connected one wou
 sources, which are evidence of an injector; an unconnected one without IP_RECVERR never hears ICMP errors.
 After the first valid reply we stay for `linger` seconds: an injector near us is faster than the resolver,
 and only the second, contradicting reply tells. An ICMP error can be forged as easily as a reply: alone it
-ends the wait, but only after `ICMP_GRACE`, so that it cannot hide a true reply that was on its way.
+ends the wait, but only after `ICMP_GRACE`, so that it cannot hide a true reply that was on its way. A question
+that nobody answers is sent once more, from the same socket; one with a limited IP TTL is one packet.
 
 Everything read is bounded: `MOST_REPLIES` datagrams are kept, of which `MOST_BAD_REPLIES` may have a
 problem, so that a flood of junk leaves room for the truth; `MOST_DATAGRAMS` are read at all.
@@ -13,6 +14,7 @@ problem, so that a flood of junk leaves room for the truth; `MOST_DATAGRAMS` are
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import socket
 import time
@@ -35,6 +37,7 @@ from probe.wire.sockets import (
 from probe.wire.tcp import Stream, open_stream
 
 ICMP_GRACE = 0.3
+PATIENCE = 0.4  # of the time: a packet may be lost, and so a query is sent once more, as every system's resolver does
 MOST_REPLIES = 32
 MOST_BAD_REPLIES = 24
 MOST_ICMP = 16
@@ -125,27 +128,40 @@ class _UdpQuestion:
                 set_ttl(sock, ip_ttl)
             self._sock = sock
             self._began = time.perf_counter()
-            sock.sendto(self._query.wire, self._server.pair)
+            self._send()
             self._heard.local_port = own_port(sock)
             self._spent.connections += 1
-            self._spent.sent += len(self._query.wire)
             loop.add_reader(sock, self._ready)
             try:
-                await self._wait(timeout)
+                await self._wait(timeout, again=ip_ttl is None)
                 if linger > 0 and self._answered.is_set():
                     await asyncio.sleep(linger)
             finally:
                 loop.remove_reader(sock)
 
-    async def _wait(self, timeout: float) -> None:
-        """Wait for a valid reply, or a little longer than for an ICMP error."""
+    def _send(self) -> None:
+        self._sock.sendto(self._query.wire, self._server.pair)
+        self._spent.sent += len(self._query.wire)
+
+    async def _wait(self, timeout: float, *, again: bool) -> None:
+        """Wait for a valid reply, or a little longer than for an ICMP error; send the same query `again` in between."""
         try:
             async with asyncio.timeout(timeout):
+                if again and not await self._stirs_within(timeout * PATIENCE):
+                    with contextlib.suppress(OSError):  # the first is still on its way
+                        self._send()
                 await self._stirred.wait()
                 async with asyncio.timeout(ICMP_GRACE):
                     await self._answered.wait()
         except TimeoutError:
             return
+
+    async def _stirs_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._stirred.wait()
+        except TimeoutError:
+            return False
 
     def _ready(self) -> None:
         self._read_errors()

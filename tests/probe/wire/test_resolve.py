@@ -79,7 +79,7 @@ def test_replies_that_are_all_wrong_are_a_timeout() -> None:
         with UdpPeer(reply) as peer:
             lookup = await ask(peer, timeout=0.2)
         assert lookup.failure is Failure.TIMEOUT
-        assert [r.problem for r in lookup.replies] == ["wrong_id"]
+        assert [r.problem for r in lookup.replies] == ["wrong_id"] * 2  # the question was sent once more
         assert lookup.addresses == ()
 
     run(main())
@@ -109,6 +109,24 @@ def test_without_linger_the_first_valid_reply_ends_the_lookup() -> None:
             quick, patient = await ask(peer, linger=0.0), await ask(peer)
         assert quick.elapsed < 0.5
         assert Limits().dns_linger <= patient.elapsed
+
+    run(main())
+
+
+@pytest.mark.parametrize(("ip_ttl", "queries"), [(None, 2), (9, 1)])
+def test_a_query_that_was_lost_is_sent_once_more(ip_ttl: int | None, queries: int) -> None:
+    """If nothing came in part of the time, the same query goes out again; one that measures the path is one packet."""
+
+    def reply(peer: UdpPeer, query: bytes, source: Any, ttl: int | None) -> None:
+        if len(peer.queries) == 2:
+            peer.send(answer(query, "192.0.2.1"), source)
+
+    async def main() -> None:
+        with UdpPeer(reply) as peer:
+            lookup = await ask(peer, linger=0.0, timeout=1.0, ip_ttl=ip_ttl)
+        assert lookup.failure is (None if queries == 2 else Failure.TIMEOUT)
+        assert len(peer.queries) == queries
+        assert len({query.id for query in peer.queries}) == 1
 
     run(main())
 
