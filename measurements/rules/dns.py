@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from msgspec import structs
 
-from measurements.answers import forged_beside, says_it_filters
+from measurements.answers import NO_CLAIM, addresses_in, forged_beside, says_it_filters
 from measurements.artefacts import Artefact, behind_answers, in_answers, signed, vetoed
 from measurements.case import Case
 from measurements.model import (
@@ -220,7 +220,8 @@ def injected(case: Case) -> Finding | None:
     if leg is None:
         return None
     known = leg.known_addresses
-    doubled = [q for q in leg.lookups if forged_beside(q, known)]
+    # a forwarder may pass on two servers' answers; where none is the truth that is known, both may be true
+    doubled = [q for q in leg.lookups if forged_beside(q, known) and _true_beside(q, leg)]
     where, by = _where(case.reading)
     truth = _truth(case, leg)
     misled = leg.public(leg.local_addresses) and not set(leg.local_addresses) & set(leg.trusted_addresses)
@@ -240,6 +241,12 @@ def injected(case: Case) -> Finding | None:
         + _rest(case, truth),
         evidence=tuple(sorted({*(q.id for q in doubled), *by, *truth.evidence})),
     )
+
+
+def _true_beside(lookup: DnsLookup, leg: Leg) -> bool:
+    """Whether one of several replies is true, or one of them denies or hides what the others give."""
+    given = [set(addresses_in(reply)) for reply in lookup.valid_replies if reply.rcode not in NO_CLAIM]
+    return any(each & leg.true_addresses or not leg.public(each) for each in given)
 
 
 def raced(case: Case) -> Finding | None:
@@ -376,6 +383,8 @@ def _unanswered(case: Case, failure: Failure, mechanism: Mechanism, how: str, wh
     truth = _truth(case, leg)
     if truth is None or len(target) < ENOUGH or len(harmless) < ENOUGH:
         return None
+    if not any(q.addresses for q in leg.trusted):
+        return None  # where nobody can find the name from here, its own servers or signatures may be what fails
     if any(q.failure is not failure for q in target) or not all(_claims(q) for q in harmless):
         return None
     return Finding(

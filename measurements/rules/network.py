@@ -12,15 +12,18 @@ from measurements.model import (
     HttpExchange,
     Mechanism,
     Outcome,
+    Preconditions,
     Purpose,
     TcpConnect,
     TlsHandshake,
     Trigger,
     Where,
 )
-from measurements.proofs import like, tally
+from measurements.proofs import kind_of, like, tally
+from measurements.reading import Flow
 
 STEPS = (TcpConnect, TlsHandshake, HttpExchange)
+CUT_OFF = ("timeout", "reset", "eof", "unreachable")
 
 
 ELSEWHERE = frozenset({"vpn", "network_changed"})
@@ -53,7 +56,7 @@ def allowlist(case: Case) -> Finding | None:
     before = case.measurement.preconditions
     leg = case.reading.troubled
     foreign = [c for c in before.canaries if c.kind == "foreign" and c.problem != "no_address"]
-    failed = [f for f in leg.local_flows if f.failed is not None] if leg is not None else []
+    failed = [f for f in leg.local_flows if _by_border(f, before)] if leg is not None else []
     if before.foreign_alive is not False or not before.domestic_alive or len({c.name for c in foreign}) < 2:
         return None
     if leg is None or not failed or leg.served is not None:
@@ -81,6 +84,13 @@ def allowlist(case: Case) -> Finding | None:
         summary=f"{there}, and no control abroad answers. A cut cable looks the same as a border that is closed.",
         evidence=tuple(sorted(set(lost))),
     )
+
+
+def _by_border(flow: Flow, before: Preconditions) -> bool:
+    """Whether a border may have stopped a flow: not where this machine has no route, or where the site said no."""
+    step = flow.failed
+    route = before.ipv6_route if ":" in flow.tcp.address else before.ipv4_route
+    return route is not False and isinstance(step, STEPS) and kind_of(step) in CUT_OFF
 
 
 def unsteady(case: Case) -> Finding | None:

@@ -90,7 +90,9 @@ def residual(case: Case) -> Finding | None:
     named = name_fails_elsewhere(story, fails_like(cut)) if cut is not None else None
     living = lives(case, leg)
     mechanism = MECHANISMS.get(kind_of(flow.tcp))
-    if cut is None or named is None or named.pattern is not Pattern.RESIDUAL or living is None:
+    if cut is None or named is None or named.pattern is not Pattern.RESIDUAL:
+        return None
+    if living is None or mechanism is None:
         return None
     at = place(story, Purpose.TRACE_NEIGHBOUR)
     return Finding(

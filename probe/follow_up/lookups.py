@@ -89,13 +89,17 @@ async def _resolver_alive(asking: Asking) -> None:
 
 
 async def _serverless(asking: Asking, rtype: str | None = None) -> None:
-    """Put the question to a witness, which runs no resolver: whatever answers was forged on the way."""
+    """Put the question to a witness, which runs no resolver: whatever answers was forged on the way.
+
+    What answers every question there, a provider's resolver in all others' place, forges none. It may be slow for a
+    name that nobody has, and is asked for one that it will know, too.
+    """
     servers = await asking.witnesses()
     if servers:
         nobody = Resolver(f"{servers[0]}:53", View.FOLLOW_UP)
-        for _ in range(2):
+        for harmless in (asking.harmless, asking.name_of(servers[0]) or asking.harmless):
             await asyncio.gather(
-                _lookup(asking, asking.harmless, nobody, Purpose.HARMLESS_SERVERLESS, timeout=1.5, rtype=rtype),
+                _lookup(asking, harmless, nobody, Purpose.HARMLESS_SERVERLESS, timeout=1.5, rtype=rtype),
                 _lookup(asking, asking.name, nobody, Purpose.SERVERLESS, timeout=1.5, rtype=rtype),
             )
 

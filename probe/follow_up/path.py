@@ -91,6 +91,7 @@ async def _ask_about_name(asking: Asking, flow: Flow, probe: str, attempt: Sized
         if flow.page is None or not (suspicious(flow.page) or any(identical(flow.page, page) for page in theirs)):
             await _trace_address(asking, flow)
             return
+        await same_path(asking)
     taken = named and await attempt(asking, address, asking.harmless, Purpose.HARMLESS_AT_TARGET)
     async with asyncio.TaskGroup() as group:
         group.create_task(_ask_elsewhere_and_trace(asking, flow, probe, attempt, tried=doubted))
