@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.lab.book.verdicts import ACCESSIBLE, NO_CONTROL
+from tests.lab.home_faults import Run
 from tests.lab.scenario import ControlCut, Delay, Expect, LinkDown, Scenario
 
 OPEN = Scenario(
@@ -82,6 +83,15 @@ ORDINARY = (
         expect=ACCESSIBLE,
         seen="http 200 slow.example",
         abroad="http 200 slow.example",
+    ),
+    Scenario(
+        name="out-of-time",
+        about="The site sends us from page to page, slowly, and the measurement has three seconds.",
+        target="https://drip-hops.example/",
+        run=Run(environment=(("WAZI_NETWORK__MEASUREMENT_TIMEOUT", "3s"),)),
+        expect=Expect(outcome="inconclusive", reason="interrupted"),
+        seen="http 302 /1/",
+        abroad="http 302 /1/",
     ),
     Scenario(
         name="cdn",

@@ -19,7 +19,7 @@ class Shown(NamedTuple):
 
 SHOWN: dict[str, Shown] = {
     "network.elsewhere": Shown("vpn", "open"),
-    "dns.raced": Shown("dns-injected-aaaa", "dns-injected-too-late"),
+    "dns.raced": Shown("dns-injected-aaaa", "dns-injected-elsewhere"),
     "tls.impostor": Shown("trusted-451", "trusted-elsewhere"),
     "site.accessible": Shown("open", "tls-reset"),
     "site.resolves": Shown("lookup-alone", "lookup-alone-nxdomain"),
@@ -51,6 +51,7 @@ SHOWN: dict[str, Shown] = {
     "quic.unanswered": Shown("web-without-quic", "web-with-quic"),
     "site.down": Shown("down-everywhere", "site-drops-syn"),
     "site.nowhere": Shown("no-such-domain", "dns-nxdomain"),
+    "line.mixed": Shown("tls-reset-of-ten-seven", "tls-reset"),
     "network.unsteady": Shown("rationed-connections", "site-drops-syn"),
     "quic.unsteady": Shown("quic-lost-once", "quic-open"),
     "quic.down": Shown("quic-not-spoken", "quic-name-dropped"),
@@ -61,6 +62,7 @@ SHOWN: dict[str, Shown] = {
     "dns.stale": Shown("stale-dead", "dns-blockpage"),
     "dns.resolver": Shown("dns-dropped-by-resolver", "dns-nxdomain"),
     "site.unreachable": Shown("site-drops-syn", "syn-dropped"),
+    "network.ours": Shown("out-of-time", "hundred-redirects"),
     "site.unknown": Shown("down-everywhere", "open", control=False),
 }
 
