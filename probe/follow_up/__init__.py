@@ -35,8 +35,8 @@ async def follow_up(net: Network, story: Reading, leg: Leg) -> None:
     if net.preconditions.reason is not None:
         return  # where nothing works, nothing more can be learnt
     asking = Asking(net, story, leg)
-    failing = next((f for f in leg.suspects if f.failed is not None), None)
-    flow = failing or (leg.suspects[0] if leg.suspects else None)
+    failing = [f for f in leg.suspects if f.failed is not None]
+    flow = max(failing or leg.suspects, key=lambda f: len(f.ids), default=None)  # the one that got furthest
     async with asyncio.TaskGroup() as group:
         if not is_address(leg.host) and not any(_given_by_others(leg, f) for f in leg.local_flows):
             group.create_task(ask_dns(asking))

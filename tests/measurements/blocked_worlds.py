@@ -27,7 +27,9 @@ from tests.measurements.worlds import (
     cut_at,
     lie,
 )
-from tests.scripted import TRUSTED, Page
+from tests.scripted import TRUSTED, Page, World
+
+DEAD = "203.0.113.12"
 
 BLOCKED = [
     Disruption(
@@ -138,6 +140,19 @@ BLOCKED = [
         "blocked",
         "tcp.timeout",
         "address",
+        "network",
+    ),
+    Disruption(
+        "sni-reset-at-one-address-syn-dropped-at-another",
+        World(
+            names={HOST: [DEAD, SITE]},
+            ports={(DEAD, 443): TIMEOUT, (DEAD, 80): TIMEOUT},
+            hands=at_witnesses(RESET),
+            seen=Page(),
+        ),
+        "blocked",
+        "tls.reset",
+        "name",
         "network",
     ),
     Disruption(

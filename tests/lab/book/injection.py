@@ -10,7 +10,6 @@ from tests.lab.topology import BLOCK_PAGE, ISP_RESOLVER6, PUBLIC_RESOLVERS
 EMPTY = "198.51.100.99"
 NO_DOH = AddressFilter(addresses=PUBLIC_RESOLVERS, action="drop", port=443)
 OVER_SIX = Run(environment=(("WAZI_NETWORK__RESOLVER", f"[{ISP_RESOLVER6}]:53"),))
-HIDDEN = Expect(outcome=("blocked", "inconclusive"))
 
 INJECTION = (
     Scenario(
@@ -188,7 +187,6 @@ INJECTION = (
             ResolverLie(answer="nxdomain"),
         ),
         expect=blocked("dns.nxdomain", "name", "resolver"),
-        without_control=HIDDEN,
         seen="dns nxdomain",
     ),
     Scenario(
@@ -199,7 +197,6 @@ INJECTION = (
             ResolverLie(answer="10.1.2.3"),
         ),
         expect=blocked("dns.bogon", "name", "resolver"),
-        without_control=HIDDEN,
         seen="tcp unreachable",
     ),
     Scenario(
@@ -210,7 +207,7 @@ INJECTION = (
             ControlCut(),
             ResolverLie(answer="nxdomain"),
         ),
-        expect=HIDDEN,
+        expect=blocked("dns.nxdomain", "name", "resolver"),
         seen="dns nxdomain",
     ),
     Scenario(
@@ -221,7 +218,7 @@ INJECTION = (
             ControlCut(),
             DnsTampering(action="forge"),
         ),
-        expect=HIDDEN,
+        expect=blocked("dns.injected", "name", "network"),
         seen="dns 10.1.2.3 then 203.0.113.10",
     ),
 )
