@@ -57,8 +57,7 @@ CHAPTERS: dict[str, tuple[Scenario, ...]] = {
 
 BOOK = {scenario.name: scenario for chapter in CHAPTERS.values() for scenario in chapter}
 
-_AWAITED_CHAPTERS = ("moments", "requests", "hops", "mixed")
-AWAITED = frozenset(scenario.name for chapter in _AWAITED_CHAPTERS for scenario in CHAPTERS[chapter])
+AWAITED: frozenset[str] = frozenset()
 """Scenarios that the probe does not judge as it should yet; to be empty before a release."""
 
 __all__ = ["AWAITED", "BOOK", "CHAPTERS", "OPEN"]
