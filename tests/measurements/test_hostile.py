@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from msgspec import structs
 
-from measurements.model import Canary, Failure, Mechanism, Outcome, Preconditions
+from measurements.model import Canary, Failure, Hop, Mechanism, Outcome, Preconditions, Purpose
 from tests.measurements.worlds import (
     ALL,
     BESIDE,
@@ -19,11 +21,12 @@ from tests.measurements.worlds import (
     W1,
     Disruption,
     by_rule,
+    cut_at,
     lie,
     play,
     said,
 )
-from tests.scripted import TRUSTED, Page, World
+from tests.scripted import TRUSTED, Page, ScriptedNetwork, World
 
 SERVFAIL = Failure.DNS_SERVFAIL
 NOBODY = f"{W1}:53"  # where no resolver is
@@ -81,6 +84,33 @@ def test_a_machine_without_a_route_meets_no_border() -> None:
     """If there is IPv6 alone, sites that have IPv4 alone cannot be asked, the canaries and the target alike."""
     unrouted = replace(OPEN, ports={(SITE, 443): Failure.NETWORK_UNREACHABLE})
     assert _abroad_is_silent(unrouted, ipv4=False) is Outcome.UNREACHABLE
+
+
+class Losing(ScriptedNetwork):
+    """The line loses what comes back of the first two packets that are to expire at the third router."""
+
+    lost = 0
+
+    async def hop(self, address: str, port: int, **kwargs: Any) -> Hop:
+        answered = await super().hop(address, port, **kwargs)
+        if (kwargs.get("purpose"), kwargs["ttl"]) != (Purpose.TRACE_TARGET, 3) or self.lost == 2:
+            return answered
+        self.lost += 1
+        silent = structs.replace(answered, answer="silence", router=None)
+        self.observations[-1] = silent
+        return silent
+
+
+def test_answers_that_a_lossy_line_swallows_are_no_place_where_packets_die() -> None:
+    """If the site drops us and two answers of a router are lost, a third shows that packets went on from there."""
+    dropped = replace(
+        OPEN, ports={(SITE, 443): TIMEOUT, (SITE, 80): TIMEOUT}, paths={(SITE, None): cut_at(4, "silence")}
+    )
+    net = Losing(dropped)
+    verdict, _ = play(Disruption("", dropped, ""), net)
+    assert (verdict.outcome, net.lost) == (Outcome.UNREACHABLE, 2)
+    here = replace(dropped, paths={(SITE, None): cut_at(3, "silence")})
+    assert said(here).mechanism is Mechanism.TCP_TIMEOUT
 
 
 def _abroad_is_silent(world: World, *, ipv4: bool) -> Outcome:
