@@ -104,6 +104,7 @@ class Purpose(StrEnum):
     PLAIN_RESOLVER = "plain_resolver"  # a trusted resolver's own address over plain DNS, when none answers over HTTPS
     FIND_NAME_SERVER = "find_name_server"  # whose name servers T has, and where they are
     AT_NAME_SERVER = "at_name_server"  # T asked of one of its own name servers
+    RESOLVER_AT_HOME = "resolver_at_home"  # T asked of our own resolver with IP TTL 1: is it the first router itself?
     FIRST_HOP = "first_hop"  # T asked with IP TTL 1: an answer comes from the volunteer's own router
     OTHER_HELLO = "other_hello"  # the other shape of ClientHello
     ANNOUNCEMENT = "announcement"  # T's page over TCP: does it say that HTTP/3 is spoken here (Alt-Svc)?

@@ -59,6 +59,7 @@ PURPOSES: dict[Purpose, str] = {
     Purpose.SERVERLESS: "its name where no resolver runs",
     Purpose.HARMLESS_SERVERLESS: "a harmless name there",
     Purpose.FIRST_HOP: "its name at the first router",
+    Purpose.RESOLVER_AT_HOME: "its name, if the resolver is the first router",
     Purpose.OTHER_HELLO: "another shape of hello",
     Purpose.ANNOUNCEMENT: "its page, for HTTP/3",
     Purpose.HARMLESS_OTHER_HELLO: "a harmless name in that shape",

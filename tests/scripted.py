@@ -68,8 +68,8 @@ class World:
     """What is so.
 
     `answers` maps (resolver address, name) to a list of addresses per reply, or a Failure; a resolver that is
-    not listed answers from `names`; "ttl 1" stands for the first hop, and "unchecked" for a question that asks
-    for no checking of signatures. `name_servers` maps a zone to the names of its servers. An address is of the
+    not listed answers from `names`; "ttl 1" stands for the first hop, "home" for our resolver when it is that, and
+    "unchecked" for a question that asks for no checking of signatures. `name_servers` maps a zone to the names of its servers. An address is of the
     record type that it looks like. `ports` maps (address, port) to None or a Failure. `hands` maps (address, sni)
     to None or a Failure, `issuers` to another issuer than the site's. `pages` maps (address, host) to a Page or a
     Failure (the host may be "host/path", or "*/path" for any host), and `clear` does for http alone. A control whose
@@ -162,7 +162,8 @@ class ScriptedNetwork:
         linger: float | None = None,
         timeout: float | None = None,
     ) -> DnsLookup:
-        key = "ttl 1" if ip_ttl == 1 else resolver.address
+        near = "home" if resolver == LOCAL else "ttl 1"  # what a question that cannot leave the first hop may meet
+        key = near if ip_ttl == 1 else resolver.address
         if checking_disabled and ("unchecked", name) in self.world.answers:
             key = "unchecked"
         known = {**self.world.names, **{n: [a] for n, a in WITNESSES.items()}}
@@ -170,7 +171,7 @@ class ScriptedNetwork:
         told: list[list[str]] | Failure
         if (key, name) in self.world.answers:
             told = self.world.answers[key, name]
-        elif not serves or key == "ttl 1":
+        elif not serves or key in ("ttl 1", "home"):
             told = Failure.TIMEOUT
         else:
             told = [known[name]] if name in known else Failure.DNS_NXDOMAIN

@@ -95,14 +95,15 @@ def _answered(story: Reading, purpose: Purpose) -> list[DnsLookup]:
 
 
 def _where(story: Reading) -> tuple[Where, tuple[int, ...]]:
-    """Say who answered: the first hop, something on the way, or the resolver."""
+    """Say who answered: the first hop, something on the way, or the resolver; unknown where that is the first hop."""
     first_hop = _answered(story, Purpose.FIRST_HOP)
     if first_hop:
         return Where.LOCAL, tuple(q.id for q in first_hop)
     forged = _answered(story, Purpose.SERVERLESS)
     if forged and not _answered(story, Purpose.HARMLESS_SERVERLESS):
         return Where.NETWORK, tuple(q.id for q in forged)
-    return Where.RESOLVER, ()
+    at_home = _answered(story, Purpose.RESOLVER_AT_HOME)
+    return (Where.UNKNOWN, tuple(q.id for q in at_home)) if at_home else (Where.RESOLVER, ())
 
 
 def _lie(case: Case, mechanism: Mechanism, told: Callable[[Leg, DnsLookup], bool], words: str) -> Finding | None:
@@ -130,7 +131,7 @@ def _lie(case: Case, mechanism: Mechanism, told: Callable[[Leg, DnsLookup], bool
         mechanism=mechanism,
         trigger=Trigger.NAME,
         where=where,
-        confidence=_confidence(case, truth),
+        confidence=Confidence.LIKELY if where is Where.UNKNOWN else _confidence(case, truth),
         proof=Proof.IMPOSSIBLE,
         summary=f"{words.format(host=leg.host)} {_says(where)}{_filters(lies)}{_rest(case, truth)}",
         evidence=tuple(sorted({*(q.id for q in lies), *honest, *truth.evidence, *by})),
@@ -146,6 +147,7 @@ def _confidence(case: Case, truth: Truth) -> Confidence:
 def _says(where: Where) -> str:
     return {
         Where.LOCAL: "The first router on the way answered so.",
+        Where.UNKNOWN: "Your own router is the resolver here: it may have made that up, or passed it on.",
         Where.NETWORK: "Something on the way answers even where no resolver is.",
     }.get(where, "The resolver said so, while it answers other names rightly.")
 

@@ -106,8 +106,16 @@ async def _serverless(asking: Asking, rtype: str | None = None) -> None:
 
 async def _first_hop(asking: Asking, rtype: str | None = None) -> None:
     """Ask with a packet that cannot leave the first hop: an answer is the volunteer's own router's."""
-    for resolver in _plain_resolvers(asking)[:1]:
-        await _lookup(asking, asking.name, resolver, Purpose.FIRST_HOP, ip_ttl=1, timeout=1.0, rtype=rtype)
+    local = asking.net.peers.local
+    asked = [(resolver, Purpose.FIRST_HOP) for resolver in _plain_resolvers(asking)[:1]]
+    if local is not None and not local.is_doh:
+        asked.append((local, Purpose.RESOLVER_AT_HOME))
+    await asyncio.gather(
+        *(
+            _lookup(asking, asking.name, resolver, purpose, ip_ttl=1, timeout=1.0, rtype=rtype)
+            for resolver, purpose in asked
+        )
+    )
 
 
 async def ask_who_answers(asking: Asking, rtype: str) -> None:

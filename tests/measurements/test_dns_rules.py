@@ -140,3 +140,13 @@ def test_a_name_that_exists_nowhere_is_down_whatever_ours_makes_of_it() -> None:
     verdict = said(replace(ghost, seen=None))
     assert by_rule(verdict) == ("down", "site.nowhere")
     assert SINK in verdict.summary
+
+
+def test_a_router_that_is_the_resolver_is_not_told_from_the_one_it_asks() -> None:
+    """If our resolver sits at the first hop, a filter at home looks like the provider's: nobody further is named."""
+    told = [["0.0.0.0"]]
+    home = said(replace(OPEN, answers={**lie(told), ("home", HOST): told}))
+    assert (home.outcome, home.where, home.confidence) == (Outcome.BLOCKED, "unknown", "likely")
+    assert "Your own router" in home.summary
+    further = said(replace(OPEN, answers=lie(told)))
+    assert (further.where, further.confidence) == ("resolver", "confirmed")
