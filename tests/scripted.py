@@ -69,7 +69,8 @@ class World:
 
     `answers` maps (resolver address, name) to a list of addresses per reply, or a Failure; a resolver that is
     not listed answers from `names`; "ttl 1" stands for the first hop, "home" for our resolver when it is that, and
-    "unchecked" for a question that asks for no checking of signatures. `name_servers` maps a zone to the names of its servers. An address is of the
+    "unchecked" for a question that asks for no checking of signatures. `name_servers`
+    maps a zone to the names of its servers. An address is of the
     record type that it looks like. `ports` maps (address, port) to None or a Failure. `hands` maps (address, sni)
     to None or a Failure, `issuers` to another issuer than the site's. `pages` maps (address, host) to a Page or a
     Failure (the host may be "host/path", or "*/path" for any host), and `clear` does for http alone. A control whose
