@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
@@ -95,7 +95,7 @@ def read(page: HttpExchange, nonce: str) -> Said | None:
             return None
         key.verify(bytes.fromhex(song.signature), _CONTEXT + nonce.encode(), ec.ECDSA(hashes.SHA256()))
         client = None if song.client is None else str(ipaddress.ip_address(song.client))
-    except (msgspec.MsgspecError, ValueError, TypeError, InvalidSignature):
+    except (msgspec.MsgspecError, ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return None
     port = song.port if song.port is not None and 0 < song.port < 65536 else None
     return Said(hashlib.sha256(public).hexdigest(), client, port)
@@ -105,6 +105,6 @@ def shows(chain: tuple[bytes, ...], key: str) -> bool:
     """Whether the first certificate of a chain holds the key with this digest."""
     try:
         public = x509.load_der_x509_certificate(chain[0]).public_key().public_bytes(*_SPKI)
-    except (IndexError, ValueError, TypeError):
+    except (IndexError, ValueError, TypeError, UnsupportedAlgorithm):
         return False
     return hashlib.sha256(public).hexdigest() == key

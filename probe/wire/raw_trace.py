@@ -41,6 +41,7 @@ LOOPBACK = "lo"
 PACKET_OUTGOING = 4
 DLT_RAW = 101  # packets begin with the IP header
 LONGEST_PACKET = 65_535
+HEADERS = {socket.IPPROTO_TCP: 20, socket.IPPROTO_UDP: 8}  # bytes; what is shorter is damaged, or made to confuse
 GRACE = 0.2  # seconds for what is still on its way to us when the end is asked for
 
 OWN = {4: "192.0.2.1", 6: "2001:db8::1"}  # RFC 5737, RFC 3849
@@ -149,7 +150,7 @@ def whose(data: bytes, peers: set[tuple[str, int]], when: float) -> Seen | None:
             return None
         own, there = struct.unpack(">HH", ports)
         return Seen(when, data, False, (target, there), own, True) if (target, there) in peers else None
-    if protocol not in (socket.IPPROTO_TCP, socket.IPPROTO_UDP) or len(data) < at + 4:
+    if protocol not in HEADERS or len(data) < at + HEADERS[protocol]:
         return None
     left, right = struct.unpack(">HH", data[at : at + 4])
     if (target, right) in peers:

@@ -52,10 +52,23 @@ def altered(**fields: object) -> bytes:
         altered(signature="no hex"),
         altered(key="3059"),
         altered(key=msgspec.json.decode(sung())["key"]),
+        altered(key=msgspec.json.decode(sung())["key"].replace("2a8648ce3d030107", "2a8648ce3d03017f")),
         altered(client="nobody"),
         altered(port="443"),
     ],
-    ids=["empty", "bare", "portal", "replayed", "forged", "garbled", "cut-key", "other-key", "no-address", "no-port"],
+    ids=[
+        "empty",
+        "bare",
+        "portal",
+        "replayed",
+        "forged",
+        "garbled",
+        "cut-key",
+        "other-key",
+        "odd-curve",
+        "no-address",
+        "no-port",
+    ],
 )
 def test_nothing_else_is(body: bytes) -> None:
     assert canary.read(page(body), NONCE) is None

@@ -120,6 +120,8 @@ def test_a_packet_belongs_to_one_of_our_ports(data: bytes, ours: bool, port: int
         expired(IP(src=OWN, dst=SITE, proto=47) / Raw(b"...."), ROUTER),
         expired(IP(src=OWN, dst=SITE) / TCP(sport=1, dport=80), ROUTER),
         raw(OUT)[:22],
+        raw(IP(src=SITE, dst=OWN, proto=6) / Raw(b"\x01\xbb\x9c\x40" + bytes(8))),
+        raw(IP(src=HOME, dst=OWN, proto=17) / Raw(b"\x00\x35\x9c\x40")),
     ],
 )
 def test_what_is_no_flow_of_ours_is_nobodys(data: bytes) -> None:
