@@ -107,7 +107,9 @@ class _Surveyor:
         return Answer(
             tcp_connect={e: _connected(s.tcp) for e, s in standing.items()},
             tls_handshake={e: _handshaken(s.tls, target.host) for e, s in standing.items() if s.tls is not None},
-            quic_handshake={e: _handshaken(hands, target.host) for e, hands in greeted.items()},
+            quic_handshake={
+                e: _handshaken(hands, target.host) for e, hands in greeted.items() if hands.failure not in UNUSABLE
+            },
             http_request=page,
             dns=Resolved() if literal else Resolved(word(failure, "dns"), own),
             ip_info=self.ip_info([] if literal else own, standing.values(), asn_of),
@@ -183,18 +185,20 @@ class _Surveyor:
         return Standing(tcp, _sound(await self.net.handshake(tcp, name=name, verify=target.host, timeout=timeout)))
 
     def reach_all_by_quic(self, own: Sequence[str]) -> Mapping[str, asyncio.Task[QuicHandshake]]:
-        """Start QUIC handshakes, when that was asked for, towards the first few addresses."""
+        """Start QUIC handshakes, when that was asked for, towards the first few addresses of the name itself.
+
+        Their first datagrams are large and need no consent: a stranger may not choose whom they are sent to.
+        """
         target = self.errand.target
         if not self.errand.quic or target.scheme != "https":
             return {}
-        offered = () if canonical(target.host) else self.errand.offered
-        addresses = self.usable([*own, *offered])[: self.policy.quic_endpoints]
+        addresses = self.usable(own)[: self.policy.quic_endpoints]
         return {endpoint(a, target.port): self.start(self.reach_by_quic(a, target)) for a in addresses}
 
     async def reach_by_quic(self, address: str, target: Target) -> QuicHandshake:
         name = None if canonical(target.host) else target.host
         timeout = min(self.policy.step_seconds, self.net.limits.tls_timeout)
-        return _sound(await self.net.quic(address, target.port, name=name, verify=target.host, timeout=timeout))
+        return await self.net.quic(address, target.port, name=name, verify=target.host, timeout=timeout)
 
     async def settle(self, reaching: Mapping[str, asyncio.Task[T]]) -> dict[str, T]:
         """Wait for the endpoints until our time is over; one that did not end by then is left out."""
