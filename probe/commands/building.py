@@ -111,7 +111,7 @@ async def open_bench(settings: Settings, probe_id: str, stop: Stop, pcap: Path |
             lookout=Lookout(
                 look=lambda net: look(net, read_machine()),
                 glance=glance,
-                changed=lambda before, after: changed(before, after, read_machine()),
+                changed=lambda before, after: None if before == after else changed(before, after, read_machine()),
                 asn_of=open_asns(settings.vantage.asn_database),
             ),
             clocks=read_clocks,
