@@ -169,7 +169,8 @@ def _reason(
         spared = next((t.name for t in secure if t.kind != CONTROL and t.name), None)
         failing = any(not _right(t) for t in seen.of(FOREIGN, way=SECURE))
         return ("data_plan", SPENT.format(name=spared)) if spared and failing else ("captive", PORTAL)
-    if not (found.trusted_alive or found.witness_alive or passes) and (seen.tries or seen.trusted):
+    others = {t.name for t in seen.tries} | {q.resolver for q in seen.trusted}
+    if not (found.trusted_alive or found.witness_alive or passes) and len(others) > 1:  # one alone may be down
         return "nothing_passes", NOTHING
     if _one_stranger(seen):
         return "captive", STRANGER

@@ -184,6 +184,11 @@ def test_where_names_are_found_and_nothing_else_passes_that_is_said() -> None:
     assert seen(World(answers=answers, ports=SHUT)).reason == "nothing_passes"
     assert seen(World(ports=SHUT)).reason is None, "a trusted resolver answers"
 
+    def one(net: ScriptedNetwork) -> None:
+        net.peers = replace(net.peers, trusted=(), witnesses=(Witness(ONE),))
+
+    assert seen(World(ports=SHUT), one).reason is None, "one witness alone may be down"
+
 
 # An antivirus
 
