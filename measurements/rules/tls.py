@@ -179,7 +179,7 @@ def mitm(case: Case) -> Finding | None:
             outcome=Outcome.INVALID,
             reason="private_issuer",
             where=Where.LOCAL,
-            summary=f"Every name is answered with certificates of {tls.issuer}, as an antivirus or a company's own "
+            summary="Every name is answered with certificates of one private issuer, as an antivirus or a company's own "
             "proxy does. Through that, no site can be judged.",
             evidence=tuple(sorted({*flow.ids, *(h.id for h in every)})),
         )
