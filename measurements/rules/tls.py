@@ -179,8 +179,8 @@ def mitm(case: Case) -> Finding | None:
             outcome=Outcome.INVALID,
             reason="private_issuer",
             where=Where.LOCAL,
-            summary="Every name is answered with certificates of one private issuer, as an antivirus or a company's own "
-            "proxy does. Through that, no site can be judged.",
+            summary="Every name is answered with certificates of one private issuer, as an antivirus or a company's "
+            "own proxy does. Through that, no site can be judged.",
             evidence=tuple(sorted({*flow.ids, *(h.id for h in every)})),
         )
     where = at.where if at is not None else Where.NETWORK if known is None else place_of(known, Where.NETWORK)
