@@ -49,6 +49,10 @@ def attempt(lab: Laboratory, scenario: Scenario, *, control: bool, seed: int = 0
 
 
 def about_target(deeds: list[Deed], scenario: Scenario) -> list[Deed]:
-    """Return what was done to the name or addresses of the target, or of the victim further on."""
+    """Return what was done to the name or addresses of the target, or of the victim further on.
+
+    What is done to anybody counts, unless the scenario says that it has no business with this target.
+    """
     name = scenario.victim or urlsplit(scenario.target).hostname or ""
-    return [deed for deed in deeds if deed.subject in (name, "any", *addresses_of(name))]
+    anybody = () if scenario.idle else ("any",)
+    return [deed for deed in deeds if deed.subject in (name, *anybody, *addresses_of(name))]
