@@ -131,7 +131,7 @@ def _lie(case: Case, mechanism: Mechanism, told: Callable[[Leg, DnsLookup], bool
         mechanism=mechanism,
         trigger=Trigger.NAME,
         where=where,
-        confidence=Confidence.LIKELY if where is Where.UNKNOWN else _confidence(case, truth),
+        confidence=_placed(where, _confidence(case, truth)),
         proof=Proof.IMPOSSIBLE,
         summary=f"{words.format(host=leg.host)} {_says(where)}{_filters(lies)}{_rest(case, truth)}",
         evidence=tuple(sorted({*(q.id for q in lies), *honest, *truth.evidence, *by})),
@@ -142,6 +142,11 @@ def _confidence(case: Case, truth: Truth) -> Confidence:
     """A lie is confirmed when a certificate proves the true answer; a record of OONI's rests on less."""
     sure = truth.certain and case.measurement.source != "ooni"
     return Confidence.CONFIRMED if sure else Confidence.LIKELY
+
+
+def _placed(where: Where | None, sure: Confidence | None) -> Confidence | None:
+    """A lie is likely at most where a filter at home cannot be told from the provider's."""
+    return Confidence.LIKELY if where is Where.UNKNOWN else sure
 
 
 def _says(where: Where) -> str:
@@ -207,7 +212,8 @@ def bogon(case: Case) -> Finding | None:
     known = in_answers(case, leg, _local(leg)) if finding is not None and leg is not None else None
     if finding is None or known is None:
         return finding
-    return known.signed(structs.replace(finding, confidence=_surer(case, known) or finding.confidence))
+    sure = _surer(case, known) or finding.confidence
+    return known.signed(structs.replace(finding, confidence=_placed(finding.where, sure)))
 
 
 def _surer(case: Case, known: Artefact | None) -> Confidence | None:
@@ -353,7 +359,7 @@ def blockpage(case: Case) -> Finding | None:
         mechanism=Mechanism.DNS_BLOCKPAGE if shown or by_mark else Mechanism.DNS_REDIRECT,
         trigger=Trigger.NAME,
         where=where,
-        confidence=_surer(case, known) or (_confidence(case, truth) if invented else Confidence.LIKELY),
+        confidence=_placed(where, _surer(case, known) or (_confidence(case, truth) if invented else Confidence.LIKELY)),
         proof=Proof.IMPOSSIBLE,
         summary=f"The lookup of {leg.host} leads to another address here"
         + (", which shows a page that is not the site's." if shown else ".")
