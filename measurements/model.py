@@ -117,6 +117,10 @@ class Purpose(StrEnum):
     TRACE_PATH = "trace_path"  # a SYN of the same IP TTL towards the target: it names the router there
     TRACE_NEIGHBOUR = "trace_neighbour"  # rising IP TTL towards an address beside the target's
     TRACE_WITNESS = "trace_witness"  # rising IP TTL towards a witness
+    PACE_TARGET = "pace_target"  # an object of the control's, asked for under T: the leg of a pair that may be slow
+    PACE_HARMLESS = "pace_harmless"  # the same object under H: the other leg
+    PACE_ALIKE = "pace_alike"  # the same object under two harmless names: what such a pair differs by itself
+    PACE_OBJECT = "pace_object"  # an object of the target's own, or one of like size in its network: only a hint
 
 
 class IcmpError(msgspec.Struct, frozen=True, kw_only=True):
@@ -312,6 +316,29 @@ class HttpExchange(Observation, frozen=True, kw_only=True, tag="http_exchange"):
         return next((value for key, value in self.headers if key.lower() == name), None)
 
 
+class Transfer(Observation, frozen=True, kw_only=True, tag="transfer"):
+    """An object read over a connection that already stood, for its pace and not for its text.
+
+    `samples` are (seconds since the step's start, bytes of body so far), in order, at most 200 of them, the first
+    and the last bytes among them. `wanted` is how many bytes were asked for, `received` how many came. `ended` says
+    why reading ended: whole, enough (the reader's limit), time (a transfer too slow for its time keeps what came),
+    stall (nothing more came for so long) or failure. `pair` numbers the pair, in its measurement, of which this is a
+    leg.
+    """
+
+    url: str
+    address: str = ""
+    port: int = 0
+    host: str = ""
+    name: str | None = None  # the SNI of the connection, None in clear
+    pair: int = 0
+    status: int | None = None
+    wanted: int = 0
+    received: int = 0
+    samples: tuple[tuple[float, int], ...] = ()
+    ended: str = ""
+
+
 class Hop(Observation, frozen=True, kw_only=True, tag="hop"):
     """What answered a packet that was sent with a limited IP TTL.
 
@@ -376,7 +403,9 @@ class ControlQuery(Observation, frozen=True, kw_only=True, tag="control_query"):
     ip_asns: tuple[tuple[str, int], ...] = ()
 
 
-AnyObservation = DnsLookup | TcpConnect | TlsHandshake | QuicHandshake | HttpExchange | Hop | Capture | ControlQuery
+AnyObservation = (
+    DnsLookup | TcpConnect | TlsHandshake | QuicHandshake | HttpExchange | Transfer | Hop | Capture | ControlQuery
+)
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -593,6 +622,36 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     summary: str = ""
     findings: tuple[Finding, ...] = ()
     rules_version: int = 0
+
+
+class Strength(StrEnum):
+    """How much a vote against access weighs: each strength has a series, and a rate of error, of its own."""
+
+    PROVEN = "proven"  # blocked or throttled: two proofs
+    REPORTED = "reported"  # somebody says so, in a file of votes: nothing is known of the proofs
+    FAILED = "failed"  # unreachable, or a measurement that saw nothing: an anomaly
+
+
+class Vote(msgspec.Struct, frozen=True, kw_only=True):
+    """A verdict reduced for counting: did `target` work, in one layer, from one network, at one time?
+
+    `time` is UTC seconds since the epoch, `probe` the probe's id, `target` a host or URL. `layer` is dns, tcp, tls,
+    http, quic, throttle, network, or blind (did the measurement see anything at all?). `witness` is the id of the
+    measurement, `placebo` marks a harmless target that was asked only to learn how often we err.
+    """
+
+    time: float
+    probe: str
+    country: str = ""
+    asn: int = 0
+    target: str
+    layer: str
+    blocked: bool
+    strength: Strength = Strength.REPORTED
+    witness: str = ""
+    mechanism: str = ""
+    software: str = ""
+    placebo: bool = False
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
