@@ -22,6 +22,7 @@ from measurements.model import (
     QuicHandshake,
     TcpConnect,
     TlsHandshake,
+    Transfer,
 )
 
 NAMING = frozenset(
@@ -76,6 +77,9 @@ def _of_step(step: AnyObservation) -> Iterator[str]:
             yield step.address
             yield _host(step.url)
             yield _host(step.redirect or "")
+        case Transfer():
+            yield step.address
+            yield _host(step.url)
         case Hop():
             yield step.address
             yield step.router or ""

@@ -22,6 +22,7 @@ from measurements.model import (
     QuicHandshake,
     TcpConnect,
     TlsHandshake,
+    Transfer,
     View,
 )
 from probe.network import endpoint
@@ -71,6 +72,10 @@ PURPOSES: dict[Purpose, str] = {
     Purpose.TRACE_PATH: "the way, no name",
     Purpose.TRACE_NEIGHBOUR: "the way to a neighbour",
     Purpose.TRACE_WITNESS: "the way to a witness",
+    Purpose.PACE_TARGET: "how fast under this name",
+    Purpose.PACE_HARMLESS: "how fast under a harmless name",
+    Purpose.PACE_ALIKE: "how much two alike differ",
+    Purpose.PACE_OBJECT: "how fast the site itself is",
 }
 
 MEANS = {
@@ -173,6 +178,10 @@ def _describe(step: AnyObservation) -> tuple[str, str]:
         case HttpExchange():
             host = f" (Host: {clean(step.host)})" if step.purpose and step.host else ""
             return f"{step.method} {clean(step.url)}{host}", _page_result(step)
+        case Transfer():
+            name = f" as {clean(step.name or step.host)}" if step.name or step.host else ""
+            what = f"{size(step.wanted)} from {endpoint(step.address, step.port)}{name}"
+            return what, problem(step) or f"{size(step.received)} in {step.elapsed:.1f} s ({step.ended})"
         case Hop():
             return (
                 f"{step.probe} towards {endpoint(step.address, step.port)}, {plural(step.ttl, 'hop')} far",
