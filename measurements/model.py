@@ -481,7 +481,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     `source` is wazi, or ooni for one that was read from OONI's format. `loop_lag` is the longest time
     the event loop was late during the measurement: it taints timings. `sent` and `received` are bytes
     on the wire of TCP and UDP payloads, as far as the probe could count them. `redacted` lists the
-    fields from which `redact` took something, as "observation id.field: kind".
+    fields from which `redact` took something, as "observation id.field: kind". `placebo` marks a harmless target,
+    measured like a suspected one only to learn how often we err.
     """
 
     id: str
@@ -497,6 +498,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     sent: int = 0
     received: int = 0
     limits: tuple[str, ...] = ()  # names of the limits that were reached
+    placebo: bool = False
     redacted: tuple[str, ...] = ()
     software: str = ""
     source: str = "wazi"
