@@ -1,8 +1,8 @@
 """The loop: what is due is measured, judged and stored, until somebody says stop.
 
-A run of a campaign looks at the network first, then measures its targets in an order nobody can foretell,
-a few at a time, as far as the day's data allow. Whatever keeps it from measuring becomes a gap in the store.
-What was found blocked beyond doubt is traced after the run, each target once a day.
+A run of a campaign looks at the network first, then has its targets measured in an order nobody can foretell,
+as far as the day's data allow (`probe.crew`). Whatever keeps it from measuring becomes a gap in the store. What
+follows from what was found is for `probe.aftermath`.
 
 A store that fails stops everything: measuring what cannot be kept only costs the volunteer.
 """
@@ -10,62 +10,34 @@ A store that fails stops everything: measuring what cannot be kept only costs th
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
 
-from measurements.model import Confidence, Gap, Measurement, Outcome, Past, Target, Verdict
+from measurements.model import Measurement, Target, Verdict
+from probe.aftermath import Aftermath, Annals
+from probe.crew import Crew, Errand, Judge, News, Shelf
 from probe.heartbeat import INTERVAL, CampaignState, Heartbeat
-from probe.measuring import Bench, Order
+from probe.measuring import Bench
 from probe.network import Limits
-from probe.purse import Purse
-from probe.schedule import DAY, Campaign, Instant, first_run, shuffled, stall, wants_full_body
-from probe.silence import Silence
+from probe.purse import Counters, Purse
+from probe.schedule import Campaign, Instant, first_run, shuffled, stall
+from probe.silence import GapKeeper, Silence
 from probe.timetable import Timetable
 from probe.version import software
 
-SPACING = 0.05  # seconds between two starts, so that no burst leaves this machine
 LOOK_AGAIN = 300.0  # seconds after which a network that could not be judged is looked at again
-REMEMBERED = 24 * 3600.0  # seconds of history that a verdict may look at
 ENDING = 3.0  # seconds that what was cut may take to end
-TRACE = "trace"  # the nettest that says where a block is
 
 log = structlog.get_logger("wazi.agent")
 
 
-class Earlier(Protocol):
-    """A measurement of the past, as far as judging again needs it."""
-
-    @property
-    def started(self) -> float: ...
-
-    @property
-    def verdict(self) -> Verdict | None: ...
-
-
-class Store(Protocol):
-    """What the agent asks of a store. Awaiting what a writing method returns raises when it was not stored."""
-
-    def add(self, measurement: Measurement, verdict: Verdict | None = None) -> Awaitable[None]: ...
-
-    def add_gap(self, gap: Gap) -> Awaitable[None]: ...
-
-    def add_spent(self, probe_id: str, spent: int) -> Awaitable[None]: ...
-
-    def spent_today(self, probe_id: str) -> int: ...
-
-    def next_sequence(self, probe_id: str) -> int: ...
-
-    def last_full_body(self, url: str, probe_id: str | None = None) -> float | None: ...
-
-    def last_measured(self, url: str, nettest: str, probe_id: str) -> float | None: ...
-
-    def history(self, target: str, probe_id: str, *, since: float, limit: int = 100) -> Sequence[Earlier]: ...
+class Store(Shelf, Annals, Counters, GapKeeper, Protocol):
+    """What the agent asks of a store, for itself and for those who work for it."""
 
 
 class Heart(Protocol):
@@ -101,29 +73,38 @@ class Agent:
         bench: Bench,
         store: Store,
         heart: Heart,
-        judge: Callable[[Measurement, tuple[Past, ...]], Verdict],
+        judge: Judge,
         report: Callable[[Measurement, Verdict], None],
     ) -> None:
         self.duties = duties
         self.bench = bench
-        self.store = store
         self.heart = heart
-        self.judge = judge
         self.report = report
         self.probe_id = duties.probe_id
         trouble = duties.limits.body_wire + duties.limits.follow_up_bytes
         self.purse = Purse(store, self.probe_id, duties.budget, self._now, trouble)
-        self.paid = asyncio.Event()  # a measurement has ended, and what was put aside for it is free
         self.silence = Silence(store, self.probe_id, self._now)
+        self.timetable = Timetable()
+        self.crew = Crew(
+            self.probe_id,
+            bench=bench,
+            shelf=store,
+            purse=self.purse,
+            width=duties.concurrency,
+            judge=judge,
+            heard=self._heard,
+            fail=self._give_up,
+        )
+        self.aftermath = Aftermath(self.crew, annals=store)
         self.started = self._now()
-        self.measured = 0
         self.failure: Exception | None = None
         self.last_runs: dict[str, float] = {}
-        self.troubled: set[str] = set()  # URLs that were not accessible last time
-        self.to_trace: dict[str, Target] = {}  # by URL: found blocked, and not traced since
         self.running: set[asyncio.Task[None]] = set()
-        self.slots = asyncio.Semaphore(duties.concurrency)
-        self.timetable = Timetable()
+
+    @property
+    def measured(self) -> int:
+        """How many measurements were made in this life."""
+        return self.crew.measured
 
     async def run(self) -> None:
         """Measure until `bench.stop` is asked; raises StoreFailed when the store fails."""
@@ -143,14 +124,24 @@ class Agent:
             raise StoreFailed(str(self.failure)) from self.failure
 
     async def _job(self, campaign: Campaign) -> None:
-        """Run a campaign once; nothing may leave here, or the scheduler would log it as its own failure."""
+        await self._guard(campaign.name, self._run_campaign(campaign))
+        if self.aftermath.to_trace and not self.bench.stop.asked.is_set():
+            self._begin("traces", self.aftermath.trace())
+
+    def _begin(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Begin something beside what runs, which ends with the agent."""
+        task = asyncio.create_task(self._guard(name, work))
+        self.running.add(task)
+
+    async def _guard(self, name: str, work: Awaitable[None]) -> None:
+        """See something through; no error may leave here, or the scheduler would log it as its own failure."""
         task = asyncio.current_task()
         assert task is not None
         self.running.add(task)
         try:
-            await self._run_campaign(campaign)
+            await work
         except asyncio.CancelledError:
-            log.warning("run cut", campaign=campaign.name)
+            log.warning("cut", what=name)
         except Exception as error:
             self._give_up(error)
         finally:
@@ -160,8 +151,9 @@ class Agent:
         if not campaign.may_run(self._now()):
             self.silence.begin(campaign.name, "window", f"The window of campaign {campaign.name} was closed.")
             return
-        found = await self.bench.preconditions()
-        self._count_looking()
+        async with self.crew.line.shared():  # what has the line to itself is not disturbed by a look at it either
+            found = await self.bench.preconditions()
+        self.crew.count_looking()
         if self.bench.stop.asked.is_set():
             return
         self.last_runs[campaign.name] = self._now()
@@ -169,21 +161,20 @@ class Agent:
         if found.reason is None:
             self.silence.end(campaign.name)
             await self._measure_all(campaign, order)
-            await self._trace_blocked()
             return
         log.warning("network cannot be judged", reason=found.reason, campaign=campaign.name)
         if not self.silence.is_open(campaign.name):  # one measurement shows it, the rest would only cost
-            await self._measure_some(campaign.nettest, order[:1])
+            await self.crew.measure([Errand(campaign.nettest, order[0])])
         self.silence.begin(campaign.name, found.reason, f"Campaign {campaign.name}: {found.detail}")
         self.timetable.run_at(campaign.name, self._now() + min(campaign.every, LOOK_AGAIN))
 
     async def _measure_all(self, campaign: Campaign, order: tuple[Target, ...]) -> None:
         now = self._now()
         chosen = self.purse.plan(campaign, self.duties.campaigns, order).chosen
-        done = await self._measure_some(campaign.nettest, chosen)
+        done = await self.crew.measure([Errand(campaign.nettest, target) for target in chosen])
         if not self.bench.stop.asked.is_set():
             await self.bench.look_after()
-            self._count_looking()
+            self.crew.count_looking()
         deferred = len(order) - done
         log.info("run ended", campaign=campaign.name, measured=done, deferred=deferred, spent_today=self.purse.spent)
         if deferred and not self.bench.stop.asked.is_set():
@@ -191,109 +182,10 @@ class Agent:
             spent = f"{self.purse.spent} of {self.purse.budget} bytes of the day were spent"
             self.silence.add(now, now + campaign.every, "budget", f"{what}: {spent}.")
 
-    async def _trace_blocked(self) -> None:
-        """Trace what was found blocked, unless it was traced within a day; the store remembers, over restarts too."""
-        waiting, self.to_trace = self.to_trace, {}
-        due = [target for target in waiting.values() if await asyncio.to_thread(self._trace_is_due, target)]
-        if due and not self.bench.stop.asked.is_set():
-            log.info("tracing", targets=len(due), traced=await self._measure_some(TRACE, due))
-
-    def _trace_is_due(self, target: Target) -> bool:
-        last = self.store.last_measured(target.url, TRACE, self.probe_id)
-        return last is None or not 0 <= self._now() - last < DAY
-
-    async def _measure_some(self, nettest: str, targets: Sequence[Target]) -> int:
-        """Measure side by side as far as slots and data allow; return how many were begun."""
-        stop = self.bench.stop
-        begun = 0
-        async with asyncio.TaskGroup() as group:
-            for target in targets:
-                await self.slots.acquire()
-                reserved = await self._reserve(target)
-                if reserved is None:
-                    self.slots.release()
-                    break
-                begun += 1
-                group.create_task(self._measure_one(nettest, target, reserved))
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.asked.wait(), SPACING)
-        return begun
-
-    async def _reserve(self, target: Target) -> int | None:
-        """Put aside the data of a measurement, waiting for others when little is left; None to begin no more."""
-        while not self.bench.stop.asked.is_set():
-            reserved = self.purse.reserve(target)
-            if reserved is not None or self.purse.idle:
-                return reserved
-            self.paid.clear()
-            await self.paid.wait()
-        return None
-
-    async def _measure_one(self, nettest: str, target: Target, reserved: int) -> None:
-        try:
-            order, past = await asyncio.to_thread(self._order, nettest, target)
-            judged = await self._measure_and_judge(order, past)
-            if judged is not None:
-                await self._keep(order, *judged)
-        except Exception as error:
-            self._give_up(error)
-        finally:
-            self.purse.release(reserved)
-            self.paid.set()
-            self.slots.release()
-
-    async def _measure_and_judge(self, order: Order, past: tuple[Past, ...]) -> tuple[Measurement, Verdict] | None:
-        """Measure; a mistake of ours costs this measurement, which may not be fit to keep, and no other."""
-        try:
-            return await self.bench.measure(order, lambda fact: self.judge(fact, past))
-        except Exception:
-            log.exception("a measurement was lost", nettest=order.nettest)
-            return None
-
-    def _order(self, nettest: str, target: Target) -> tuple[Order, tuple[Past, ...]]:
-        """Read from the store what a measurement depends on: in a thread, so that no timing waits for it."""
-        now = self._now()
-        last_full = self.store.last_full_body(target.url, self.probe_id)
-        entries = self.store.history(target.url, self.probe_id, since=now - REMEMBERED)
-        past = tuple(Past(started=entry.started, verdict=entry.verdict) for entry in entries if entry.verdict)
-        order = Order(
-            target=target,
-            nettest=nettest,
-            sequence=self.store.next_sequence(self.probe_id),
-            full_body=target.url in self.troubled or wants_full_body(target.url, last_full, now),
-        )
-        return order, past
-
-    async def _keep(self, order: Order, measurement: Measurement, verdict: Verdict) -> None:
-        """Hand a measurement to the store before anything else, and wait until it is durable."""
-        stored = self.store.add(measurement, verdict if verdict.rules_version else None)
-        spent = measurement.sent + measurement.received
-        counted = self.purse.spend(spent)
-        if order.nettest != TRACE:  # which costs more than the routine, and is judged by what it could trace
-            self._learn(order, measurement, verdict)
-        self.measured += 1
-        self.report(measurement, verdict)
-        log.debug("verdict", outcome=verdict.outcome, mechanism=verdict.mechanism, id=measurement.id)
-        await stored
-        await counted
-        self._count_looking()
-
-    def _learn(self, order: Order, measurement: Measurement, verdict: Verdict) -> None:
-        """Remember of a target what the next runs need: its cost, whether it is in trouble, whether to trace it."""
-        spent = measurement.sent + measurement.received
-        self.purse.learn(order.target, measurement.started, spent, routine=not order.full_body)
-        if verdict.outcome is Outcome.ACCESSIBLE:
-            self.troubled.discard(order.target.url)
-        else:
-            self.troubled.add(order.target.url)
-        confirmed = verdict.outcome is Outcome.BLOCKED and verdict.confidence is Confidence.CONFIRMED
-        if confirmed and TRACE in self.bench.nettests:
-            self.to_trace[order.target.url] = order.target
-
-    def _count_looking(self) -> None:
-        spent, self.bench.spent_looking = self.bench.spent_looking, 0
-        if spent:
-            self.purse.spend(spent)
+    def _heard(self, news: News) -> None:
+        """See to what follows from a measurement that is on its way to the store, and report it."""
+        self.aftermath.heard(news)
+        self.report(news.measurement, news.verdict)
 
     def _remember_last_life(self) -> None:
         """Record since when the probe was silent, and what it waited for before that."""
@@ -337,7 +229,7 @@ class Agent:
             running=running,
             software=software(),
             probe_id=self.probe_id,
-            measured=self.measured,
+            measured=self.crew.measured,
             spent=self.purse.spent,
             budget=self.purse.budget,
             campaigns=tuple(self._state(campaign) for campaign in self.duties.campaigns),

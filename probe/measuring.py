@@ -103,12 +103,13 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to measure, and whether to read its pages in full."""
+    """What to measure, whether to read its pages in full, and whether only to learn how often we err."""
 
     target: Target
     nettest: str
     sequence: int = 0
     full_body: bool = False
+    placebo: bool = False
 
 
 @dataclass(slots=True)
@@ -270,6 +271,7 @@ async def measure_once(order: Order, bench: Bench, preconditions: Preconditions)
         received=net.spent.received,
         limits=tuple(dict.fromkeys((*net.spent.limits, *limits))),
         software=software(),
+        placebo=order.placebo,
         observations=tuple(net.observations),
     )
     bench.own_addresses |= net.own_addresses

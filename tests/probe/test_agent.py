@@ -27,6 +27,7 @@ from measurements.model import (
 from measurements.store import Store, StoreBroken, open_store
 from probe.agent import Agent, Duties, StoreFailed
 from probe.clocks import read_clocks
+from probe.crew import Errand, Line
 from probe.heartbeat import CampaignState, Heartbeat, HeartbeatFile
 from probe.measuring import GLANCE_EVERY, Bench, Lookout, Order, Stop, measure_once
 from probe.network import Network, Route, Spent
@@ -386,7 +387,7 @@ def test_what_is_blocked_beyond_doubt_is_traced_once_a_day_over_restarts(store: 
     life = Life(store, tmp_path, bench_of(clocks=clock), campaigns, judge=judge_blocked)
     agent = run_again(life, clock, 2, HOUR)
     assert traces(store) == ["t0.example"]
-    assert agent.to_trace == {}
+    assert agent.aftermath.to_trace == {}
     (tmp_path / "heartbeat.json").unlink()
     later = Life(store, tmp_path, bench_of(clocks=clock), campaigns, judge=judge_blocked)
     run_again(later, clock, 1, 22 * HOUR)
@@ -403,7 +404,7 @@ def test_a_trace_teaches_nothing_about_the_routine(store: Store, tmp_path: Path)
     life.judge = judge_blocked
     agent = life.until(1)
     assert traces(store) == ["t0.example"], "a campaign of traces orders none besides"
-    assert (agent.troubled, agent.purse._costs) == (set(), {})
+    assert (agent.crew.troubled, agent.purse._costs) == (set(), {})
 
 
 def test_a_trace_waits_for_data(store: Store, tmp_path: Path) -> None:
@@ -427,9 +428,9 @@ def test_pages_are_read_in_full_when_they_are_due_and_after_trouble(store: Store
     agent = life.until(1)
     assert [net.full_body for net in wire.lent if net.observations] == [True]
     (target,) = targets(1)
-    assert not agent._order("web", target)[0].full_body
-    agent.troubled.add(target.url)
-    assert agent._order("web", target)[0].full_body
+    assert not agent.crew.order(Errand("web", target))[0].full_body
+    agent.crew.troubled.add(target.url)
+    assert agent.crew.order(Errand("web", target))[0].full_body
 
 
 def test_earlier_verdicts_are_handed_to_the_judge(store: Store, tmp_path: Path) -> None:
@@ -566,6 +567,112 @@ def test_runs_that_were_missed_are_made_up_once(store: Store, tmp_path: Path) ->
 
     asyncio.run(run())
     assert store.count() == 2
+
+
+def test_a_run_that_waits_for_the_one_before_it_follows_at_once(store: Store, tmp_path: Path) -> None:
+    async def run() -> None:
+        go = asyncio.Event()
+
+        async def held(target: Target, net: Network) -> None:
+            await quick(target, net)
+            await go.wait()
+
+        life = Life(store, tmp_path, bench_of(held), (Campaign("c", targets(1), "web", HOUR),))
+        agent = life.agent()
+        running = asyncio.create_task(agent.run())
+        await eventually(lambda: bool(agent.crew.bench.looked_at))
+        agent.timetable.run_at("c", read_clocks().wall)
+        await eventually(lambda: bool(agent.timetable._owed))
+        go.set()
+        await eventually(lambda: store.count() == 2)
+        await eventually(lambda: not agent.running)
+        due = agent.timetable.next_run("c")
+        assert due is not None
+        assert due > read_clocks().wall + HOUR / 2
+        life.bench.stop.ask()
+        await running
+
+    asyncio.run(run())
+
+
+def test_what_happens_once_is_moved_when_it_is_said_again(store: Store, tmp_path: Path) -> None:
+    happened: list[str] = []
+
+    async def run() -> None:
+        life = Life(store, tmp_path, bench_of(), (Campaign("c", targets(1), "web", HOUR),))
+        agent = life.agent()
+        running = asyncio.create_task(agent.run())
+
+        async def later() -> None:
+            happened.append("later")
+
+        async def sooner() -> None:
+            happened.append("sooner")
+
+        agent.timetable.at("x", read_clocks().wall + HOUR, later)
+        agent.timetable.at("x", read_clocks().wall, sooner)
+        await eventually(lambda: bool(happened))
+        assert agent.timetable.next_run("x") is None
+        life.bench.stop.ask()
+        await running
+
+    asyncio.run(run())
+    assert happened == ["sooner"]
+
+
+def test_what_needs_the_line_alone_shares_it_with_nothing_and_is_not_overtaken(store: Store, tmp_path: Path) -> None:
+    """While many targets are measured a throttling test gets its turn; no measurement or look goes on beside it."""
+    inside: set[str] = set()
+    beside: list[set[str]] = []
+    began: list[str] = []
+
+    async def nettest(target: Target, net: Network, name: str = "web") -> None:
+        inside.add(target.host)
+        began.append(name)
+        await quick(target, net)
+        await asyncio.sleep(0.05)
+        inside.discard(target.host)
+
+    async def alone(target: Target, net: Network) -> None:
+        beside.append(set(inside))
+        await nettest(target, net, "throttling")
+        beside.append(set(inside))
+
+    async def look(net: Network) -> Preconditions:
+        assert "t99.example" not in inside
+        return await fine(net)
+
+    async def run() -> None:
+        bench = bench_of(nettest, look)
+        bench.nettests = {"web": nettest, "throttling": alone}
+        campaigns = (Campaign("a", targets(30), "web", HOUR), Campaign("b", targets(30), "web", HOUR))
+        life = Life(store, tmp_path, bench, campaigns, concurrency=4)
+        agent = life.agent()
+        running = asyncio.create_task(agent.run())
+        await eventually(lambda: len(inside) == 4)
+        one = msgspec.structs.replace(targets(1)[0], url="https://t99.example/", host="t99.example")
+        assert await agent.crew.measure([Errand("throttling", one)]) == 1
+        assert began.index("throttling") < 20, "it waited for those that ran, not for those that waited"
+        await eventually(lambda: store.count() == 61)
+        life.bench.stop.ask()
+        await running
+
+    asyncio.run(run())
+    assert beside == [set(), set()]
+
+
+def test_a_wait_for_the_line_that_is_cut_leaves_it_whole() -> None:
+    async def run() -> None:
+        line = Line(3)
+        assert await line.take() == 1
+        waiting = asyncio.create_task(line.take(alone=True))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        line.give_back(1)
+        assert await asyncio.wait_for(line.take(alone=True), 5) == 3
+
+    asyncio.run(run())
 
 
 def test_a_clock_that_is_set_moves_the_next_runs_with_it(store: Store, tmp_path: Path) -> None:
