@@ -34,6 +34,7 @@ from measurements.model import (
     QuicHandshake,
     TcpConnect,
     TlsHandshake,
+    Transfer,
     View,
 )
 
@@ -197,8 +198,13 @@ class Network(Protocol):
         purpose: Purpose | None = None,
         timeout: float | None = None,
         mss: int | None = None,
+        wide: bool = False,
     ) -> TcpConnect:
-        """Open a TCP connection; with `mss`, neither side sends segments of more bytes (RFC 9293, 3.7.1)."""
+        """Open a TCP connection; with `mss`, neither side sends segments of more bytes (RFC 9293, 3.7.1).
+
+        With `wide` the peer may send as fast as the path carries it, which a connection for a `transfer` needs;
+        else it may have no more under way than a sample of a page takes.
+        """
         ...
 
     async def handshake(
@@ -265,6 +271,29 @@ class Network(Protocol):
         """GET `url` over a connection that stands; `host` overrides the Host header.
 
         `headers` replace the ordinary browser headers of the same (case-insensitive) name.
+        """
+        ...
+
+    async def transfer(
+        self,
+        over: TcpConnect | TlsHandshake,
+        url: str,
+        *,
+        host: str | None = None,
+        wanted: int,
+        enough: int | None = None,
+        pair: int = 0,
+        purpose: Purpose | None = None,
+        timeout: float | None = None,
+        stall: float = 5.0,
+    ) -> Transfer:
+        """GET an object of `wanted` bytes over a connection that stands, and note when its bytes came.
+
+        Reading ends when all came, after `enough` bytes (by default `wanted`), after `timeout` seconds
+        (`limits.http_timeout` by default), or when nothing came for `stall` seconds: a transfer that is cut keeps
+        what came, and that is no failure. It has failed when not even the head of a response came by then, when
+        that has another status than 200, and when the connection broke. `host` overrides the Host header; the body
+        is counted as it comes and is not decoded. `pair` numbers the pair of which this is a leg.
         """
         ...
 

@@ -33,6 +33,7 @@ from measurements.model import (
     Target,
     TcpConnect,
     TlsHandshake,
+    Transfer,
     Vantage,
     View,
 )
@@ -63,6 +64,35 @@ class Page:
     headers: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How an object's bytes come: its head and `burst` bytes after `latency` seconds, the rest at `rate` bit/s.
+
+    None come after `freeze` bytes. `samples` lays the whole path instead, as (seconds, bytes so far).
+    """
+
+    rate: float = 10_000_000.0
+    latency: float = 0.05
+    burst: int = 0
+    freeze: int | None = None
+    samples: tuple[tuple[float, int], ...] | None = None
+    status: int = 200
+
+    def path(self, size: int) -> tuple[tuple[float, int], ...]:
+        """When the first `size` bytes are there, a segment or 198th part at a time."""
+        if self.samples is not None:
+            return self.samples
+        size = size if self.freeze is None else min(size, self.freeze)
+        step = max(1448, -(-size // 198))
+        first = min(size, max(self.burst, step))
+        totals = [*range(first, size, step), size] if size else []
+        return tuple((self.latency + max(0, total - self.burst) * 8 / self.rate, total) for total in totals)
+
+
+Paced = Pace | Failure | Callable[[int], Pace | Failure]
+"""A pace, or what gives one to each transfer: it is told how many there were on that way before."""
+
+
 @dataclass
 class World:
     """What is so.
@@ -78,6 +108,7 @@ class World:
     maps (address, name or None) to {ttl: (answer, router)}, and `quic_paths` the same for QUIC's first datagrams.
     `versions` maps an address to what a question for QUIC versions comes to there, `quics` maps (address, sni) to
     what a QUIC handshake comes to.
+    `transfers` maps (address, SNI or Host) to the pace of objects there, or (address, "*") for any other name.
     `ways` maps (resolver address, name) to {ttl: a router's address, or a reply's addresses, or a Failure}, for
     questions that travel only so far. `captured` makes the packets that came back out of the hops that were sent:
     none where there is no privilege. `seen` is what the control says: a Page, a Failure, or None when there is no
@@ -99,12 +130,35 @@ class World:
     versions: Mapping[str, Failure | None] = field(default_factory=dict)
     quics: Mapping[tuple[str, str | None], Failure | None] = field(default_factory=dict)
     control_quics: Mapping[str, Failure | None] = field(default_factory=dict)
+    transfers: Mapping[tuple[str, str], Paced] = field(default_factory=dict)
     ways: Mapping[tuple[str, str], dict[int, str | list[str] | Failure]] = field(default_factory=dict)
     captured: Callable[[list[Hop]], tuple[CapturedPacket, ...]] = lambda hops: ()
     seen: Page | Failure | None = None
     control_ports: Mapping[tuple[str, int], Failure | None] = field(default_factory=dict)
     control_hands: dict[str, Failure | None] = field(default_factory=dict)
     sends_bodies: bool = True
+
+
+def read_at(pace: Pace, wanted: int, enough: int, timeout: float, stall: float) -> dict[str, Any]:
+    """What a reader with these bounds makes of an object that comes at this pace."""
+    if pace.status != 200:
+        return {"failure": Failure.HTTP_REQUEST_FAILED, "ended": "failure", "status": pace.status}
+    size = min(wanted, enough)
+    kept: list[tuple[float, int]] = []
+    heard, ended = 0.0, ""
+    for at, total in pace.path(size):
+        if at > min(heard + stall, timeout):
+            break
+        heard = at
+        kept.append((at, total))
+        if total >= size:
+            ended = "whole" if total >= wanted else "enough"
+            break
+    if not ended:
+        ended, heard = ("stall", heard + stall) if heard + stall < timeout else ("time", timeout)
+    if not kept:
+        return {"failure": Failure.TIMEOUT, "ended": "failure", "elapsed": heard}
+    return {"status": 200, "received": kept[-1][1], "samples": tuple(kept), "ended": ended, "elapsed": heard}
 
 
 def record_type(address: str) -> str:
@@ -130,6 +184,7 @@ class ScriptedNetwork:
         self.routes = {4: True, 6: False}
         self.device = "eth0"
         self.nat64: str | None = None
+        self.paced: dict[tuple[str, str], int] = {}  # transfers so far, where the script asks
 
     def _record(self, kind: type[T], **facts: Any) -> T:
         cause = facts.pop("cause", None)
@@ -223,10 +278,10 @@ class ScriptedNetwork:
         purpose: Purpose | None = None,
         timeout: float | None = None,
         mss: int | None = None,
+        wide: bool = False,
     ) -> TcpConnect:
-        alive = address in (*WITNESSES.values(), CONTROL_ADDRESS) or any(
-            address in a for a in self.world.names.values()
-        )
+        known = (*WITNESSES.values(), CONTROL_ADDRESS, *(a for a, _ in self.world.transfers))
+        alive = address in known or any(address in a for a in self.world.names.values())
         failure = self.world.ports.get((address, port), None if alive else Failure.TIMEOUT)
         return self._record(
             TcpConnect, cause=cause, view=view, purpose=purpose, address=address, port=port, mss=mss, failure=failure
@@ -359,6 +414,46 @@ class ScriptedNetwork:
             port=over.port,
             host=asked,
             http_version="HTTP/3" if isinstance(over, QuicHandshake) else None,
+            **facts,
+        )
+
+    async def transfer(
+        self,
+        over: TcpConnect | TlsHandshake,
+        url: str,
+        *,
+        host: str | None = None,
+        wanted: int,
+        enough: int | None = None,
+        pair: int = 0,
+        purpose: Purpose | None = None,
+        timeout: float | None = None,
+        stall: float = 5.0,
+    ) -> Transfer:
+        asked = host or url.split("/")[2]
+        name = over.name if isinstance(over, TlsHandshake) else None
+        key = next((k for k in ((over.address, name or asked), (over.address, "*")) if k in self.world.transfers), None)
+        pace = self.world.transfers[key] if key else Failure.TIMEOUT
+        if callable(pace):
+            assert key is not None
+            pace = pace(self.paced.setdefault(key, 0))
+            self.paced[key] += 1
+        limit = self.limits.http_timeout if timeout is None else timeout
+        facts: dict[str, Any] = {"failure": pace, "ended": "failure"}
+        if isinstance(pace, Pace):
+            facts = read_at(pace, wanted, wanted if enough is None else enough, limit, stall)
+        return self._record(
+            Transfer,
+            cause=over,
+            view=over.view,
+            purpose=purpose or over.purpose,
+            url=url,
+            address=over.address,
+            port=over.port,
+            host=asked,
+            name=name,
+            pair=pair,
+            wanted=wanted,
             **facts,
         )
 

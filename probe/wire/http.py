@@ -15,7 +15,8 @@ import asyncio
 import re
 import ssl
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -129,19 +130,16 @@ async def exchange(
     stream.allowance = Allowance(limits.body_wire, CPU_SECONDS, meter)
     ended = False
     try:
-        async with asyncio.timeout(timeout) as deadline:
-            await meter.run(
-                _exchange(stream, url, page, host=host, headers=headers, http2=http2, limits=limits, wanted=wanted)
-            )
+        with failing_in_our_words():
+            async with asyncio.timeout(timeout) as deadline:
+                await meter.run(
+                    _exchange(stream, url, page, host=host, headers=headers, http2=http2, limits=limits, wanted=wanted)
+                )
         ended = page.truncated is None
     except LimitReached as limit:
         page.truncated = limit.name
         if page.status is None:
             raise StepFailed(Failure.HTTP_INVALID_RESPONSE, f"no response within our limits: {limit}") from None
-    except ssl.SSLError as error:
-        raise StepFailed(Failure.HTTP_REQUEST_FAILED, failure_of(error)[1]) from None
-    except (ValueError, LookupError, TypeError) as error:  # the libraries met bytes that they did not foresee
-        raise StepFailed(Failure.HTTP_INVALID_RESPONSE, f"{type(error).__name__}: {error}") from None
     except TimeoutError:
         if page.status is None or not deadline.expired():
             raise
@@ -152,6 +150,17 @@ async def exchange(
         if not ended:
             stream.close()  # whatever else the peer sends would cost the volunteer's data
     page.redirect = redirect_of(page, url)
+
+
+@contextmanager
+def failing_in_our_words() -> Iterator[None]:
+    """Make what TLS and the libraries raise while they read a response a `StepFailed`."""
+    try:
+        yield
+    except ssl.SSLError as error:
+        raise StepFailed(Failure.HTTP_REQUEST_FAILED, failure_of(error)[1]) from None
+    except (ValueError, LookupError, TypeError) as error:  # the libraries met bytes that they did not foresee
+        raise StepFailed(Failure.HTTP_INVALID_RESPONSE, f"{type(error).__name__}: {error}") from None
 
 
 def tell_stalled(idle: float, timeout: float) -> None:
@@ -177,23 +186,36 @@ async def _exchange(
         if not phase.endswith(".started") and len(page.phases) < MOST_PHASES:
             page.phases.append((phase, time.perf_counter() - began))
 
+    request = request_of(url, host=host, headers=headers, http2=http2)
+    request.extensions["trace"] = trace
+    async with respond(stream, request, http2=http2) as response:
+        _take_head(response, page)
+        most, limit = limits.body_decoded, "decoded"
+        if wanted is not None and wanted < most:
+            most, limit = wanted, "sample"
+        page.body = Body(response.headers.get("content-encoding", ""), most, limit)
+        await _take_body(response, page, page.body)
+
+
+def request_of(url: httpx.URL, *, host: str | None, headers: Mapping[str, str], http2: bool) -> httpx.Request:
+    """Make a browser's GET, in which `headers` replace those of the same name."""
     replaced = {name.lower(): value for name, value in headers.items()}
     sent = [
         (name, replaced.get(name.lower(), value))
         for name, value in browser_headers(url.scheme, host or url.netloc.decode("ascii"), http2=http2)
     ]
-    request = httpx.Request("GET", url, headers=sent, extensions={"trace": trace})
+    return httpx.Request("GET", url, headers=sent)
+
+
+@asynccontextmanager
+async def respond(stream: Stream, request: httpx.Request, *, http2: bool) -> AsyncIterator[httpx.Response]:
+    """Send a request over the stream, and lend its response until the block ends; with an error the stream resets."""
     if stream.http is None:
         stream.http = HttpcoreTransport(stream, http2=http2)
     with stream.unfinished():
         response = await stream.http.handle_async_request(request)
         try:
-            _take_head(response, page)
-            most, limit = limits.body_decoded, "decoded"
-            if wanted is not None and wanted < most:
-                most, limit = wanted, "sample"
-            page.body = Body(response.headers.get("content-encoding", ""), most, limit)
-            await _take_body(response, page, page.body)
+            yield response
         except BaseException:
             await response.aclose()
             raise

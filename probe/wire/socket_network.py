@@ -31,6 +31,7 @@ from measurements.model import (
     QuicHandshake,
     TcpConnect,
     TlsHandshake,
+    Transfer,
     View,
 )
 from probe.network import CLASSIC, LARGE, Limits, Network, Peers, Resolver, Route, Spent
@@ -42,8 +43,9 @@ from probe.wire.recorder import Facts, Recorder
 from probe.wire.resolve import Heard, ask, raise_failure
 from probe.wire.routes import public_peer, source_address
 from probe.wire.sockets import Endpoint
-from probe.wire.tcp import Stream, open_stream
+from probe.wire.tcp import SAMPLE_WINDOW, WIDE_WINDOW, Stream, open_stream
 from probe.wire.tls import client_hello, peer_chain, sent_name, shake_hands
+from probe.wire.transfer import Progress, transfer
 
 if TYPE_CHECKING:
     from probe.wire.quic_steps import QuicSteps
@@ -222,13 +224,15 @@ class SocketNetwork(Network):
         purpose: Purpose | None = None,
         timeout: float | None = None,
         mss: int | None = None,
+        wide: bool = False,
     ) -> TcpConnect:
         opened: list[Stream] = []
         through = self._through(address)
+        window = WIDE_WINDOW if wide else None if self._full_body else SAMPLE_WINDOW
 
         async def work() -> None:
             peer = _endpoint(through or address, port)
-            stream = await open_stream(peer, self._spent, narrow=not self._full_body, mss=mss)
+            stream = await open_stream(peer, self._spent, window=window, mss=mss)
             self._opened.append(stream)
             opened.append(stream)
             self._own_addresses.add(stream.own_address)
@@ -431,6 +435,44 @@ class SocketNetwork(Network):
             self._reach("headers")
         if page.truncated in ("wire", "decoded", "time", "cpu"):
             self._reach(f"body_{page.truncated}")
+
+    async def transfer(
+        self,
+        over: TcpConnect | TlsHandshake,
+        url: str,
+        *,
+        host: str | None = None,
+        wanted: int,
+        enough: int | None = None,
+        pair: int = 0,
+        purpose: Purpose | None = None,
+        timeout: float | None = None,
+        stall: float = 5.0,
+    ) -> Transfer:
+        progress = Progress(max(wanted if enough is None else enough, 1))
+        facts: Facts = {"url": url, "address": over.address, "port": over.port, "host": host or "", "wanted": wanted}
+        facts |= {"name": over.name if isinstance(over, TlsHandshake) else None, "pair": pair}
+
+        async def work() -> None:
+            try:
+                parsed = _parse_url(url)
+                facts["host"] = host or parsed.netloc.decode("ascii")
+                with self._using(over) as stream:
+                    await transfer(
+                        stream,
+                        parsed,
+                        progress,
+                        host=host,
+                        http2=isinstance(over, TlsHandshake) and over.alpn == "h2",
+                        timeout=self.limits.http_timeout if timeout is None else timeout,
+                        stall=stall,
+                    )
+            finally:
+                facts.update(progress.facts())
+
+        return await self._recorder.step(
+            Transfer, facts, work, cause=over, view=over.view, purpose=purpose or over.purpose, limit=None
+        )
 
     async def hop(
         self,

@@ -54,6 +54,7 @@ class Allowance:
 
 SAMPLE_WINDOW = 16 * 1024
 WHOLE_WINDOW = 1024 * 1024
+WIDE_WINDOW = 256 * 1024  # asked for before the connect: one widened later never passes 64 KiB (RFC 7323, 2.2)
 
 
 class Stream(httpcore.AsyncNetworkStream):
@@ -245,16 +246,16 @@ def _poll(sock: socket.socket) -> list[tuple[int, int]]:
     return poller.poll(0)
 
 
-async def open_stream(peer: Endpoint, spent: Spent, *, narrow: bool = False, mss: int | None = None) -> Stream:
+async def open_stream(peer: Endpoint, spent: Spent, *, window: int | None = None, mss: int | None = None) -> Stream:
     """Connect; raises OSError.
 
-    With `narrow` the peer may have no more than `SAMPLE_WINDOW` bytes under way: what a sample leaves unread
-    is the volunteer's data all the same. `mss` bounds the segments of both sides.
+    `window` is how much the peer may have under way, about: what a sample leaves unread is the volunteer's data
+    all the same. `mss` bounds the segments of both sides.
     """
     sock = open_socket(peer.family, socket.SOCK_STREAM)
     try:
-        if narrow:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SAMPLE_WINDOW)
+        if window is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
         if mss is not None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, mss)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
