@@ -1,0 +1,352 @@
+"""One series of votes, watched for a change: when does a site that answered stop, and when does it answer again?
+
+A restarted log-likelihood ratio (CUSUM; Page 1954, Lorden 1971). A vote against the present state raises a score
+by the logarithm of how much likelier it is under a change than without one, a vote for it lowers the score, and the
+score never falls below zero. Two alternatives run side by side: a change that shows in nine votes of ten, and one
+that shows in half of them. A change is claimed when a score, less what the choice between two costs, reaches the
+threshold (`rates`), which asks that no vote is weighed with too small a null rate:
+
+- The null rate is the upper bound of the series' own past in this state, never below a floor. A young series is lent
+  as many clean votes as make that bound the floor, and its own take their place. Votes of a suspicion wait until it
+  is cleared, and those of a change never count, so that a block cannot become its own baseline.
+- Failures last. For six hours after a vote against, the same probe's votes are weighed with the null rate of a
+  repeated failure, and other probes' with a rate for those.
+- Silence is not evidence: after a day without votes a score is halved for each day of it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from measurements.events.chance import upper
+from measurements.events.changes import Change, Direction, Nulls, Suspicion
+from measurements.events.nouns import Bracket
+from measurements.events.past import DAY, Past, PastState
+from measurements.events.rates import (
+    ENDING,
+    FULL,
+    LOG_FULL,
+    LOG_PARTIAL,
+    PARTIAL,
+    Rates,
+    Weights,
+    clean_votes,
+    weigh,
+)
+
+LASTING = 6 * 3600.0  # so long after a vote against the state, others are no news of their own
+NEAR = 4.0  # moments within so much of the likeliest are in the bracket
+NEVER = -1e15  # before any vote: a number, which any encoding keeps
+
+_FADED = 0.5  # a score below this, after a silence, is none
+_MOST_MOMENTS, _MOST_PROBES, _MOST_NAMED = 24, 32, 20
+
+
+class CellState(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a cell remembers: at most some kilobytes, whatever the history. To be kept and given back, not read."""
+
+    blocked: bool = False
+    time: float = NEVER  # of the last vote
+    same: float = NEVER  # of the last vote for the state
+    partial: float = 0.0  # the scores
+    full: float = 0.0
+    path: float = 0.0  # the log likelihood ratio without restarts, and its lowest
+    lowest: float = 0.0
+    befores: tuple[float, ...] = ()  # moments at which a change may have been: after, at the latest, and the path then
+    moments: tuple[float, ...] = ()
+    paths: tuple[float, ...] = ()
+    suspected: bool = False
+    since: float = NEVER
+    against: int = 0  # votes of this suspicion
+    votes: int = 0
+    early: tuple[str, ...] = ()  # their witnesses
+    late: tuple[str, ...] = ()
+    probes: tuple[str, ...] = ()
+    struck: tuple[tuple[str, float], ...] = ()  # when a probe last voted against the state
+    wary: float = NEVER  # until when votes are weighed as following another
+    crowded: float = NEVER  # until when this holds for probes that are not in `struck` as well
+    unfiled: int = 0  # votes for the state that `past` does not have yet
+    due: int = 0  # so many of them, or this time, and the null rate is found anew
+    stale: float = NEVER
+    p0: float = 1.0
+    assumed: int = 0
+    well: PastState = PastState()
+    past: PastState = PastState()  # of the present state
+
+
+_FRESH = CellState()
+
+
+class Cell:
+    """One series of votes. Give it votes in the order of their times, one a probe and bin, and it tells of changes.
+
+    The threshold is given with each vote, because the volume that it follows from changes; a detector may give
+    another one while `is_blocked`, as the blocked series are few. Votes of one time are taken as they come: sort them.
+    """
+
+    __slots__ = (
+        "_against", "_assumed", "_base", "_befores", "_blocked", "_crowded", "_due", "_early", "_elsewhere", "_follow",
+        "_full", "_late", "_lowest", "_moments", "_p0", "_partial", "_past", "_path", "_paths", "_probes", "_rates",
+        "_same", "_since", "_stale", "_struck", "_suspected", "_time", "_unfiled", "_votes", "_wary", "_well",
+    )  # fmt: skip
+
+    def __init__(self, rates: Rates, state: CellState = _FRESH) -> None:
+        self._rates = rates
+        self._blocked, self._suspected = state.blocked, state.suspected
+        self._time, self._same, self._since = state.time, state.same, state.since
+        self._partial, self._full = state.partial, state.full
+        self._path, self._lowest = state.path, state.lowest
+        self._befores, self._moments, self._paths = list(state.befores), list(state.moments), list(state.paths)
+        self._against, self._votes = state.against, state.votes
+        self._early, self._late, self._probes = list(state.early), list(state.late), list(state.probes)
+        self._struck, self._wary, self._crowded = dict(state.struck), state.wary, state.crowded
+        self._unfiled, self._due, self._stale = state.unfiled, state.due, state.stale
+        self._well, self._past = Past(state.well), Past(state.past)
+        self._use(state.p0, state.assumed)
+
+    @classmethod
+    def restore(cls, state: CellState, rates: Rates) -> Cell:
+        """Return the cell that gave this state; it goes on as if it had never stopped."""
+        return cls(rates, state)
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the last change was an onset."""
+        return self._blocked
+
+    @property
+    def suspicion(self) -> Suspicion | None:
+        """What speaks for a change, while no threshold is reached."""
+        if not self._suspected:
+            return None
+        bracket, open_ended = self._bracket()
+        return Suspicion(
+            since=self._since,
+            bracket=bracket,
+            open_ended=open_ended,
+            log_evidence=self._evidence(),
+            blocked=self._votes - self._against if self._blocked else self._against,
+            votes=self._votes,
+            witnesses=(*self._early, *self._late),
+            probes=tuple(self._probes),
+            nulls=self._nulls(math.inf),
+        )
+
+    def add(self, time: float, blocked: bool, probe: str, witness: str, threshold: float) -> Change | None:
+        """Weigh one vote; return the change that it settles, if it does.
+
+        `time` is UTC seconds and never before that of the last vote (else ValueError).
+        """
+        if not 0.0 <= time - self._time <= DAY:
+            self._pause(time)
+        if self._unfiled >= self._due or time >= self._stale:
+            self._renew(time)
+        path = self._path
+        if path <= self._lowest + NEAR:
+            if path < self._lowest:
+                self._lowest = path
+            if len(self._paths) >= _MOST_MOMENTS:
+                self._thin()
+            self._befores.append(self._time)
+            self._moments.append(time)
+            self._paths.append(path)
+        weights = self._base if time > self._wary else self._wary_weights(time, probe)
+        self._time = time
+        if blocked is not self._blocked:
+            return self._weigh_against(time, probe, witness, weights, threshold)
+        self._same = time
+        self._path = path + weights[5]
+        if not self._suspected:
+            self._unfiled += 1
+            return None
+        self._votes += 1
+        partial, full = self._partial + weights[1], self._full + weights[3]
+        self._partial = partial if partial > 0.0 else 0.0
+        self._full = full if full > 0.0 else 0.0
+        if partial <= 0.0 and full <= 0.0:
+            self._clear(time)
+        return None
+
+    def state(self) -> CellState:
+        """Return all that the cell remembers."""
+        return CellState(
+            blocked=self._blocked,
+            time=self._time,
+            same=self._same,
+            partial=self._partial,
+            full=self._full,
+            path=self._path,
+            lowest=self._lowest,
+            befores=tuple(self._befores),
+            moments=tuple(self._moments),
+            paths=tuple(self._paths),
+            suspected=self._suspected,
+            since=self._since,
+            against=self._against,
+            votes=self._votes,
+            early=tuple(self._early),
+            late=tuple(self._late),
+            probes=tuple(self._probes),
+            struck=tuple(self._struck.items()),
+            wary=self._wary,
+            crowded=self._crowded,
+            unfiled=self._unfiled,
+            due=self._due,
+            stale=self._stale,
+            p0=self._p0,
+            assumed=self._assumed,
+            well=self._well.state(),
+            past=self._past.state(),
+        )
+
+    # -- votes
+
+    def _weigh_against(
+        self, time: float, probe: str, witness: str, weights: Weights, threshold: float
+    ) -> Change | None:
+        self._path += weights[4]
+        self._partial += weights[0]
+        self._full += weights[2]
+        self._strike(time, probe)
+        if not self._suspected:
+            self._suspected, self._since = True, time
+        self._votes += 1
+        self._against += 1
+        if probe not in self._probes and len(self._probes) < _MOST_NAMED:
+            self._probes.append(probe)
+        if len(self._early) < _MOST_NAMED // 2:
+            self._early.append(witness)
+        else:
+            self._late.append(witness)
+            del self._late[: -_MOST_NAMED // 2]
+        if self._evidence() >= threshold:
+            return self._turn(time, threshold)
+        if self._partial <= 0.0 and self._full <= 0.0:  # the null rate is so high that nothing can be gained
+            self._clear(time)
+        return None
+
+    def _strike(self, time: float, probe: str) -> None:
+        """Remember that this probe's next votes follow one."""
+        if probe not in self._struck and len(self._struck) >= _MOST_PROBES:
+            self._struck = {other: last for other, last in self._struck.items() if time - last <= LASTING}
+            if len(self._struck) >= _MOST_PROBES:
+                self._crowded = self._wary = time + LASTING
+                return
+        self._struck[probe] = time
+        self._wary = time + LASTING
+
+    def _wary_weights(self, time: float, probe: str) -> Weights:
+        last = self._struck.get(probe, NEVER)
+        return self._follow if time <= self._crowded or time - last <= LASTING else self._elsewhere
+
+    def _pause(self, time: float) -> None:
+        """Weaken what a silence leaves behind; refuse votes out of order."""
+        gap = time - self._time
+        if not 0.0 <= gap < math.inf:
+            raise ValueError(f"votes of one series come in order: {time} after {self._time}")
+        kept = 2.0 ** (-gap / DAY)
+        self._partial = self._partial * kept if self._partial * kept >= _FADED else 0.0
+        self._full = self._full * kept if self._full * kept >= _FADED else 0.0
+        if self._suspected and self._partial <= 0.0 and self._full <= 0.0:
+            self._clear(time)
+
+    # -- null rates
+
+    def _renew(self, time: float) -> None:
+        """Find the null rate from the past, which is frozen while something is suspected."""
+        self._stale = time + DAY
+        if self._suspected:
+            return
+        self._past.add(0, self._unfiled, time)
+        self._unfiled = 0
+        against, votes = self._past.totals(time)
+        self._due = max(8, votes // 4)
+        floor = ENDING.floor if self._blocked else self._rates.floor
+        assumed = 0 if self._blocked else max(0, clean_votes(floor) - votes)
+        self._use(max(floor, upper(against, votes + assumed)), assumed)
+
+    def _use(self, p0: float, assumed: int) -> None:
+        rates = ENDING if self._blocked else self._rates
+        self._p0, self._assumed = p0, assumed
+        self._base = weigh(p0)
+        self._follow = weigh(max(p0, rates.follow))
+        self._elsewhere = weigh(max(p0, rates.elsewhere))
+
+    def _clear(self, time: float) -> None:
+        """Let a suspicion go: its votes become part of the past."""
+        self._past.add(self._against, self._votes, time)
+        self._forget_suspicion()
+        self._renew(time)
+
+    def _forget_suspicion(self) -> None:
+        self._suspected, self._partial, self._full = False, 0.0, 0.0
+        self._against = self._votes = 0
+        self._early, self._late, self._probes = [], [], []
+
+    # -- changes
+
+    def _turn(self, time: float, threshold: float) -> Change:
+        """Tell of the change, and begin to watch for the opposite one."""
+        bracket, open_ended = self._bracket()
+        change = Change(
+            direction=Direction.END if self._blocked else Direction.ONSET,
+            bracket=bracket,
+            open_ended=open_ended,
+            since=self._since,
+            time=time,
+            log_evidence=self._evidence(),
+            blocked=self._votes - self._against if self._blocked else self._against,
+            votes=self._votes,
+            witnesses=(*self._early, *self._late),
+            probes=tuple(self._probes),
+            nulls=self._nulls(threshold),
+        )
+        self._past.add(0, self._unfiled, time)
+        self._unfiled, self._struck = 0, {}
+        if self._blocked:
+            self._past = self._well
+            self._wary = self._crowded = self._same + LASTING
+        else:
+            self._well, self._past = self._past, Past()
+            self._wary = self._crowded = NEVER
+        self._past.add(self._votes - self._against, self._votes, time)
+        self._blocked = not self._blocked
+        self._path = self._lowest = 0.0
+        self._befores, self._moments, self._paths = [], [], []
+        self._forget_suspicion()
+        self._renew(time)
+        return change
+
+    def _evidence(self) -> float:
+        return max(self._partial + LOG_PARTIAL, self._full + LOG_FULL)
+
+    def _nulls(self, threshold: float) -> Nulls:
+        rates = ENDING if self._blocked else self._rates
+        is_full = self._full + LOG_FULL >= self._partial + LOG_PARTIAL
+        return Nulls(
+            p0=self._p0,
+            follow=max(self._p0, rates.follow),
+            elsewhere=max(self._p0, rates.elsewhere),
+            p1=FULL if is_full else PARTIAL,
+            threshold=threshold,
+            assumed=self._assumed,
+        )
+
+    # -- brackets
+
+    def _bracket(self) -> tuple[Bracket, bool]:
+        """Return the likelihood set, and whether it reaches back to the first vote of all."""
+        near = [i for i, path in enumerate(self._paths) if path <= self._lowest + NEAR]
+        since, until = self._befores[near[0]], self._moments[near[-1]]
+        return (self._moments[near[0]] if since == NEVER else since, until), since == NEVER
+
+    def _thin(self) -> None:
+        """Drop moments that can be in no bracket any more, and join neighbours if too many are left."""
+        near = [i for i, path in enumerate(self._paths) if path <= self._lowest + NEAR]
+        befores, moments, paths = ([some[i] for i in near] for some in (self._befores, self._moments, self._paths))
+        if len(near) > _MOST_MOMENTS // 2:
+            befores, moments = befores[::2], [*moments[1::2], *moments[len(near) // 2 * 2 :]]
+            paths = [min(paths[i : i + 2]) for i in range(0, len(near), 2)]
+        self._befores, self._moments, self._paths = befores, moments, paths
