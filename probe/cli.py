@@ -149,7 +149,8 @@ def list_(
     as_json: Json = False,
 ) -> int:
     """List what was measured, the newest first."""
-    from probe.commands.looking import Which, list_measurements
+    from probe.commands.looking import list_measurements
+    from probe.commands.which import Which
 
     return list_measurements(context.obj, Which(target, outcome, since), limit=limit, as_json=as_json)
 
@@ -187,17 +188,42 @@ def judge(
 @app.command()
 def export(
     context: typer.Context,
-    form: Annotated[str, typer.Option("--format", help="csv or jsonl.")],
-    output: Annotated[Path | None, typer.Option("--output", help="A file instead of stdout.", metavar="FILE")] = None,
+    form: Annotated[str, typer.Option("--format", help="csv, jsonl, ooni or parquet.")],
+    output: Annotated[
+        str | None,
+        typer.Option("--output", help="A file (.gz and .zst compress), or FOLDER/, instead of stdout.", metavar="FILE"),
+    ] = None,
     since: Since = None,
     until: Until = None,
+    after: Annotated[
+        str | None, typer.Option("--after", help="Go on after this measurement, which an export ended with.")
+    ] = None,
     target: Target = None,
+    country: Annotated[
+        list[str] | None, typer.Option("--country", help="Only probes there, such as ET; may be repeated.")
+    ] = None,
+    asn: Annotated[
+        list[str] | None, typer.Option("--asn", help="Only this network, such as AS24757; may be repeated.")
+    ] = None,
+    category: Annotated[
+        list[str] | None, typer.Option("--category", help="Only targets of this code, such as NEWS; may be repeated.")
+    ] = None,
     outcome: OutcomeName = None,
+    rules_version: Annotated[
+        int | None, typer.Option("--rules-version", help="What these rules said, not the latest that judged.", min=0)
+    ] = None,
 ) -> int:
-    """Write what was measured as CSV or JSON lines, the oldest first."""
-    from probe.commands.looking import Which, export
+    """Write what was measured in a format that others read, the oldest first.
 
-    return export(context.obj, Which(target, outcome, since, until), form=form, output=output)
+    A file or folder gets its name only when it is whole.
+    """
+    from probe.commands.exporting import export
+    from probe.commands.which import Which
+
+    which = Which(
+        target, outcome, since, until, tuple(country or ()), tuple(asn or ()), tuple(category or ()), rules_version
+    )
+    return export(context.obj, which, form=form, output=output, after=after)
 
 
 @control_app.command("serve")

@@ -1,9 +1,10 @@
-"""One file per format; a format is a function `write(rows, stream) -> count`."""
+"""One file per format; a format is a function `write(rows, stream) -> count`, or one that fills a folder."""
 
 from measurements.exports import csv, jsonl
-from measurements.exports.judged import Export
+from measurements.exports.columns import FIELDS
+from measurements.exports.judged import AnyFormat, Format
 
-EXPORTS: dict[str, Export] = {
-    "csv": csv.write,
-    "jsonl": jsonl.write,
+EXPORTS: dict[str, AnyFormat] = {
+    "csv": Format(csv.write, "verdicts.csv", FIELDS, bodies=False, about=csv.ABOUT),
+    "jsonl": Format(jsonl.write, "measurements.jsonl.gz", jsonl.FIELDS, about=jsonl.ABOUT),
 }

@@ -9,8 +9,9 @@ undoes it:
    decimal sign is a comma a spreadsheet splits cells at semicolons;
 3. text that would then begin a formula, looks like a number, or begins with `'` gets a `'` in front.
 
-The first line names the columns (`COLUMNS`). Cells that are empty mean: unknown or none. Numbers are
-written as Python writes them. Lines end in CR LF (RFC 4180), the encoding is UTF-8.
+The first line names the columns (`columns.COLUMNS`). Cells that are empty mean: unknown or none. Numbers are
+written as Python writes them (a negative one begins with its sign, and is no formula), times in ISO 8601, the items
+of an array with spaces between them. Lines end in CR LF (RFC 4180), the encoding is UTF-8.
 """
 
 from __future__ import annotations
@@ -20,65 +21,17 @@ import io
 import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from typing import BinaryIO, NamedTuple
+from functools import lru_cache
+from typing import Any, BinaryIO
 
+from measurements.exports.columns import COLUMNS
 from measurements.exports.judged import Judged
 
-Cell = str | int | float | None
-
-
-class Column(NamedTuple):
-    """A column: what it means, and how to fill it."""
-
-    meaning: str
-    value: Callable[[Judged], Cell]
-
-
-COLUMNS: dict[str, Column] = {
-    "id": Column("128-bit id of the measurement, in hex", lambda row: row.measurement.id),
-    "started": Column("when it began: UTC, ISO 8601", lambda row: _iso(row.measurement.started)),
-    "runtime": Column("seconds it took", lambda row: row.measurement.runtime),
-    "sequence": Column("counts the measurements of this probe", lambda row: row.measurement.sequence),
-    "nettest": Column("which test was run", lambda row: row.measurement.nettest),
-    "target": Column("URL that was asked about", lambda row: row.measurement.target.url),
-    "category": Column("Citizen Lab code of the target", lambda row: row.measurement.target.category),
-    "outcome": Column(
-        "accessible, blocked, throttled, unreachable, down, server_side, invalid, inconclusive",
-        lambda row: row.verdict.outcome,
-    ),
-    "mechanism": Column("how it is done, layer first", lambda row: row.verdict.mechanism),
-    "trigger": Column("what sets it off: name, address, …", lambda row: row.verdict.trigger),
-    "where": Column("local, resolver, network, unknown", lambda row: row.verdict.where),
-    "pattern": Column("always, partial, residual", lambda row: row.verdict.pattern),
-    "confidence": Column("confirmed or likely", lambda row: row.verdict.confidence),
-    "reason": Column("why nothing is proven", lambda row: row.verdict.reason),
-    "summary": Column("the verdict in a sentence", lambda row: row.verdict.summary),
-    "rules": Column(
-        "ids of the rules that spoke, separated by spaces",
-        lambda row: " ".join(finding.rule for finding in row.verdict.findings),
-    ),
-    "evidence": Column("ids of the steps that they rest on, separated by spaces", lambda row: _evidence(row)),
-    "rules_version": Column("version of the rules that judged", lambda row: row.verdict.rules_version),
-    "probe_id": Column("random id of the probe", lambda row: row.measurement.vantage.probe_id),
-    "country": Column("country of the probe, two letters", lambda row: row.measurement.vantage.country),
-    "asn": Column("number of the probe's network", lambda row: row.measurement.vantage.asn),
-    "network_type": Column("kind of the probe's network", lambda row: row.measurement.vantage.network_type),
-    "resolver": Column("resolver that the probe's network uses", lambda row: row.measurement.vantage.resolver),
-    "precondition": Column(
-        "why this network could not be judged then", lambda row: row.measurement.preconditions.reason
-    ),
-    "clock_offset": Column(
-        "seconds: true time minus the probe's", lambda row: row.measurement.preconditions.clock_offset
-    ),
-    "loop_lag": Column("seconds by which the probe itself was late", lambda row: row.measurement.loop_lag),
-    "steps": Column("number of observations", lambda row: len(row.measurement.observations)),
-    "connections": Column("connections that were opened", lambda row: row.measurement.connections),
-    "sent": Column("bytes sent", lambda row: row.measurement.sent),
-    "received": Column("bytes received", lambda row: row.measurement.received),
-    "limits": Column("limits that were reached, separated by spaces", lambda row: " ".join(row.measurement.limits)),
-    "software": Column("name and version of what measured", lambda row: row.measurement.software),
-    "source": Column("wazi, or ooni when imported", lambda row: row.measurement.source),
-}
+ABOUT = (
+    "Comma-separated, UTF-8, one row a verdict. Text that a spreadsheet would run or change is escaped: a leading `'` "
+    "is not part of it, and `\\xNN`, `\\uNNNN` and `\\\\` stand for a character. Arrays are joined by spaces; an empty "
+    "cell is unknown or none."
+)
 
 _FORMULA = "=+\\-@\uff1d\uff0b\uff0d\uff20|%"
 _BEGINS_FORMULA = re.compile(rf"[\s\"']*[{_FORMULA}]")
@@ -94,9 +47,10 @@ def write(rows: Iterable[Judged], stream: BinaryIO) -> int:
     try:
         writer = csv.writer(text)
         writer.writerow(COLUMNS)
+        cells = [(column.value, _CELLS[column.field.kind]) for column in COLUMNS.values()]
         count = 0
         for row in rows:
-            writer.writerow([_cell(column.value(row)) for column in COLUMNS.values()])
+            writer.writerow([cell(found) if (found := value(row)) is not None else "" for value, cell in cells])
             count += 1
         return count
     finally:
@@ -113,6 +67,7 @@ def read(stream: BinaryIO) -> Iterator[dict[str, str]]:
         text.detach()
 
 
+@lru_cache(maxsize=4096)  # most cells say one of a few things
 def escape(text: str) -> str:
     """Make text safe in a spreadsheet's cell; see the module's docstring for the rules."""
     escaped = _SEMICOLON.sub(r"\\x3b", _CONTROL.sub(_escape_character, text))
@@ -124,12 +79,6 @@ def escape(text: str) -> str:
 def unescape(cell: str) -> str:
     """Give back the text that `escape` was given."""
     return _ESCAPED.sub(_unescape_character, cell.removeprefix("'"))
-
-
-def _cell(value: Cell) -> str:
-    if value is None:
-        return ""
-    return escape(str(value)) if isinstance(value, str) else str(value)
 
 
 def _escape_character(match: re.Match[str]) -> str:
@@ -152,6 +101,14 @@ def _iso(seconds: float) -> str:
         return str(seconds)
 
 
-def _evidence(row: Judged) -> str:
-    ids = {step for finding in row.verdict.findings for step in finding.evidence}
-    return " ".join(str(step) for step in sorted(ids))
+def _list(items: Iterable[object]) -> str:
+    return escape(" ".join(map(str, items)))
+
+
+_CELLS: dict[str, Callable[[Any], str]] = {
+    "string": escape,
+    "integer": str,
+    "number": str,
+    "datetime": _iso,
+    "array": _list,
+}

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from measurements.exports.judged import Judged
+from measurements.exports.judged import Field, Judged
 from measurements.model import (
     SCHEMA,
     Confidence,
@@ -27,6 +27,25 @@ from measurements.model import (
     Where,
     encode,
 )
+
+ABOUT = "One JSON object a line: the verdict, its findings and the whole measurement. `wazi import` reads it back."
+
+FIELDS: dict[str, Field] = {
+    "schema": Field("integer", "version of this format"),
+    "target": Field("string", "URL that was asked about"),
+    "outcome": Field("string", "accessible, blocked, throttled, unreachable, down, server_side, invalid, inconclusive"),
+    "mechanism": Field("string", "how it is done, layer first, as tls.reset"),
+    "trigger": Field("string", "what sets it off"),
+    "where": Field("string", "local, resolver, network, unknown"),
+    "pattern": Field("string", "always, partial, residual"),
+    "confidence": Field("string", "confirmed or likely"),
+    "reason": Field("string", "why nothing is proven, in a word"),
+    "summary": Field("string", "the verdict in a sentence"),
+    "findings": Field("array", "what each rule says, and the ids of the observations that it rests on"),
+    "rules_version": Field("integer", "version of the rules that judged"),
+    "vantage": Field("object", "where it was measured: probe_id, country, asn, network_type, resolver"),
+    "measurement": Field("object", "the whole measurement, with every observation; bytes are base64"),
+}
 
 
 class FindingLine(msgspec.Struct, frozen=True, kw_only=True):

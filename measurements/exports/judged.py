@@ -1,11 +1,13 @@
-"""What an export is: rows in, bytes out.
+"""What an export is: rows in, bytes or files out.
 
 The contract stands beside the registry, not in it, so that a format never imports its siblings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from measurements.model import Measurement, Verdict
@@ -18,5 +20,53 @@ class Judged(NamedTuple):
     verdict: Verdict
 
 
+class Field(NamedTuple):
+    """A column, or a field of an object: its kind and what it means.
+
+    `kind` is a type of Frictionless' Table Schema: string, integer, number, datetime, boolean, object or array.
+    """
+
+    kind: str
+    meaning: str
+
+
 Export = Callable[[Iterable[Judged], BinaryIO], int]
-"""Write every row to the stream, one at a time and in bounded memory; return how many there were."""
+"""Write every row to the stream, one at a time and in bounded memory; return how many were written.
+
+A row that the format has no place for is left out and not counted.
+"""
+
+FolderExport = Callable[[Iterable[Judged], Path], int]
+"""The same for a format that is many files: write them below the folder, which is there and empty."""
+
+
+class MissingExtra(Exception):
+    """A format needs a package that is not installed; the text says what to install."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format that is one stream: how it is written, what is in it, and its name when it stands in a folder.
+
+    `bodies` tells whether it holds pages, which need not be read otherwise.
+    """
+
+    write: Export
+    file: str
+    fields: Mapping[str, Field]
+    bodies: bool = True
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FolderFormat:
+    """A format that is a folder of files; `ending` is theirs."""
+
+    write: FolderExport
+    ending: str
+    fields: Mapping[str, Field]
+    bodies: bool = False
+    about: str = ""
+
+
+AnyFormat = Format | FolderFormat

@@ -9,12 +9,14 @@ Importing this room imports SQLAlchemy: do it inside the commands that need it.
 
 from measurements.store.errors import NotFound, StoreBroken, StoreError, StoreFull
 from measurements.store.opening import open_store, upgrade
+from measurements.store.queries import Filter
 from measurements.store.records import Entry, Health, Kept, Opinion
 from measurements.store.sql_store import Store
 from measurements.store.writer import Receipt
 
 __all__ = [
     "Entry",
+    "Filter",
     "Health",
     "Kept",
     "NotFound",

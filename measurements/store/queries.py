@@ -23,20 +23,33 @@ Query = Select[*tuple[Any, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which measurements: `since` is inside, `until` is not; `target` is a URL or a host name."""
+    """Which measurements: `since` is inside, `until` is not; `target` is a URL or a host name.
+
+    Of `countries`, `asns` and `categories` any one will do. With `rules_version` only measurements that these rules
+    judged, with what they said; without it each comes with its latest verdict, or with none.
+    """
 
     since: float | None = None
     until: float | None = None
     target: str | None = None
     outcome: Outcome | None = None
     probe_id: str | None = None
+    countries: tuple[str, ...] = ()
+    asns: tuple[int, ...] = ()
+    categories: tuple[str, ...] = ()
+    rules_version: int | None = None
 
 
 def entries(wanted: Filter, after: Key | None, size: int, *, newest_first: bool, whole: bool) -> Query:
     """Select a page of measurements with their latest verdicts; `whole` adds the encoded measurement."""
     columns = [*LIST_COLUMNS, *_opinion.c] + ([_fact.c.digest, _fact.c.encoded] if whole else [])
-    statement = select(*columns).select_from(_judged()).where(*_conditions(wanted))
+    statement = select(*columns).select_from(_judged(wanted.rules_version)).where(*_conditions(wanted))
     return _page(statement, after, size, newest_first=newest_first)
+
+
+def place(key: bytes) -> Query:
+    """Select what a page continues after, to begin with the measurement that follows this one."""
+    return select(_fact.c.started, _fact.c.id).where(_fact.c.id == key)
 
 
 def unjudged(rules_version: int, after: Key | None, size: int) -> Query:
@@ -84,10 +97,11 @@ def outcomes(wanted: Filter) -> Query:
     )
 
 
-def count(wanted: Filter) -> Query:
-    """Count measurements."""
-    source = _fact if wanted.outcome is None else _judged()
-    return select(func.count()).select_from(source).where(*_conditions(wanted))
+def count(wanted: Filter, after: Key | None = None) -> Query:
+    """Count measurements, those that come after a place in time."""
+    source = _fact if wanted.outcome is None and wanted.rules_version is None else _judged(wanted.rules_version)
+    statement = select(func.count()).select_from(source).where(*_conditions(wanted))
+    return statement if after is None else statement.where(_follows(after))
 
 
 def last_full_body(url: str, probe_id: str | None) -> Query:
@@ -102,7 +116,10 @@ def last_measured(url: str, nettest: str, probe_id: str) -> Query:
     return select(func.max(_fact.c.started)).where(*mine)
 
 
-def _judged() -> Any:
+def _judged(rules_version: int | None = None) -> Any:
+    if rules_version is not None:
+        said = and_(_opinion.c.measurement_id == _fact.c.id, _opinion.c.rules_version == rules_version)
+        return _fact.join(_opinion, said)
     newest = select(func.max(_other.c.rules_version)).where(_other.c.measurement_id == _fact.c.id).scalar_subquery()
     return _fact.outerjoin(
         _opinion,
@@ -123,12 +140,21 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
         conditions.append(_opinion.c.outcome == str(wanted.outcome))
     if wanted.probe_id is not None:
         conditions.append(_fact.c.probe_id == wanted.probe_id)
+    for column, some in ((_fact.c.country, wanted.countries), (_fact.c.asn, wanted.asns)):
+        if some:
+            conditions.append(column.in_(some))
+    if wanted.categories:
+        conditions.append(_fact.c.category.in_(wanted.categories))
     return conditions
 
 
 def _page(statement: Query, after: Key | None, size: int, *, newest_first: bool) -> Query:
     order = [_fact.c.started, _fact.c.id]
     if after is not None:
-        here, there = tuple_(*order), tuple_(literal(after[0]), literal(after[1]))
-        statement = statement.where(here < there if newest_first else here > there)
+        statement = statement.where(_follows(after, newest_first=newest_first))
     return statement.order_by(*(column.desc() if newest_first else column for column in order)).limit(size)
+
+
+def _follows(after: Key, *, newest_first: bool = False) -> ColumnElement[bool]:
+    here, there = tuple_(_fact.c.started, _fact.c.id), tuple_(literal(after[0]), literal(after[1]))
+    return here < there if newest_first else here > there

@@ -46,6 +46,7 @@ from measurements.store.writer import Receipt, Writer
 
 _PAGE = 500  # rows of a list
 _WHOLE_PAGE = 20  # whole measurements, each with its pages
+_BARE_PAGE = 100  # whole measurements without their pages
 
 log = logging.getLogger(__name__)
 
@@ -181,6 +182,25 @@ class Store:
             for row, measurement in self._whole(page):
                 yield _kept(row, measurement)
 
+    def stream(self, wanted: Filter, *, after: str | None = None, bodies: bool = True) -> Iterator[Kept]:
+        """Stream whole measurements, the oldest first, from the one that follows the id `after`.
+
+        Without `bodies` every page is empty, which takes a third of the time. Raises NotFound when `after` is not
+        stored; what is damaged is logged by name and left out.
+        """
+        place = self._place_of(after)
+        for page in self._entries(wanted, None, False, whole=True, after=place, size=None if bodies else _BARE_PAGE):
+            for row, measurement in self._whole(page, bodies=bodies):
+                yield _kept(row, measurement)
+
+    def amount(self, wanted: Filter, *, after: str | None = None) -> int:
+        """Count what `stream` would give."""
+        return int(self._value(queries.count(wanted, self._place_of(after))))
+
+    def has(self, measurement_id: str) -> bool:
+        """Tell whether a measurement is stored; raises StoreError when its id is not 32 hex digits."""
+        return bool(self._rows(queries.place(id_bytes(measurement_id))))
+
     def measurement(self, prefix: str) -> Kept:
         """Find one by its id or the beginning of it; raises NotFound when none or several begin so."""
         digits = prefix.strip().lower()
@@ -284,11 +304,17 @@ class Store:
         return self._writer.submit(name, make)
 
     def _entries(
-        self, wanted: Filter, limit: int | None, newest_first: bool, *, whole: bool
+        self,
+        wanted: Filter,
+        limit: int | None,
+        newest_first: bool,
+        *,
+        whole: bool,
+        after: Key | None = None,
+        size: int | None = None,
     ) -> Iterator[Sequence[Read]]:
-        after: Key | None = None
         left = limit
-        size = _WHOLE_PAGE if whole else _PAGE
+        size = size or (_WHOLE_PAGE if whole else _PAGE)
         while left is None or left > 0:
             asked = size if left is None else min(size, left)
             page = self._rows(queries.entries(wanted, after, asked, newest_first=newest_first, whole=whole))
@@ -299,14 +325,23 @@ class Store:
             after = (page[-1]["started"], page[-1]["id"])
             left = None if left is None else left - len(page)
 
-    def _whole(self, page: Sequence[Read]) -> Iterator[tuple[Read, Measurement]]:
+    def _place_of(self, measurement_id: str | None) -> Key | None:
+        if measurement_id is None:
+            return None
+        found = self._rows(queries.place(id_bytes(measurement_id)))
+        if not found:
+            raise NotFound(f"no measurement has the id {measurement_id}: `wazi list` shows their ids")
+        return (found[0]["started"], found[0]["id"])
+
+    def _whole(self, page: Sequence[Read], *, bodies: bool = True) -> Iterator[tuple[Read, Measurement]]:
         bare: list[tuple[Read, Measurement]] = []
         for row in page:
             try:
                 bare.append((row, unpack(row["id"].hex(), row["encoded"], row["digest"])))
             except StoreError as error:
                 log.error("%s: left out", error)
-        copies = self._copies({digest for _, measurement in bare for digest in digests(measurement)})
+        wanted = {digest for _, measurement in bare for digest in digests(measurement)} if bodies else set()
+        copies = self._copies(wanted)
         return ((row, with_bodies(measurement, copies)) for row, measurement in bare)
 
     def _copies(self, wanted: set[bytes]) -> dict[bytes, bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,3 +140,26 @@ class Progress:
             self._bar.update(self._task, completed=self._done)
             if self._done < self._total:
                 self._bar.start()
+
+
+@contextmanager
+def advancing(what: str, total: Callable[[], int] | None, *, size: bool = False) -> Iterator[Callable[[int], None]]:
+    """Show how far a long work is, on a terminal only; what is lent takes how much is done.
+
+    `total` is asked for only when it is shown, and None hides all. `size` counts bytes.
+    """
+    if total is None or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield lambda done: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    count = DownloadColumn() if size else MofNCompleteColumn()
+    columns = (TextColumn(what), BarColumn(), count, TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Bar(
+        *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False, refresh_per_second=4
+    ) as bar:
+        task = bar.add_task(what, total=total())
+        yield lambda done: bar.update(task, completed=done)

@@ -1,6 +1,6 @@
 """The commands that look, and measure nothing.
 
-`wazi status`, `list`, `show` and `export` tell what runs, what was measured and on what a verdict rests;
+`wazi status`, `list` and `show` tell what runs, what was measured and on what a verdict rests;
 `config show` and `config check` tell the settings. Only `store upgrade` changes something.
 """
 
@@ -8,46 +8,24 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
-from measurements.exports import EXPORTS
 from measurements.exports.jsonl import line
-from measurements.exports.judged import Judged
 from measurements.model import Gap, Outcome, encode
-from probe.commands.building import data_folder, judge_with, load_settings, read_store
-from probe.commands.console import FINE, FOUND, Common, Refusal, say, to_reader, wants_colour, width, write, write_line
+from probe.commands.building import data_folder, load_settings, read_store
+from probe.commands.console import FINE, FOUND, Common, Refusal, say, wants_colour, width, write, write_line
+from probe.commands.exporting import judged
+from probe.commands.which import Which
 from probe.heartbeat import Heartbeat, HeartbeatFile
 from probe.present import moment, short, timeline
 from probe.wording import clean, plural, size
 
 if TYPE_CHECKING:
-    from measurements.store import Health, Kept, Store
-    from probe.settings import Settings
+    from measurements.exports.judged import Judged
+    from measurements.store import Health
 
 LOOK_BACK = 86_400.0  # seconds of gaps and outcomes that `status` tells
-
-
-@dataclass(frozen=True, slots=True)
-class Which:
-    """Which measurements are meant; times and outcome as they were written."""
-
-    target: str | None = None
-    outcome: str | None = None
-    since: str | None = None
-    until: str | None = None
-
-    def filter(self, now: float) -> dict[str, Any]:
-        """Return the store's own filter, or refuse in words."""
-        return {
-            "target": _target(self.target),
-            "outcome": _outcome(self.outcome),
-            "since": _moment(self.since, now, "--since"),
-            "until": _moment(self.until, now, "--until"),
-        }
 
 
 def status(common: Common, *, as_json: bool, health: bool) -> int:
@@ -75,7 +53,10 @@ def list_measurements(common: Common, which: Which, *, limit: int, as_json: bool
     settings = load_settings(common)
     colour, room = wants_colour(sys.stdout), width(sys.stdout)
     with read_store(settings) as store:
-        for entry in store.measurements(**which.filter(time.time()), limit=limit):
+        wanted = which.filter(time.time())
+        for entry in store.measurements(
+            target=wanted.target, outcome=wanted.outcome, since=wanted.since, until=wanted.until, limit=limit
+        ):
             if as_json:
                 write_line(encode(entry) + b"\n")
             elif entry.verdict is None:
@@ -95,7 +76,7 @@ def show(common: Common, prefix: str, *, as_json: bool, bodies: bool) -> int:
     settings = load_settings(common)
     with read_store(settings) as store:
         try:
-            row = _judged(settings, store.measurement(prefix))
+            row = judged(settings)(store.measurement(prefix))
         except NotFound as error:
             raise Refusal(str(error)) from None
     if as_json:
@@ -105,47 +86,6 @@ def show(common: Common, prefix: str, *, as_json: bool, bodies: bool) -> int:
         if bodies:
             _write_bodies(row)
     return FINE
-
-
-def export(common: Common, which: Which, *, form: str, output: Path | None) -> int:
-    """Write measurements with their verdicts to a file or stdout, the oldest first."""
-    write_rows = EXPORTS.get(form)
-    if write_rows is None:
-        raise Refusal(f"--format {form}: must be one of {', '.join(EXPORTS)}")
-    settings = load_settings(common)
-    with read_store(settings) as store:
-        rows = _rows(settings, store, which)
-        if output is None:
-            with to_reader() as stdout:
-                write_rows(rows, stdout)
-            return FINE
-        draft = output.with_name(output.name + ".part")
-        try:
-            with draft.open("wb") as stream:
-                draft.chmod(0o600)
-                count = write_rows(rows, stream)
-            draft.replace(output)
-        except OSError as error:
-            raise Refusal(f"{output}: cannot be written ({error.strerror})") from None
-        finally:
-            draft.unlink(missing_ok=True)
-    say(f"{plural(count, 'measurement')} written to {output}")
-    return FINE
-
-
-def _rows(settings: Settings, store: Store, which: Which) -> Iterator[Judged]:
-    for kept in store.evidence(**which.filter(time.time())):
-        yield _judged(settings, kept)
-
-
-def _judged(settings: Settings, kept: Kept) -> Judged:
-    """Take the stored verdict, or judge what was never judged."""
-    if kept.verdict is not None:
-        return Judged(kept.measurement, kept.verdict)
-    from probe.measuring import judge_carefully
-
-    judge = judge_with(settings)
-    return Judged(kept.measurement, judge_carefully(lambda fact: judge(fact, ()), kept.measurement))
 
 
 def _write_bodies(row: Judged) -> None:
@@ -187,45 +127,6 @@ def _day(gaps: list[Gap], outcomes: dict[Outcome | None, int]) -> list[str]:
 
 def _counts(outcomes: dict[Outcome | None, int]) -> dict[str, int]:
     return {str(outcome or "not judged"): number for outcome, number in outcomes.items()}
-
-
-def _outcome(text: str | None) -> Outcome | None:
-    if text is None:
-        return None
-    try:
-        return Outcome(text)
-    except ValueError:
-        raise Refusal(f"--outcome {text}: must be one of {', '.join(Outcome)}") from None
-
-
-def _target(text: str | None) -> str | None:
-    """Write a target as the store has it: a URL in its normal form, or a host."""
-    from measurements.targets import BadTarget, normalise, normalise_host
-
-    if text is None:
-        return None
-    try:
-        return normalise(text).url if "://" in text else normalise_host(text)
-    except BadTarget as error:
-        raise Refusal(f"--target: {error}") from None
-
-
-def _moment(text: str | None, now: float, flag: str) -> float | None:
-    """Read a moment: a date, a date and time (UTC unless it says otherwise), or how long ago."""
-    from probe.settings.quantities import duration
-
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except ValueError:
-        pass
-    try:
-        return now - duration(text)
-    except ValueError:
-        example = "write a date such as 2026-11-23, a time such as 2026-11-23T08:00, or how long ago such as 24h"
-        raise Refusal(f"{flag} {text}: {example}") from None
 
 
 def show_config(common: Common, *, as_json: bool) -> int:

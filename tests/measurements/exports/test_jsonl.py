@@ -2,8 +2,7 @@ import io
 
 import msgspec
 
-from measurements.exports import EXPORTS
-from measurements.exports.jsonl import line
+from measurements.exports.jsonl import line, write
 from measurements.exports.judged import Judged
 from measurements.model import (
     Finding,
@@ -67,7 +66,7 @@ def test_bodies_are_left_out_unless_asked_for() -> None:
 
 def test_an_export_keeps_everything() -> None:
     stream = io.BytesIO()
-    assert EXPORTS["jsonl"](iter([Judged(MEASUREMENT, VERDICT)] * 2), stream) == 2
+    assert write(iter([Judged(MEASUREMENT, VERDICT)] * 2), stream) == 2
     first, second = stream.getvalue().splitlines()
     assert first == second
     record = decode(first, dict)

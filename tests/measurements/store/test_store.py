@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from sqlalchemy import func, select, text
 
 from measurements.model import Gap, HttpExchange, Measurement, Outcome, Verdict
-from measurements.store import NotFound, Store, StoreError, open_store, tables
+from measurements.store import Filter, NotFound, Store, StoreError, open_store, tables
 from measurements.store.migrations import configuration
 from measurements.store.packing import pack
 from tests.measurements.store import samples
@@ -197,6 +197,39 @@ def test_the_list_is_filtered_ordered_and_limited(store: Store) -> None:
     assert found(target="' OR 1=1 --") == []
     assert store.count(target="a.example", outcome=Outcome.ACCESSIBLE) == 2
     assert store.outcomes() == {Outcome.ACCESSIBLE: 4, Outcome.BLOCKED: 2, None: 1}
+
+
+def test_a_stream_is_chosen_by_what_an_export_asks_for(store: Store) -> None:
+    for n in range(1, 7):
+        fact = measurement(n, host="a.example" if n % 2 else "b.example")
+        vantage = replace(fact.vantage, country="KE" if n < 3 else "ET", asn=64500 + n)
+        target = replace(fact.target, category="NEWS" if n < 5 else "GRP")
+        store.add(replace(fact, vantage=vantage, target=target), ACCESSIBLE if n > 1 else None).result(10)
+    ids = [kept.measurement.id for kept in store.stream(Filter())]
+    store.add_verdict(ids[3], replace(BLOCKED, rules_version=2)).result(10)
+
+    def found(after: str | None = None, **wanted: Any) -> list[int]:
+        streamed = [kept.measurement.sequence for kept in store.stream(Filter(**wanted), after=after)]
+        assert store.amount(Filter(**wanted), after=after) == len(streamed)
+        return streamed
+
+    assert found() == [1, 2, 3, 4, 5, 6]
+    assert found(after=ids[2]) == [4, 5, 6]
+    assert found(after=ids[2], until=START + 6) == [4, 5]
+    assert found(countries=("KE",)) == [1, 2]
+    assert found(countries=("KE", "ZZ"), asns=(64502, 64503)) == [2]
+    assert found(categories=("GRP", "XYZ")) == [5, 6]
+    assert found(rules_version=1) == [2, 3, 4, 5, 6]
+    assert found(rules_version=2) == [4]
+    assert found(rules_version=1, outcome=Outcome.BLOCKED) == []
+    assert found(rules_version=2, outcome=Outcome.BLOCKED) == found(outcome=Outcome.BLOCKED) == [4]
+    assert {kept.verdict.outcome for kept in store.stream(Filter(rules_version=1)) if kept.verdict} == {"accessible"}
+    with pytest.raises(NotFound, match="no measurement has the id"):
+        found(after="00" * 16)
+    bare = [kept.measurement.observations[2] for kept in store.stream(Filter(), bodies=False)]
+    assert {page.body for page in bare if isinstance(page, HttpExchange)} == {b""}
+    assert store.has(ids[0])
+    assert not store.has("00" * 16)
 
 
 def test_pages_meet_without_a_gap_when_many_rows_have_one_time(store: Store) -> None:
