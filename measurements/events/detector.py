@@ -1,0 +1,246 @@
+"""Votes in, events out: one at a time as they come, or a file at once, by the same code.
+
+A vote goes to the room of its place (`rooms`), whose series say whether anything changed. Only then are the spells of
+that place grouped anew (`grouping`), put through the gates (`gates`) and told (`telling`). All of that looks at the
+spells and at nothing else, and those at the votes in the order of their times; so the events are the same in whatever
+order votes came, as long as none comes later than the settings allow.
+
+An event that was told and is no more (it was taken into another, or late votes showed it otherwise) is told once again,
+as withdrawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import msgspec
+
+from measurements.events.gates import WEEK, confirmation, suspended
+from measurements.events.grouping import Group, Grouping
+from measurements.events.nouns import Checkpoint, Event, Settings, Status
+from measurements.events.rooms import Room, order
+from measurements.events.spells import Place
+from measurements.events.telling import tell
+from measurements.events.thresholds import Thresholds, VolumeState
+from measurements.model import Strength, Vote
+
+_HOUR = 3600.0
+
+
+class Header(msgspec.Struct):
+    """What a detector remembers besides its rooms."""
+
+    newest: float = 0.0
+    volume: VolumeState = msgspec.field(default_factory=VolumeState)
+    refused: int = 0
+    told: dict[str, Event] = {}
+
+
+class Detector:
+    """Turns votes into events. `refused` counts votes that came too late to be counted."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings or Settings()
+        self._rooms: dict[tuple[str, int, str, str, bool], Room] = {}
+        self._thresholds = Thresholds(self._settings)
+        self._grouping = Grouping(self._settings)
+        self._alarms: dict[tuple[Place, Strength, float], float] = {}
+        self._told: dict[str, Event] = {}
+        self._suspended: float | None = None
+        self._newest = 0.0
+        self._wake = 0.0
+        self.refused = 0
+
+    @property
+    def suspended_until(self) -> float | None:
+        """Until when no event is confirmed, because placebos alarm more often than is promised."""
+        return self._suspended
+
+    @property
+    def threshold(self) -> float:
+        """The log evidence that a cell needs at present."""
+        return self._thresholds.at(self._newest)
+
+    def add(self, vote: Vote) -> tuple[Event, ...]:
+        """Count a vote; return the events that it opened or changed."""
+        time = vote.time
+        if time < self._newest - self._settings.lateness and self._settings.lateness:
+            self.refused += 1
+            return ()
+        if time > self._newest:
+            self._newest = time
+        self._thresholds.count(vote)
+        key = (vote.country, vote.asn, vote.target, vote.layer, vote.placebo)
+        room = self._rooms.get(key)
+        if room is None:
+            room = self._rooms[key] = Room(self._settings)
+        news = room.add(vote, self._newest, self._thresholds)
+        if not news and self._newest < self._wake:
+            return ()
+        groups = self._update(Place(*key), room) if news else set()
+        if self._newest >= self._wake:
+            groups |= self._tick()
+        return tuple(self._announce(groups))
+
+    def events(self) -> list[Event]:
+        """Return the events that are open, or closed so lately that a vote may still change them, oldest first."""
+        return sorted(map(self._tell, self._grouping.groups), key=_age)
+
+    def settle(self) -> list[Event]:
+        """Let go of what no vote can change any more, and return it."""
+        settings = self._settings
+        long_ago = self._newest - settings.lateness - 2 * settings.together
+        settled = []
+        for group in list(self._grouping.groups):
+            spells = [entry.spell for entry in group.entries]
+            if all(spell.over is not None and max(spell.over, spell.touched) < long_ago for spell in spells):
+                settled.append(self._tell(group))
+                for entry in group.entries:
+                    self._room(entry.place).forget(entry.first, entry.spell.strength, self._newest, self._thresholds)
+                self._grouping.drop(group)
+                for told in group.told:
+                    self._told.pop(told, None)
+        return sorted(settled, key=_age)
+
+    def checkpoint(self) -> Checkpoint:
+        """Return the state: the header, and the rooms that changed since this was last asked."""
+        cells = {}
+        for key, room in self._rooms.items():
+            if room.is_new:
+                room.is_new = False
+                cells[_key(key)] = room.state()
+        header = Header(self._newest, self._thresholds.state, self.refused, self._told)
+        return Checkpoint(header=msgspec.msgpack.encode(header), cells=cells)
+
+    @classmethod
+    def restore(cls, settings: Settings, header: bytes, cells: Mapping[str, bytes]) -> Detector:
+        """Return the detector that gave these checkpoints (of every cell the last); it goes on where that stopped.
+
+        Raises `msgspec.MsgspecError` for what no detector gave.
+        """
+        detector = cls(settings)
+        kept = msgspec.msgpack.decode(header, type=Header)
+        detector._newest, detector.refused = kept.newest, kept.refused
+        detector._thresholds = Thresholds(settings, kept.volume)
+        detector._told = kept.told
+        touched: set[Group] = set()
+        for name, data in cells.items():
+            key = msgspec.json.decode(name, type=tuple[str, int, str, str, bool])
+            room = Room.restore(settings, data, detector._thresholds)
+            detector._rooms[key] = room
+            touched |= detector._update(Place(*key), room)
+        detector._tick()
+        for group in detector._grouping.groups:
+            group.told |= {entry.id for entry in group.entries} & kept.told.keys()
+        return detector
+
+    def _room(self, place: Place) -> Room:
+        return self._rooms[place.country, place.asn, place.target, place.layer, place.placebo]
+
+    def _update(self, place: Place, room: Room) -> set[Group]:
+        """Take in what a room says now; return the groups whose event may have changed."""
+        if place.placebo:
+            return self._placebo(place, room)
+        groups = self._grouping.update(place, room.spells())
+        others = self._grouping.of_target.get(place.target, ())
+        if len({other.place.country for other in others}) > 2:
+            groups |= {other.group for other in others}
+        return groups
+
+    def _placebo(self, place: Place, room: Room) -> set[Group]:
+        """Take in the alarms of a placebo: they are told of nobody, and may hold back everything."""
+        before = dict(self._alarms)
+        for key in [key for key in self._alarms if key[0] == place]:
+            del self._alarms[key]
+        for spell in room.spells():
+            if spell.crossed is not None:
+                self._alarms[place, spell.strength, spell.first] = spell.crossed
+        if self._alarms == before:
+            return set()
+        self._suspended = suspended(self._alarms.values(), self._newest, self._settings)
+        self._wake = 0.0
+        return set(self._grouping.groups)
+
+    def _tick(self) -> set[Group]:
+        """Do what only the passing of time calls for; return the groups whose event may have changed."""
+        before = self._suspended
+        self._suspended = suspended(self._alarms.values(), self._newest, self._settings)
+        self._forget_alarms()
+        self._wake = min(self._newest + _HOUR, *([self._suspended] if self._suspended else []), self._newest + _HOUR)
+        return set(self._grouping.groups) if before != self._suspended else set()
+
+    def _forget_alarms(self) -> None:
+        long_ago = self._newest - WEEK - self._settings.lateness
+        for place, strength, first in [key for key, time in self._alarms.items() if time < long_ago]:
+            room = self._room(place)
+            if any((spell.first, spell.strength) == (first, strength) and spell.is_over for spell in room.spells()):
+                room.forget(first, strength, self._newest, self._thresholds)
+                del self._alarms[place, strength, first]
+
+    def _tell(self, group: Group) -> Event:
+        settings, entries = self._settings, list(group.entries)
+        alarms = [(time, key[0]) for key, time in self._alarms.items()]
+        confirmed, held = confirmation(entries, self._grouping.of_target, alarms, settings.together)
+        if self._suspended is not None and held in ("", "one_line"):
+            held = "placebo"
+        return tell(entries, confirmed, held, settings.false_alarms_per_week)
+
+    def _announce(self, groups: Iterable[Group]) -> Iterator[Event]:
+        """Tell of what changed in groups, and withdraw what was told and is no more."""
+        orphans: set[str] = set()
+        for group in sorted((group for group in groups if group.entries), key=lambda group: group.first.rank):
+            event = self._tell(group)
+            orphans |= group.told - {event.id}
+            group.told = {event.id}
+            if _material(event) != _material(self._told.get(event.id)):
+                self._told[event.id] = event
+                yield event
+        for group in groups:
+            if not group.entries:
+                orphans |= group.told
+        for gone in sorted(orphans):
+            entry = self._grouping.by_id.get(gone)
+            into = "" if entry is None else entry.group.first.id
+            if into != gone and gone in self._told:
+                yield self._withdraw(self._told.pop(gone), into)
+
+    def _withdraw(self, event: Event, into: str) -> Event:
+        why = "It is part of another event now." if into else "Votes that came late showed it otherwise."
+        return msgspec.structs.replace(
+            event, status=Status.WITHDRAWN, reason="merged" if into else "revised", into=into, notes=(why,)
+        )
+
+
+def detect(votes: Iterable[Vote], settings: Settings | None = None) -> list[Event]:
+    """Return the events in votes of any order and age, oldest first."""
+    return sorted(in_order(sorted(votes, key=order), settings or Settings()), key=_age)
+
+
+def in_order(votes: Iterable[Vote], settings: Settings) -> Iterator[Event]:
+    """Yield the events in votes that come in `order`, each when nothing can change it any more."""
+    detector = Detector(msgspec.structs.replace(settings, lateness=0.0))
+    since = 0.0
+    for vote in votes:
+        detector.add(vote)
+        if vote.time - since > 86_400.0:
+            since = vote.time
+            yield from detector.settle()
+    yield from detector.settle()
+    yield from detector.events()
+
+
+def _material(event: Event | None) -> object:
+    """Return what of an event is worth telling again when it changes; counts of votes are not."""
+    if event is None:
+        return None
+    parts = {(p.target, p.country, p.asn, p.layer, p.strength): (p.standing, p.probes) for p in event.parts}
+    bounds = (event.onset, event.end)
+    return (event.status, event.reason, event.kind, bounds, event.targets, event.mechanisms, event.probes, parts)
+
+
+def _age(event: Event) -> tuple[float, str]:
+    return event.opened, event.id
+
+
+def _key(key: tuple[str, int, str, str, bool]) -> str:
+    return msgspec.json.encode(key).decode()

@@ -1,0 +1,228 @@
+"""A room: the votes of one place in their order, and what they leave behind.
+
+Of each probe the first vote in a time bin counts, whatever it says: later ones of the bin depend on it. (A majority
+would have to wait for the bin's end; the worst would count honest faults more often than they are.) Each strength has a
+series of its own; a vote for access counts in all of them. A series that has seen nothing but access is the same
+for every strength, so there is one of that kind, `clean`, from which a strength's own is forked when it first accuses.
+
+Votes may come late. A room therefore keeps the votes of the last 48 hours, and its state from before those: a late
+vote takes its place in the order, and the votes after it are counted again from that state. What comes of it is
+the same as if all had come in order, because nothing else is looked at.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+
+import msgspec
+
+from measurements.events.cells import NEVER, Cell, CellState
+from measurements.events.nouns import Settings
+from measurements.events.rates import RATES
+from measurements.events.spells import Spell
+from measurements.events.thresholds import ENDING, Thresholds
+from measurements.model import Strength, Vote
+
+_FOLD_EARLY = 21_600.0  # votes leave the order in batches of some hours
+_encoder = msgspec.msgpack.Encoder()
+
+
+def order(vote: Vote) -> tuple[float, str, str, bool, str, str, str]:
+    """Return the place of a vote among those of its room: total, so that no order of arrival can show."""
+    return vote.time, vote.probe, vote.witness, vote.blocked, vote.strength, vote.mechanism, vote.software
+
+
+class TrackState(msgspec.Struct):
+    """What votes in their order leave behind, as data."""
+
+    clean: CellState | None = None
+    series: dict[Strength, CellState] = {}
+    bins: dict[str, float] = {}
+    open: dict[Strength, Spell] = {}
+    over: list[Spell] = []
+
+
+_decoder = msgspec.msgpack.Decoder(TrackState)
+
+
+class Track:
+    """Votes in their order go in; series and spells are what is left of them."""
+
+    __slots__ = ("_bin", "_clean", "_persistence", "_series", "bins", "open", "over")
+
+    def __init__(self, settings: Settings, state: TrackState | None = None) -> None:
+        state = state or TrackState()
+        self._bin, self._persistence = settings.bin, settings.persistence
+        clean = state.clean
+        self._clean = Cell(RATES[Strength.REPORTED]) if clean is None else Cell.restore(clean, RATES[Strength.REPORTED])
+        self._series = {strength: Cell.restore(kept, RATES[strength]) for strength, kept in state.series.items()}
+        self.bins, self.open, self.over = state.bins, state.open, state.over
+
+    def state(self) -> bytes:
+        """Return the track as data."""
+        series = {strength: cell.state() for strength, cell in self._series.items()}
+        return _encoder.encode(TrackState(self._clean.state(), series, self.bins, self.open, self.over))
+
+    def add(self, vote: Vote, threshold: float) -> bool:
+        """Count the next vote; return whether anything changed that an event would tell."""
+        time, probe = vote.time, vote.probe
+        number = time // self._bin
+        if self.bins.get(probe, -1) >= number:
+            return False
+        self.bins[probe] = number
+        if vote.blocked:
+            return self._against(vote, threshold)
+        self._clean.add(time, False, probe, "", threshold)
+        return bool(self._series) and self._well(vote, threshold)
+
+    def _against(self, vote: Vote, threshold: float) -> bool:
+        strength, time = vote.strength, vote.time
+        cell = self._series.get(strength)
+        if cell is None:
+            cell = self._series[strength] = self._fork(strength)
+        change = cell.add(time, True, vote.probe, vote.witness, threshold)
+        suspicion = cell.suspicion
+        spell = self.open.get(strength)
+        if spell is not None and spell.crossed is None and suspicion is not None and suspicion.since != spell.first:
+            self._close(spell, time)  # a silence had cleared it
+            spell = None
+        news = spell is None
+        if spell is None:
+            spell = Spell(strength=strength, first=time, last=time, onset=(time, time))
+            spell.seen = time if strength is Strength.PROVEN else None
+            self.open[strength] = spell
+        news |= spell.against(vote, self._persistence)
+        if change is not None:
+            spell.changed(change)
+            news = True
+        elif spell.crossed is None and suspicion is not None:
+            spell.suspected(suspicion, threshold)
+        elif spell.crossed is None:
+            self._close(spell, time)
+        return news and spell.seen is not None
+
+    def _well(self, vote: Vote, threshold: float) -> bool:
+        news = False
+        for strength, cell in self._series.items():
+            if not cell.is_blocked:
+                cell.add(vote.time, False, vote.probe, "", threshold)
+                spell = self.open.get(strength)
+                if spell is None:
+                    continue
+                news |= spell.against_it(vote) and spell.seen is not None
+                suspicion = cell.suspicion
+                if suspicion is None:
+                    self._close(spell, vote.time)
+                    news |= spell.seen is not None
+                else:
+                    spell.suspected(suspicion, threshold)
+                continue
+            change = cell.add(vote.time, False, vote.probe, vote.witness, min(threshold, ENDING))
+            spell = self.open[strength]
+            news |= spell.against_it(vote)
+            if change is not None:
+                spell.changed(change)
+                self._end(spell)
+                news = True
+        return news
+
+    def _fork(self, strength: Strength) -> Cell:
+        """Begin the series of a strength with the past that all share; its null rate is its own."""
+        past = msgspec.structs.replace(self._clean.state(), stale=NEVER)
+        return Cell.restore(past, RATES[strength])
+
+    def _close(self, spell: Spell, time: float) -> None:
+        spell.cleared(time)
+        self._end(spell)
+
+    def _end(self, spell: Spell) -> None:
+        del self.open[spell.strength]
+        if spell.seen is not None:
+            self.over.append(spell)
+
+
+class RoomState(msgspec.Struct, array_like=True):
+    """A room as data: its state before the votes that it keeps, and those."""
+
+    base: bytes
+    votes: list[Vote]
+
+
+class Room:
+    """The votes of one place."""
+
+    __slots__ = ("_base", "_head", "_settings", "_votes", "is_new")
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._head = Track(settings)
+        self._base = b""
+        self._votes: list[Vote] = []
+        self.is_new = False  # whether it changed since it was last kept
+
+    def add(self, vote: Vote, newest: float, thresholds: Thresholds) -> bool:
+        """Count a vote; return whether anything changed that an event would tell."""
+        self.is_new = True
+        if not self._settings.lateness:
+            return self._head.add(vote, thresholds.at(vote.time))
+        votes = self._votes
+        if not votes or order(vote) >= order(votes[-1]):
+            votes.append(vote)
+            news = self._head.add(vote, thresholds.at(vote.time))
+        else:
+            insort(votes, vote, key=order)
+            self._replay(thresholds)
+            news = True
+        if votes[0].time < newest - self._settings.lateness - _FOLD_EARLY:
+            self._fold(newest - self._settings.lateness, thresholds)
+        return news
+
+    def spells(self) -> list[Spell]:
+        """Return the spells worth telling, over or not."""
+        head = self._head
+        return [*head.over, *(spell for spell in head.open.values() if spell.seen is not None)]
+
+    def forget(self, first: float, strength: Strength, newest: float, thresholds: Thresholds) -> None:
+        """Drop a spell that is over for so long that no vote can change it any more."""
+        if self._settings.lateness:
+            self._fold(newest - self._settings.lateness, thresholds)
+            base = self._track()
+            base.over = [spell for spell in base.over if (spell.first, spell.strength) != (first, strength)]
+            self._base = base.state()
+        head = self._head
+        head.over = [spell for spell in head.over if (spell.first, spell.strength) != (first, strength)]
+        self.is_new = True
+
+    def state(self) -> bytes:
+        """Return the room as data."""
+        base = self._base if self._settings.lateness else self._head.state()
+        return _encoder.encode(RoomState(base, self._votes))
+
+    @classmethod
+    def restore(cls, settings: Settings, data: bytes, thresholds: Thresholds) -> Room:
+        """Bring a room back from what `state` gave; raises `msgspec.MsgspecError` for what it cannot have given."""
+        state = msgspec.msgpack.decode(data, type=RoomState)
+        room = cls(settings)
+        room._base, room._votes = state.base, state.votes
+        room._replay(thresholds)
+        return room
+
+    def _track(self) -> Track:
+        return Track(self._settings, _decoder.decode(self._base) if self._base else None)
+
+    def _replay(self, thresholds: Thresholds) -> None:
+        self._head = self._track()
+        for vote in self._votes:
+            self._head.add(vote, thresholds.at(vote.time))
+
+    def _fold(self, horizon: float, thresholds: Thresholds) -> None:
+        """Let go of votes from before the horizon: no vote can come before them any more."""
+        gone = bisect_left(self._votes, horizon, key=lambda vote: vote.time)
+        if gone:
+            base = self._track()
+            for vote in self._votes[:gone]:
+                base.add(vote, thresholds.at(vote.time))
+            oldest = horizon // self._settings.bin
+            base.bins = {probe: number for probe, number in base.bins.items() if number >= oldest}
+            self._base = base.state()
+            del self._votes[:gone]

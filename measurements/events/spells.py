@@ -1,0 +1,155 @@
+"""A spell: one cell's time under suspicion or blocked, as a tally of the votes that it saw.
+
+A spell begins with the first blocked vote of a cell that was well, and is over when its statistic is back at nought
+(cleared) or says that access is as before (ended). Everything that an event says of the cell follows from the tally,
+and every entry of it is bounded, so that a block of a year takes the memory of one of an hour.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from measurements.events.changes import Change, Direction, Suspicion
+from measurements.events.nouns import Bracket, Part, Standing
+from measurements.model import Strength, Vote
+
+MOST_PROBES = 64
+MOST_WITNESSES = 16
+MOST_NAMES = 16  # of mechanisms, and of versions of software
+
+
+class Place(msgspec.Struct, frozen=True, order=True):
+    """What a cell is about: a target, in one layer, from one network."""
+
+    country: str
+    asn: int
+    target: str
+    layer: str
+    placebo: bool = False
+
+
+class Spell(msgspec.Struct, kw_only=True):
+    """A tally. `seen` is the time of the vote that made it worth telling: the first proven one, or the crossing.
+
+    `lines` are the probes that voted blocked, with the time of their first such vote; `lasting` is the time of the
+    first blocked vote that was late enough for one line alone. `software` counts (blocked, not) by version.
+    """
+
+    strength: Strength
+    first: float
+    last: float
+    onset: Bracket
+    open_ended: bool = False
+    standing: Standing = Standing.SUSPECTED
+    seen: float | None = None
+    crossed: float | None = None
+    lasting: float | None = None
+    over: float | None = None
+    end: Bracket | None = None
+    blocked: int = 0
+    votes: int = 0
+    lines: dict[str, float] = {}
+    more_lines: int = 0
+    witnesses: list[str] = []
+    mechanisms: list[tuple[str, float]] = []
+    software: dict[str, tuple[int, int]] = {}
+    log_evidence: float = 0.0
+    p0: float = 0.0
+    p1: float = 0.0
+    threshold: float = 0.0
+
+    def against(self, vote: Vote, persistence: float) -> bool:
+        """Count a blocked vote; return whether anything changed that an event would tell."""
+        self.blocked += 1
+        self.votes += 1
+        self.last = vote.time
+        self._version(vote.software, 1)
+        if len(self.witnesses) < MOST_WITNESSES and vote.witness:
+            self.witnesses.append(vote.witness)
+        news = False
+        if vote.probe not in self.lines:
+            if len(self.lines) < MOST_PROBES:
+                self.lines[vote.probe] = vote.time
+                news = True
+            else:
+                self.more_lines += 1
+        known = self.mechanisms
+        if vote.mechanism and len(known) < MOST_NAMES and all(name != vote.mechanism for name, _ in known):
+            known.append((vote.mechanism, vote.time))
+            news = True
+        if self.lasting is None and vote.time - self.first >= persistence:
+            self.lasting = vote.time
+            news = True
+        return news
+
+    def against_it(self, vote: Vote) -> bool:
+        """Count a vote for access; return whether it is the first of its version of the software."""
+        self.votes += 1
+        return self._version(vote.software, 0)
+
+    def _version(self, version: str, blocked: int) -> bool:
+        if not version:
+            return False
+        known = self.software.get(version)
+        if known is None:
+            if len(self.software) >= MOST_NAMES:
+                return False
+            known = (0, 0)
+        self.software[version] = (known[0] + blocked, known[1] + 1 - blocked)
+        return known[1 - blocked] == 0
+
+    def suspected(self, suspicion: Suspicion, threshold: float) -> None:
+        """Note how far the cell is from its threshold."""
+        self.onset, self.open_ended = suspicion.bracket, suspicion.open_ended
+        self.log_evidence, self.threshold = suspicion.log_evidence, threshold
+        self.p0, self.p1 = suspicion.nulls.p0, suspicion.nulls.p1
+
+    def changed(self, change: Change) -> None:
+        """Note that the cell crossed its threshold, or came back."""
+        if change.direction is Direction.ONSET:
+            self.standing, self.crossed = Standing.BLOCKED, change.time
+            self.seen = change.time if self.seen is None else self.seen
+            self.onset, self.open_ended = change.bracket, change.open_ended
+            self.log_evidence, self.threshold = change.log_evidence, change.nulls.threshold
+            self.p0, self.p1 = change.nulls.p0, change.nulls.p1
+        else:
+            self.standing, self.over, self.end = Standing.ENDED, change.time, change.bracket
+
+    def cleared(self, time: float) -> None:
+        """Note that nothing is left of the suspicion."""
+        self.standing, self.over = Standing.CLEARED, time
+
+    @property
+    def probes(self) -> int:
+        return len(self.lines) + self.more_lines
+
+    @property
+    def is_over(self) -> bool:
+        return self.over is not None
+
+    @property
+    def touched(self) -> float:
+        """The time of the last vote that changed what an event tells."""
+        times = [time for time in (self.seen, self.crossed, self.lasting, self.over) if time is not None]
+        return max(*times, *self.lines.values(), *(time for _, time in self.mechanisms))
+
+    def part(self, place: Place) -> Part:
+        """Return what an event says of this spell."""
+        return Part(
+            target=place.target,
+            country=place.country,
+            asn=place.asn,
+            layer=place.layer,
+            strength=self.strength,
+            standing=self.standing,
+            mechanisms=tuple(self.mechanisms),
+            onset=self.onset,
+            end=self.end,
+            blocked=self.blocked,
+            votes=self.votes,
+            probes=self.probes,
+            log_evidence=self.log_evidence,
+            p0=self.p0,
+            p1=self.p1,
+            threshold=self.threshold,
+        )

@@ -1,0 +1,241 @@
+"""Votes become events as they should: what opens, grows, is held back, and ends."""
+
+from __future__ import annotations
+
+import itertools
+
+import msgspec
+import pytest
+
+from measurements.events.detector import Detector, detect
+from measurements.events.nouns import Event, Kind, Standing, Status
+from measurements.model import Strength
+from tests.measurements.events.votes_of import HOUR, SETTINGS, START, hours, live, series, within
+
+CLEAN = [series(f"quiet{i}.org") for i in range(3)]
+CLEAN_VOTES = list(itertools.chain(*CLEAN))
+
+
+def only(events: list[Event]) -> Event:
+    (event,) = events
+    return event
+
+
+def test_all_well_is_no_event() -> None:
+    detector, told = live(CLEAN_VOTES)
+    assert (told, detector.events()) == ([], [])
+
+
+def test_a_block_seen_by_one_probe() -> None:
+    detector, told = live([*series("x.com", within(48, 60), hours=84), *CLEAN_VOTES])
+    assert [(event.status, event.reason) for event in told] == [
+        (Status.UNCONFIRMED, "evidence"),
+        (Status.CONFIRMED, ""),
+        (Status.CLOSED, "ended"),
+    ]
+    assert hours(told[0].updated) == 48.0
+    assert hours(told[1].updated) - 48.0 <= 6.0
+    event = only(detector.events())
+    assert (event.kind, event.targets, event.asns, event.layers) == (Kind.BLOCKING, ("x.com",), (64500,), ("tls",))
+    assert hours(event.onset[0]) <= 47.5 <= hours(event.onset[1])
+    assert event.end is not None
+    assert hours(event.end[0]) <= 59.5 <= hours(event.end[1])
+    assert event.witnesses[0] == "p1/x.com/48.0"
+    assert event.evidence_ratio > 1000
+    assert event.summary.startswith("x.com blocked on AS64500 in TZ, from between ")
+
+
+def test_a_second_line_confirms_at_once() -> None:
+    one = series("x.com", within(48, 72), every=0.25)
+    two = series("x.com", within(48, 72), every=0.25, first=0.1, probe="p2")
+    _, told = live([*one, *two])
+    confirmed = next(event for event in told if event.status is Status.CONFIRMED)
+    assert confirmed.probe_count == 2
+    assert hours(confirmed.updated) - 48.0 <= 1.5
+
+
+def test_one_line_alone_waits_for_three_hours() -> None:
+    _, told = live(series("x.com", within(48, 72), every=0.25))
+    assert [(event.status, event.reason) for event in told] == [
+        (Status.UNCONFIRMED, "evidence"),
+        (Status.UNCONFIRMED, "one_line"),
+        (Status.CONFIRMED, ""),
+    ]
+    assert hours(told[-1].updated) == 51.0
+
+
+def test_what_moves_together_is_one_event() -> None:
+    targets = {"facebook.com": 48.0, "x.com": 48.5, "whatsapp.com": 49.9}
+    votes = [
+        vote
+        for target, since in targets.items()
+        for asn in (64500, 64501, 64502)
+        for vote in series(target, within(since, 99), asn=asn, probe=f"p{asn}", first=(asn - 64500) / 10)
+    ]
+    detector, _ = live(votes)
+    event = only(detector.events())
+    assert (event.status, len(event.parts)) == (Status.CONFIRMED, 9)
+    assert sorted(event.targets) == sorted(targets)
+    assert event.asns == (64500, 64501, 64502)
+    assert event.probe_count == 3
+    assert "facebook.com, x.com and whatsapp.com blocked on 3 networks in TZ, since between" in event.summary
+
+
+def test_what_moves_seven_hours_later_is_another_event() -> None:
+    detector, _ = live([*series("x.com", within(40, 99)), *series("y.com", within(47, 99))])
+    assert [event.targets for event in detector.events()] == [("x.com",), ("y.com",)]
+
+
+def test_what_links_two_events_makes_them_one() -> None:
+    """The one that was told first takes the other in, which is withdrawn and not forgotten."""
+    one = series("x.com", within(48, 99), asn=64500)
+    other = series("y.com", within(49, 99), asn=64501, probe="p2")
+    link = series("x.com", within(51, 99), asn=64501, probe="p2")
+    detector, told = live([*one, *other, *link])
+    event = only(detector.events())
+    gone = only([event for event in told if event.status is Status.WITHDRAWN])
+    assert (gone.reason, gone.into, gone.targets) == ("merged", event.id, ("y.com",))
+    assert told[0].id == event.id
+    assert len(event.parts) == 3
+
+
+def test_one_bad_vote_is_cleared() -> None:
+    detector, told = live(series("x.com", within(48, 49)))
+    assert [(event.status, event.reason) for event in told] == [
+        (Status.UNCONFIRMED, "evidence"),
+        (Status.CLOSED, "cleared"),
+    ]
+    event = only(detector.events())
+    assert (event.confirmed, event.end, event.parts[0].standing) == (None, None, Standing.CLEARED)
+    assert event.summary.endswith("(never confirmed)")
+
+
+def test_reported_votes_are_told_of_when_they_are_enough() -> None:
+    detector, told = live(series("x.com", within(48, 72), strength=Strength.REPORTED))
+    assert told[0].status is Status.CONFIRMED
+    assert only(detector.events()).blocked == 24
+
+
+def test_a_site_that_is_down_everywhere_is_held_back() -> None:
+    votes = [
+        vote
+        for country, asn in (("TZ", 1), ("KE", 2), ("UG", 3))
+        for vote in series("x.com", within(48, 72), country=country, asn=asn, probe=f"p{asn}")
+    ]
+    detector, _ = live(votes)
+    events = detector.events()
+    assert [(event.status, event.reason) for event in events] == [(Status.UNCONFIRMED, "elsewhere")] * 3
+
+
+def test_many_networks_of_one_country_are_no_veto() -> None:
+    votes = [vote for asn in range(1, 6) for vote in series("x.com", within(48, 72), asn=asn, probe=f"p{asn}")]
+    detector, _ = live(votes)
+    assert only(detector.events()).status is Status.CONFIRMED
+
+
+@pytest.mark.parametrize("other", ["wazi 1", "wazi 2"])
+def test_what_one_version_of_the_software_sees_alone_is_held_back(other: str) -> None:
+    new = series("x.com", within(48, 72), every=0.5, software="wazi 2")
+    old = series("x.com", every=6.0, first=0.2, probe="p2", software=other)
+    detector, _ = live([*new, *old])
+    event = only(detector.events())
+    assert (event.status, event.reason) == (
+        (Status.UNCONFIRMED, "software") if other == "wazi 1" else (Status.CONFIRMED, "")
+    )
+
+
+def test_a_blind_probe_is_an_event_of_its_own_kind() -> None:
+    votes = series("x.com", within(48, 72), layer="blind", strength=Strength.FAILED, mechanism="")
+    detector, _ = live([*votes, *series("y.com", within(48, 72))])
+    assert {event.kind for event in detector.events()} == {Kind.BLIND, Kind.BLOCKING}
+
+
+def test_a_block_that_changes_its_mechanism() -> None:
+    votes = series("x.com", within(48, 72), mechanism=lambda hour: "tls.reset" if hour < 60 else "tls.timeout")
+    detector, told = live(votes)
+    event = only(detector.events())
+    assert [(name, hours(time)) for name, time in event.mechanisms] == [("tls.reset", 48.0), ("tls.timeout", 60.0)]
+    assert hours(told[-1].updated) == 60.0
+
+
+def test_silence_is_no_evidence_and_ends_nothing() -> None:
+    votes = [vote for vote in series("x.com", within(48, 200), hours=120) if not 60 < hours(vote.time) < 100]
+    detector, told = live(votes)
+    assert only(detector.events()).status is Status.CONFIRMED
+    assert [event.status for event in told] == [Status.UNCONFIRMED, Status.CONFIRMED]
+
+
+def test_a_throttled_site() -> None:
+    votes = series("x.com", within(48, 72), layer="throttle", mechanism="throttle.rate")
+    assert only(live(votes)[0].events()).kind is Kind.THROTTLING
+
+
+def test_an_allowlist() -> None:
+    votes = series("x.com", within(48, 72), layer="network", mechanism="network.allowlist")
+    assert only(live(votes)[0].events()).kind is Kind.ALLOWLIST
+
+
+def test_a_placebo_storm_suspends_all_claims_and_it_passes() -> None:
+    block = list(series("x.com", within(60, 400), hours=400))
+    storm = [
+        vote
+        for asn, name in ((64501, "a.org"), (64502, "b.org"))
+        for vote in series(name, within(48, 56), asn=asn, hours=300, placebo=True, probe=f"p{asn}")
+    ]
+    detector, told = live([*block, *storm])
+    assert [(event.status, event.reason) for event in told] == [
+        (Status.UNCONFIRMED, "evidence"),
+        (Status.UNCONFIRMED, "placebo"),
+        (Status.CONFIRMED, ""),
+    ]
+    event = only(detector.events())
+    assert (event.status, event.targets) == (Status.CONFIRMED, ("x.com",))
+    assert detector.suspended_until is None
+
+
+def test_a_placebo_in_the_same_network_holds_back_that_network_only() -> None:
+    votes = [
+        *series("x.com", within(48, 72)),
+        *series("y.com", within(48, 72), asn=64501, probe="p2"),
+        *series("a.org", within(48, 72), placebo=True),
+    ]
+    detector, _ = live(votes)
+    assert {event.targets[0]: (event.status, event.reason) for event in detector.events()} == {
+        "x.com": (Status.UNCONFIRMED, "placebo"),
+        "y.com": (Status.CONFIRMED, ""),
+    }
+
+
+def test_batch_and_live_say_the_same() -> None:
+    votes = [*series("x.com", within(48, 60)), *series("y.com", within(50, 99)), *CLEAN_VOTES]
+    assert detect(votes, SETTINGS) == live(votes)[0].events()
+    assert detect(reversed(votes), SETTINGS) == detect(votes, SETTINGS)
+
+
+def test_of_a_probe_one_vote_a_bin_counts() -> None:
+    votes = list(series("x.com", within(48, 72)))
+    twice = [msgspec.structs.replace(vote, time=vote.time + 60, blocked=True, witness="again") for vote in votes]
+    assert detect([*votes, *twice], SETTINGS) == detect(votes, SETTINGS)
+
+
+def test_votes_that_come_too_late_are_refused_and_counted() -> None:
+    votes = sorted(series("x.com", hours=72), key=lambda vote: vote.time)
+    detector, _ = live(votes)
+    assert detector.add(msgspec.structs.replace(votes[0], blocked=True, time=START + 22 * HOUR)) == ()
+    assert detector.refused == 1
+    assert detector.events() == []
+
+
+def test_closed_events_are_let_go_of_and_open_ones_are_kept() -> None:
+    detector, told = live([*series("x.com", within(48, 60), hours=200), *series("y.com", within(100, 999), hours=200)])
+    gone = detector.settle()
+    assert [event.targets for event in gone] == [("x.com",)]
+    assert [event.targets for event in detector.events()] == [("y.com",)]
+    assert detector.settle() == []
+    assert gone[0].id == told[0].id
+
+
+def test_an_empty_detector_says_nothing() -> None:
+    detector = Detector()
+    assert (detector.events(), detector.settle(), detector.refused) == ([], [], 0)
+    assert detector.threshold > 5
