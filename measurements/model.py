@@ -587,6 +587,54 @@ class Proof(StrEnum):
     PEERS = "d"  # another network in the country reaches it now
 
 
+class Throttling(msgspec.Struct, frozen=True, kw_only=True):
+    """How a target's pace compares with that of a harmless name, as known after one session of pairs.
+
+    It goes on over sessions: each is weighed on top of the one before. Times are UTC seconds since the epoch, rates
+    bit/s, evidence the natural logarithm of odds (`measurements.pace` tells how each is found). `evidence` is of all
+    sessions since the last one that ended clear, `session_evidence` of this one alone. `alike_legs` and `alike_apart`
+    are of this session: how many transfers under a harmless name could be measured against, in pairs that differ in
+    nothing, and how many of those pairs were apart all the same; `q0` is the rate of chance that follows from these
+    and all earlier ones. `covers` is how surely the true median lies between `rate_low` and `rate_high`.
+    """
+
+    started: float
+    last: float
+    sessions: int = 0
+    evidence: float = 0.0
+    session_evidence: float = 0.0
+    pairs: int = 0  # of this session, that count
+    slower: int = 0  # of those, in which the target's leg was slower by the margin
+    skipped: tuple[tuple[str, int], ...] = ()  # pairs that say nothing, by reason
+    alike_legs: int = 0
+    alike_apart: int = 0
+    calibrated: bool = False
+    q0: float = 0.5
+    rates: tuple[tuple[float, float], ...] = ()  # (time, rate) of the target's latest legs, over sessions
+    rate: float | None = None  # the median of this session's legs under the target's name
+    rate_low: float | None = None
+    rate_high: float | None = None
+    covers: float = 0.0
+    harmless_rate: float | None = None  # the median under harmless names
+    ratio: float | None = None  # the median of the pairs' harmless over target
+    spread: float | None = None  # of the target's rates: the distance of their quartiles over their median
+    mechanism: Mechanism | None = None  # what was found, if anything
+
+
+class PaceSoFar(msgspec.Struct, frozen=True, kw_only=True):
+    """What earlier sessions know when one about pace begins.
+
+    `last` is what the latest one of this probe about this target came to. `alike_legs` and `alike_apart` are summed
+    over the last four weeks of this probe in this network, whatever the target. `spent` bytes went today into pairs
+    about this target.
+    """
+
+    last: Throttling | None = None
+    alike_legs: int = 0
+    alike_apart: int = 0
+    spent: int = 0
+
+
 class Past(msgspec.Struct, frozen=True, kw_only=True):
     """An earlier verdict about the same target from the same probe, for `Case.history`."""
 
@@ -609,6 +657,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     summary: str = ""
     evidence: tuple[int, ...] = ()
     fingerprint: str | None = None  # the known artefact that was recognised: name, list and digest of the list
+    throttling: Throttling | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -624,6 +673,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     summary: str = ""
     findings: tuple[Finding, ...] = ()
     rules_version: int = 0
+
+    @property
+    def throttling(self) -> Throttling | None:
+        """What the measurement came to know about the target's pace, whether or not that decided."""
+        return next((found.throttling for found in self.findings if found.throttling is not None), None)
 
 
 class Strength(StrEnum):

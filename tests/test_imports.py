@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 PURE = {"model", "case", "reading", "judge", "rules", "events", "redact", "ooni", "targets", "bogons"}
-PURE |= {"proofs", "fingerprints", "patterns", "artefacts"}
+PURE |= {"proofs", "fingerprints", "patterns", "artefacts", "pace"}
 HARMLESS = {"__future__", "abc", "base64", "binascii", "bisect", "collections", "collections.abc", "copy", "csv"}
 HARMLESS |= {"dataclasses", "datetime", "difflib", "enum", "functools", "hashlib", "heapq", "html", "html.parser", "io"}
 HARMLESS |= {"ipaddress", "itertools", "json", "math", "operator", "re", "statistics", "string", "struct", "textwrap"}
@@ -26,7 +26,8 @@ HARMLESS |= {"types", "typing", "unicodedata", "urllib.parse", "zlib", "idna", "
 HARMLESS |= {"ahocorasick", "cryptography"}
 WORLDLY_CALLS = {"open", "print", "input", "__import__", "now", "utcnow", "today", "read_text", "read_bytes", "getenv"}
 SHARED = {"probe.network", "probe.steps", "probe.follow_up"}  # what every nettest stands on
-SEAM = {"measurements.model", "measurements.nat64", "measurements.reading", "measurements.proofs", *SHARED}
+SEAM = {"measurements.model", "measurements.nat64", "measurements.pace", "measurements.reading"}
+SEAM |= {"measurements.proofs", *SHARED}
 ABOVE_THE_SEAM = ("probe.nettests", "probe.vantage", "probe.steps", "probe.follow_up", "probe.network")
 WIRE = {"socket", "ssl", "select", "selectors", "socketserver", "http.client", "urllib.request", "httpx", "httpcore"}
 WIRE |= {"dns", "OpenSSL", "aioquic", "scapy", "h2", "requests", "aiohttp", "asyncio.streams"}
