@@ -7,6 +7,9 @@ the day's data did not allow it.
 
 When the data left do not suffice for the rest of the day, each run gets its share, and the targets
 whose last measurement is oldest go first: all of them are seen sometimes, rather than some never.
+
+A campaign may have moments, such as election day, in which it measures more often, and perhaps less. They
+begin and end with a run, and their data are put by: what runs before them shares what they leave.
 """
 
 from __future__ import annotations
@@ -14,8 +17,8 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from measurements.model import Target
@@ -23,6 +26,8 @@ from measurements.model import Target
 DAY = 86_400.0
 RESTED = 60.0  # seconds between two runs of a campaign, however often the probe is started
 SLEPT = 30.0  # seconds by which clocks must disagree before it means something
+SPARED = 0.1  # the share of the data left that ordinary runs have, whatever a moment wants: none is blind until then
+SOON = 0.001  # seconds within which two times are the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +49,22 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """A stretch from `since` up to `until` in which a campaign asks about `targets` every `every` seconds instead."""
+
+    since: float
+    until: float
+    every: float
+    jitter: float
+    targets: tuple[Target, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Campaign:
-    """Targets that one nettest measures every `every` seconds, give or take `jitter` seconds."""
+    """Targets that one nettest measures every `every` seconds, give or take `jitter` seconds.
+
+    No two of its `moments` overlap. In them its window does not count: they say more exactly when to measure.
+    """
 
     name: str
     targets: tuple[Target, ...]
@@ -53,10 +72,45 @@ class Campaign:
     every: float
     jitter: float = 0.0
     window: Window | None = None  # all day
+    moments: tuple[Moment, ...] = ()
 
     def may_run(self, now: float) -> bool:
-        """Tell whether the campaign's window is open."""
-        return self.window is None or self.window.is_open(now)
+        """Tell whether the campaign's window is open, or one of its moments has come."""
+        return self.window is None or self.window.is_open(now) or self.moment(now) is not None
+
+    def moment(self, now: float) -> Moment | None:
+        """Return the moment that has come, if one has."""
+        return next((moment for moment in self.moments if moment.since <= now < moment.until), None)
+
+    def next_moment(self, now: float) -> Moment | None:
+        """Return the moment that comes next, if one does."""
+        return min((one for one in self.moments if one.since > now), key=lambda one: one.since, default=None)
+
+    def at(self, now: float) -> Campaign:
+        """Return the campaign as it is at a time, whatever comes after."""
+        moment = self.moment(now)
+        if moment is None:
+            return replace(self, moments=())
+        return replace(self, targets=moment.targets, every=moment.every, jitter=moment.jitter, window=None, moments=())
+
+    def next_edge(self, now: float) -> float | None:
+        """Say when a moment next begins or ends."""
+        edges = (edge for moment in self.moments for edge in (moment.since, moment.until))
+        return min((edge for edge in edges if edge > now + SOON), default=None)
+
+    def due_by(self, due: float, now: float) -> float:
+        """Say when a run that is due at `due` is due when moments count too, which none may miss."""
+        edge = self.next_edge(now)
+        return due if edge is None else min(due, edge)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of a campaign's time in which it stays as it is, and the number of its runs."""
+
+    campaign: Campaign
+    in_moment: bool
+    runs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +150,18 @@ def first_run(last: float | None, every: float, now: float) -> float:
     if last is None or last > now:  # a clock that was set back must not silence the campaign
         return now
     return max(now, last + min(every, RESTED))
+
+
+def next_run(campaign: Campaign, last: float, now: float, wobble: float = 0.0) -> float:
+    """Say when a campaign is due again after the run that was due at `last`; later than `now`.
+
+    Runs that were missed since are left out. `wobble`, from -1 to 1, is the part of the jitter that this run gets;
+    where a moment begins or ends there is none.
+    """
+    pace = campaign.at(now)
+    missed = runs_due(last, pace.every, now)
+    due = last + (missed + 1) * pace.every + wobble * pace.jitter
+    return campaign.due_by(max(due, now + 1.0), now)
 
 
 def runs_due(last: float, every: float, now: float) -> int:
@@ -141,19 +207,38 @@ def allowance(
 ) -> float:
     """Say how many of the `left` bytes of today a run of `campaign` may take.
 
-    All of them as long as they suffice for the day's other runs, else its share.
+    All of them as long as they suffice for the day's other runs, else its share: of everything within a moment, and
+    before or after one of what the day's moments leave, or of a tenth where they leave less.
     """
-    own = expected_cost(campaign.targets, costs)
-    day = own + sum(runs_left(other, now) * expected_cost(other.targets, costs) for other in campaigns)
-    if not own or day <= left:
+    own = expected_cost(campaign.at(now).targets, costs)
+    later = [stretch for one in campaigns for stretch in rest_of_day(one, now)]
+    moments, others = (sum(_cost(one, costs) for one in later if one.in_moment is kind) for kind in (True, False))
+    if not own or own + moments + others <= left:
         return max(0, left)
-    return max(0, left) * own / day
+    if campaign.moment(now) is not None:
+        return max(0, left) * min(1.0, own / (own + moments))
+    free = max(left - moments, left * SPARED, 0)
+    return free * min(1.0, own / (own + others))
 
 
-def runs_left(campaign: Campaign, now: float) -> int:
-    """Count the runs that follow one at `now` before the UTC day ends."""
-    count = math.ceil((end_of_day(now) - now) / campaign.every) - 1
-    return sum(campaign.may_run(now + run * campaign.every) for run in range(1, count + 1))
+def _cost(stretch: Stretch, costs: Mapping[str, int]) -> int:
+    return stretch.runs * expected_cost(stretch.campaign.targets, costs)
+
+
+def rest_of_day(campaign: Campaign, now: float) -> Iterator[Stretch]:
+    """Yield what follows a run at `now` before the UTC day ends."""
+    return stretches(campaign, now, end_of_day(now), begun=True)
+
+
+def stretches(campaign: Campaign, since: float, until: float, *, begun: bool = False) -> Iterator[Stretch]:
+    """Yield the parts of a time in which a campaign stays as it is; the first has a run at once unless `begun`."""
+    while since < until:
+        edge = campaign.next_edge(since)
+        ends = until if edge is None else min(edge, until)
+        pace = campaign.at(since)
+        times = (since + number * pace.every for number in range(int(begun), math.ceil((ends - since) / pace.every)))
+        yield Stretch(pace, campaign.moment(since) is not None, sum(pace.may_run(time) for time in times))
+        since, begun = ends, False
 
 
 def wants_full_body(url: str, last_full: float | None, now: float) -> bool:

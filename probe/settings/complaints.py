@@ -20,7 +20,7 @@ def sentence(layers: Sequence[Layer], known: Mapping[str, Sequence[str]], proble
     """Turn one of pydantic's error records into a sentence; `known` holds the keys of each section."""
     location, kind = problem["loc"], problem["type"]
     if kind == "extra_forbidden":
-        names = known[location[0]] if len(location) > 1 else list(known)
+        names = known[_section(location)] if len(location) > 1 else [name for name in known if "." not in name]
         return f"{_place(layers, location)}: {_name(location)} is no setting; {_nearest(str(location[-1]), names)}"
     what = str(problem["ctx"]["error"]) if kind == "value_error" else _SAID_OTHERWISE.get(kind, problem["msg"])
     if kind == "missing":
@@ -33,6 +33,11 @@ def complaint(layers: Sequence[Layer], location: Location, what: str, value: obj
     return f"{_place(layers, location)}: {_name(location)} = {_quoted(value)}: {what}"
 
 
+def _section(location: Location) -> str:
+    """Name the section in which a setting stands."""
+    return ".".join(str(step) for step in location[:-1] if isinstance(step, str))
+
+
 def _place(layers: Sequence[Layer], location: Location) -> str:
     return next((layer.place(location) for layer in layers if layer.holds(location)), "the defaults")
 
@@ -40,6 +45,10 @@ def _place(layers: Sequence[Layer], location: Location) -> str:
 def _name(location: Location) -> str:
     """Write a location as a settings file has it: [network] witnesses, entry 2."""
     name = "[[campaign]]" if location[0] == "campaign" else f"[{location[0]}]"
+    if location[0] == "campaign" and location[2:3] == ("moment",):
+        of, number = location[1], location[3:4]
+        name = f"[[campaign.moment]]{f' {int(number[0]) + 1}' if number else ''} of {int(of) + 1}"
+        location = ("", *location[4:])
     for depth, step in enumerate(location[1:]):
         if isinstance(step, str):
             name += f" {step}"

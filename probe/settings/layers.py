@@ -172,7 +172,9 @@ def _anchor(values: Tree, folder: Path) -> None:
     """Write relative paths out, for nothing later knows which file named them."""
     network, campaigns, store = values.get("network"), values.get("campaign"), values.get("store")
     tables = [(network, key) for key in ("ca_file", "bogons")]
-    tables += [(campaign, "targets") for campaign in campaigns] if isinstance(campaigns, list) else []
+    for campaign in campaigns if isinstance(campaigns, list) else []:
+        moments = campaign.get("moment") if isinstance(campaign, dict) else None
+        tables += [(table, "targets") for table in (campaign, *(moments if isinstance(moments, list) else ()))]
     for table, key in tables:
         if isinstance(table, dict) and isinstance(table.get(key), str) and table[key]:
             table[key] = str(folder / Path(table[key]).expanduser())
@@ -190,14 +192,18 @@ def _lines(text: str) -> dict[Location, int]:
     """Find the line of each table and key, as far as a file is written plainly."""
     lines: dict[Location, int] = {}
     table: Location = ()
-    counts: dict[str, int] = {}
+    counts: dict[Location, int] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if found := _TABLE.fullmatch(line):
-            table = tuple(_names(found[2]))
-            if found[1] == "[[":
-                table = (*table, counts.get(found[2], 0))
-                counts[found[2]] = counts.get(found[2], 0) + 1
-            lines.setdefault(table, number)
+            table = ()
+            names = _names(found[2])
+            for depth, name in enumerate(names, 1):
+                table = (*table, name)
+                if found[1] == "[[" and depth == len(names):
+                    counts[table] = counts.get(table, -1) + 1
+                table = (*table, counts[table]) if table in counts else table
+            for location in (table, table[:-1]) if found[1] == "[[" else (table,):
+                lines.setdefault(location, number)
         elif found := _KEY.match(line):
             lines.setdefault((*table, *_names(found[1])), number)
     return lines

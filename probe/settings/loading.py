@@ -21,11 +21,11 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from measurements.bogons import Bogons
 from measurements.fingerprints import Fingerprints
-from measurements.model import View
+from measurements.model import Target, View
 from measurements.targets import BadTarget, read_targets
 from probe.network import Limits, Peers, Resolver, Witness
-from probe.schedule import Campaign, Window
-from probe.settings import values
+from probe.schedule import Campaign, Moment, Window
+from probe.settings import moments, values
 from probe.settings.complaints import complaint, sentence
 from probe.settings.layers import (
     Layer,
@@ -39,15 +39,17 @@ from probe.settings.layers import (
     read_text,
 )
 from probe.settings.lists import read_lists
-from probe.settings.quantities import show_duration, show_size
+from probe.settings.quantities import show_duration, show_moment, show_size
 from probe.settings.sections import (
     SECTIONS,
     CampaignSettings,
     ControlSettings,
+    MomentSettings,
     NetworkSettings,
     Section,
     StoreSettings,
     VantageSettings,
+    names,
 )
 from probe.settings.shipped import shipped
 
@@ -112,13 +114,22 @@ class Settings(Section):
         read: list[tuple[Campaign, list[str]]] = []
         problems: list[str] = []
         for index, campaign in enumerate(self.campaign):
-            try:
-                read.append(_read_campaign(campaign, self.network.skip_bad_lines))
-            except SettingsError as error:
-                location: Location = ("campaign", index, "targets")
-                problems.append(complaint(self._layers, location, str(error), campaign.targets))
-            except BadTarget as error:
-                problems.append(str(error))
+            lists: list[tuple[Target, ...]] = []
+            remarks: list[str] = []
+            tables: list[tuple[Location, CampaignSettings | MomentSettings]] = [((), campaign)]
+            tables += [(("moment", number), moment) for number, moment in enumerate(campaign.moment)]
+            for at, table in tables:
+                try:
+                    targets, about = _read_targets(table, campaign.name, skip_bad_lines=self.network.skip_bad_lines)
+                    lists.append(tuple(targets) or lists[0])
+                    remarks += about
+                except SettingsError as error:
+                    location: Location = ("campaign", index, *at, "targets")
+                    problems.append(complaint(self._layers, location, str(error), table.targets))
+                except BadTarget as error:
+                    problems.append(str(error))
+            if not problems:
+                read.append((_campaign(campaign, lists), remarks))
         if problems:
             raise SettingsError("\n".join(problems))
         return tuple(read)
@@ -130,7 +141,7 @@ class Settings(Section):
             tables = enumerate(self.campaign) if section == "campaign" else [(None, getattr(self, section))]
             for index, table in tables:
                 at: Location = (section,) if index is None else (section, index)
-                for key in type(table).model_fields:
+                for key in type(table).model_fields:  # a moment is one value here
                     layer = next((layer for layer in self._layers if layer.holds((*at, key))), None)
                     origin = layer.place((*at, key)) if layer else "default"
                     rows.append(Shown(section, index, key, _written(key, getattr(table, key)), origin))
@@ -186,7 +197,7 @@ def config_folders() -> tuple[Path, ...]:
 
 def _known() -> dict[str, tuple[str, ...]]:
     """Return the names of the settings in each section."""
-    return {section: tuple(table.model_fields) for section, table in SECTIONS.items()}
+    return {section: names(table) for section, table in SECTIONS.items()}
 
 
 def _contradictions(settings: Settings) -> Iterator[tuple[Location, object, str]]:
@@ -198,34 +209,51 @@ def _contradictions(settings: Settings) -> Iterator[tuple[Location, object, str]
     for index, url in enumerate(settings.control.urls):
         if (host := urlsplit(url).hostname) in witnesses:
             yield ("control", "urls", index), url, f"{host} is a witness too, and must be one or the other"
-    names: set[str] = set()
+    taken: set[str] = set()
     for index, campaign in enumerate(settings.campaign):
-        if campaign.name in names:
+        if campaign.name in taken:
             yield ("campaign", index, "name"), campaign.name, "is another campaign's name; write a name of its own"
-        names.add(campaign.name)
+        taken.add(campaign.name)
         if campaign.jitter is not None and campaign.jitter >= campaign.every:
             jitter = show_duration(campaign.jitter)
             yield ("campaign", index, "jitter"), jitter, f"must be less than every ({show_duration(campaign.every)})"
+    yield from moments.contradictions(settings.campaign)
 
 
-def _read_campaign(campaign: CampaignSettings, skip_bad_lines: bool) -> tuple[Campaign, list[str]]:
-    if isinstance(campaign.targets, tuple):
-        text, origin = "\n".join(campaign.targets), f"[[campaign]] {campaign.name}, targets:"
+def _read_targets(
+    table: CampaignSettings | MomentSettings, campaign: str, *, skip_bad_lines: bool
+) -> tuple[list[Target], list[str]]:
+    """Read the list that a table names; empty for a moment that names none."""
+    if isinstance(table.targets, tuple):
+        moment = f", moment from {show_moment(table.since)}" if isinstance(table, MomentSettings) else ""
+        text, origin = "\n".join(table.targets), f"[[campaign]] {campaign}{moment}, targets:"
+    elif table.targets is None and isinstance(table, MomentSettings):
+        return [], []
     else:
-        path = campaign.targets or shipped("targets/global.csv")
+        path = table.targets or shipped("targets/global.csv")
         text, origin = read_text(path, values.MAX_DATA_FILE), str(path)
-    targets, remarks = read_targets(text, origin, skip_bad_lines=skip_bad_lines)
-    return (
-        Campaign(
-            name=campaign.name,
-            targets=tuple(targets),
-            nettest=campaign.nettest,
-            every=campaign.every,
-            jitter=campaign.every / 12 if campaign.jitter is None else campaign.jitter,
-            window=campaign.window,
-        ),
-        remarks,
+    return read_targets(text, origin, skip_bad_lines=skip_bad_lines)
+
+
+def _campaign(campaign: CampaignSettings, lists: Sequence[tuple[Target, ...]]) -> Campaign:
+    """Put a campaign together; the first of the lists is its own, the others are its moments'."""
+    made = (
+        Moment(moment.since.timestamp(), moment.until.timestamp(), moment.every, _jitter(moment), targets)
+        for moment, targets in zip(campaign.moment, lists[1:], strict=True)
     )
+    return Campaign(
+        name=campaign.name,
+        targets=lists[0],
+        nettest=campaign.nettest,
+        every=campaign.every,
+        jitter=_jitter(campaign),
+        window=campaign.window,
+        moments=tuple(sorted(made, key=lambda moment: moment.since)),
+    )
+
+
+def _jitter(table: CampaignSettings | MomentSettings) -> float:
+    return table.every / 12 if table.jitter is None else table.jitter
 
 
 _UNSET = {
@@ -233,12 +261,13 @@ _UNSET = {
     "bogons": "as shipped",
     "targets": "as shipped",
     "jitter": "a twelfth of every",
+    "moment": "none",
 }
 
 
 def _written(key: str, value: object) -> str:
     """Write a value for people."""
-    if value is None:
+    if value is None or (key == "moment" and not value):
         return _UNSET.get(key, "not set")
     if isinstance(value, bool):
         return str(value).lower()
@@ -248,6 +277,8 @@ def _written(key: str, value: object) -> str:
         return show_size(value)
     if isinstance(value, Window):
         return "-".join(f"{int(time) // 3600:02d}:{int(time) % 3600 // 60:02d}" for time in (value.opens, value.closes))
+    if isinstance(value, MomentSettings):
+        return f"{moments.written(value)} every {show_duration(value.every)}"
     if isinstance(value, Witness):
         return f"{value.name} (domestic)" if value.domestic else value.name
     if isinstance(value, tuple):

@@ -1,4 +1,4 @@
-"""Durations, sizes and times of day as people write them: "90s", "50 MB", "08:00-22:00".
+"""Durations, sizes, times of day and moments as people write them: "90s", "50 MB", "08:00-22:00", "2026-12-01".
 
 A bare number is seconds or bytes. MB is a million bytes and MiB 1,048,576, as disks and data plans
 have it. A parser raises `ValueError` whose message ends the sentence "… : write …".
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import UTC, date, datetime, time, timedelta
 
 from probe.schedule import DAY, Window
 
@@ -62,6 +63,42 @@ def time_window(value: object) -> Window:
     if start == end % DAY:
         raise ValueError("write two different times of day, or leave the window out to measure all day")
     return Window(start, end)
+
+
+def beginning(value: object) -> datetime:
+    """Read when something begins: a time with its offset, or a date, which begins at midnight UTC."""
+    return _moment(value, 0)
+
+
+def ending(value: object) -> datetime:
+    """Read when something ends: a time with its offset, or a date, which ends with its UTC day."""
+    return _moment(value, 1)
+
+
+def _moment(value: object, days: int) -> datetime:
+    """Read ISO 8601 from text or as TOML has it; a time without an offset would be taken for somebody's local one."""
+    wanted = ValueError('write a time with its offset such as "2026-12-01T06:00+03:00", or a date such as "2026-12-01"')
+    read: object = value.strip() if isinstance(value, str) else value
+    if isinstance(read, str) and len(read) <= 40:
+        try:
+            read = date.fromisoformat(read) if len(read) <= len("2026-12-01") else datetime.fromisoformat(read)
+        except ValueError:
+            raise wanted from None
+    try:
+        if isinstance(read, datetime):
+            if read.tzinfo is None:
+                raise ValueError('has no offset: write Z after it if it is in UTC, or an offset such as "+03:00"')
+            return read.astimezone(UTC)
+        if isinstance(read, date):
+            return datetime.combine(read, time(), UTC) + timedelta(days=days)
+    except OverflowError:
+        pass
+    raise wanted
+
+
+def show_moment(moment: datetime) -> str:
+    """Write a time in UTC as `beginning` reads it, to the minute where it is a whole one."""
+    return moment.strftime("%Y-%m-%dT%H:%MZ" if not moment.second else "%Y-%m-%dT%H:%M:%SZ")
 
 
 def show_duration(seconds: float) -> str:

@@ -5,6 +5,7 @@ docs/settings.md tells each of them to people; a test holds the two and config/w
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from probe.network import Limits, Witness
 from probe.schedule import Window
 from probe.settings import values
 from probe.settings.layers import SHIPPED
-from probe.settings.quantities import duration, show_duration, show_size, size, time_window
+from probe.settings.quantities import beginning, duration, ending, show_duration, show_size, size, time_window
 
 TRUSTED_RESOLVERS = ("https://1.1.1.1/dns-query", "https://8.8.8.8/dns-query", "https://9.9.9.9/dns-query")
 """Cloudflare, Google and Quad9: three operators, reached by address, so that no name need be looked up first."""
@@ -123,6 +124,16 @@ class StoreSettings(Section):
     url: Annotated[str, PlainValidator(values.store_url)] = Field(default_factory=default_store_url, repr=False)
 
 
+class MomentSettings(Section):
+    """`[[campaign.moment]]`: when a campaign measures more often, and what; without targets, the campaign's own."""
+
+    since: Annotated[datetime, PlainValidator(beginning)] = Field(alias="from")
+    until: Annotated[datetime, PlainValidator(ending)]
+    every: _Every
+    jitter: _Jitter | None = None  # a twelfth of `every`
+    targets: Annotated[Path | tuple[str, ...] | None, PlainValidator(values.targets)] = None
+
+
 class CampaignSettings(Section):
     """`[[campaign]]`: what is measured again and again; without targets, the list that ships with Wazi."""
 
@@ -132,6 +143,7 @@ class CampaignSettings(Section):
     every: _Every = 3600.0
     jitter: _Jitter | None = None  # a twelfth of `every`
     window: Annotated[Window | None, PlainValidator(time_window)] = None
+    moment: Annotated[tuple[MomentSettings, ...], BeforeValidator(values.moments)] = ()
 
 
 SECTIONS: dict[str, type[Section]] = {
@@ -140,4 +152,10 @@ SECTIONS: dict[str, type[Section]] = {
     "vantage": VantageSettings,
     "store": StoreSettings,
     "campaign": CampaignSettings,
+    "campaign.moment": MomentSettings,
 }
+
+
+def names(table: type[Section]) -> tuple[str, ...]:
+    """Return the names of the settings in a section, as they are written."""
+    return tuple(field.alias or name for name, field in table.model_fields.items())

@@ -76,6 +76,13 @@ def tables(value: object) -> object:
     return value
 
 
+def moments(value: object) -> object:
+    """Read a list of tables, which may be empty."""
+    if not isinstance(value, list):
+        raise ValueError("must be a table; write [[campaign.moment]], with two brackets, below its [[campaign]]")
+    return value
+
+
 def distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """Refuse a list that says something twice."""
     again = next((value for place, value in enumerate(values) if value in values[:place]), None)

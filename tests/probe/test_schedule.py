@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from probe.schedule import (
     DAY,
     Campaign,
     Instant,
+    Moment,
     Plan,
     Stall,
     Window,
@@ -17,11 +19,13 @@ from probe.schedule import (
     end_of_day,
     expected_cost,
     first_run,
+    next_run,
     plan,
+    rest_of_day,
     runs_due,
-    runs_left,
     shuffled,
     stall,
+    stretches,
     wants_full_body,
 )
 
@@ -155,10 +159,119 @@ def test_a_day_of_paced_runs_keeps_the_budget_and_is_never_blind() -> None:
     assert len(measured) == 20
 
 
+def runs_left(campaign: Campaign, now: float) -> int:
+    return sum(stretch.runs for stretch in rest_of_day(campaign, now))
+
+
 def test_runs_left_today() -> None:
     assert runs_left(campaign(), MIDNIGHT) == 23
     assert runs_left(campaign(), MIDNIGHT + 23.5 * HOUR) == 0
     assert runs_left(campaign(window=Window(8 * HOUR, 10 * HOUR)), MIDNIGHT) == 2
+
+
+# Moments
+
+NOON = MIDNIGHT + 12 * HOUR
+SHORT = targets(2)
+VOTE = Moment(NOON, NOON + 2 * HOUR, 300.0, 0.0, SHORT)
+COUNT = Moment(NOON + 2 * HOUR, NOON + 3 * HOUR, 600.0, 60.0, SHORT)
+
+
+def election(*moments: Moment, window: Window | None = None) -> Campaign:
+    return Campaign("c", targets(20), "web", HOUR, jitter=0.0, window=window, moments=moments or (VOTE,))
+
+
+def test_in_a_moment_a_campaign_is_another_and_after_it_the_old_one() -> None:
+    one = election(VOTE, COUNT)
+    told = [(one.at(now).every, len(one.at(now).targets)) for now in (NOON - 0.1, NOON, COUNT.since, COUNT.until)]
+    assert told == [(HOUR, 20), (300.0, 2), (600.0, 2), (HOUR, 20)]
+    assert (one.moment(NOON - 1), one.moment(NOON + 1)) == (None, VOTE)
+    assert [one.next_moment(now) for now in (NOON - 1, NOON, COUNT.since)] == [VOTE, COUNT, None]
+    assert [one.next_edge(now) for now in (NOON - 1, NOON, COUNT.since, COUNT.until)] == [
+        NOON, COUNT.since, COUNT.until, None,
+    ]  # fmt: skip
+
+
+def test_a_moment_outdoes_the_window() -> None:
+    nightly = election(window=Window(22 * HOUR, 2 * HOUR))
+    assert [nightly.may_run(now) for now in (NOON - 1, NOON, VOTE.until)] == [False, True, False]
+    assert nightly.at(NOON).may_run(NOON)
+    assert sum(one.runs for one in rest_of_day(nightly, MIDNIGHT + 3 * HOUR)) == 24 + 2
+
+
+def runs(one: Campaign, since: float, until: float, wobble: float = 0.0) -> list[float]:
+    """Return when a campaign runs that was due at `since`."""
+    due = [since]
+    while (then := next_run(one, due[-1], due[-1], wobble)) < until:
+        due.append(then)
+    return due
+
+
+def test_a_moment_begins_and_ends_with_a_run() -> None:
+    begins = NOON - 1.5 * HOUR
+    due = runs(election(), begins, NOON + 4 * HOUR)
+    assert due[:3] == [begins, begins + HOUR, NOON]
+    assert due[3:26] == [NOON + 300.0 * number for number in range(1, 24)]
+    assert due[26:] == [VOTE.until, VOTE.until + HOUR]
+
+
+@given(st.floats(-1, 1), st.floats(0, 2 * DAY), st.floats(0, 3 * DAY))
+def test_the_next_run_is_later_than_now_and_no_edge_is_missed(wobble: float, last: float, passed: float) -> None:
+    one = election(VOTE, COUNT)
+    now = MIDNIGHT + last + passed
+    due = next_run(one, MIDNIGHT + last, now, wobble)
+    assert now < due <= now + 2 * HOUR
+    edge = one.next_edge(now)
+    assert edge is None or due <= edge
+
+
+def test_runs_that_were_missed_are_left_out_and_jitter_is_added() -> None:
+    wobbly = replace(election(), jitter=360.0)
+    assert next_run(wobbly, MIDNIGHT, MIDNIGHT + 3.5 * HOUR) == MIDNIGHT + 4 * HOUR
+    assert next_run(wobbly, MIDNIGHT, MIDNIGHT, 0.5) == MIDNIGHT + HOUR + 180
+    assert next_run(wobbly, MIDNIGHT, MIDNIGHT + 4 * HOUR - 60, -1.0) == MIDNIGHT + 4 * HOUR - 59, "never in the past"
+
+
+def test_the_runs_of_a_day_are_counted_with_its_moments() -> None:
+    told = [(one.in_moment, one.runs) for one in stretches(election(VOTE, COUNT), MIDNIGHT, MIDNIGHT + DAY)]
+    assert told == [(False, 12), (True, 24), (True, 6), (False, 9)]
+    assert [one.runs for one in rest_of_day(election(), NOON)] == [23, 10]
+
+
+def test_the_days_data_are_kept_for_its_moments() -> None:
+    """A moment that wants 24 runs of 2 targets in 100 runs of one: what comes before shares what it leaves."""
+    one = election()
+    early = MIDNIGHT + 4 * HOUR
+    later = 24 * 2 * COST  # the moment
+    ordinary = (1 + 7 + 10) * 20 * COST  # this run, seven before the moment, ten from its end on
+    everything = later + ordinary
+    assert allowance(one, [one], left=everything, costs=COSTS, now=early) == everything
+    share = allowance(one, [one], left=later + ordinary // 2, costs=COSTS, now=early)
+    assert share == pytest.approx(20 * COST / 2)
+    assert allowance(one, [one], left=later, costs=COSTS, now=early) == pytest.approx(later * 0.1 / 18)
+    assert allowance(one, [one], left=later, costs=COSTS, now=NOON) == pytest.approx(2 * COST), "and then it has them"
+    assert allowance(one, [one], left=later // 2, costs=COSTS, now=NOON) == pytest.approx(COST)
+    assert allowance(one, [one], left=0, costs=COSTS, now=early) == 0
+    assert allowance(one, [one], left=-9, costs=COSTS, now=NOON) == 0
+
+
+def test_a_day_with_a_moment_keeps_its_budget_and_the_moment_is_whole() -> None:
+    """If the budget is half of what the day would take, every run within the moment still asks about its whole list."""
+    one = election()
+    budget = (24 * 2 * COST + 22 * 20 * COST) // 2
+    spent = 0
+    measured: dict[str, float] = {}
+    sizes: list[tuple[bool, int]] = []
+    for now in runs(one, MIDNIGHT, MIDNIGHT + DAY):
+        share = allowance(one, [one], left=budget - spent, costs=COSTS, now=now)
+        chosen = plan(shuffled(one.at(now).targets, now), costs=COSTS, measured=measured, allowance=share).chosen
+        spent += len(chosen) * COST
+        measured |= dict.fromkeys((t.url for t in chosen), now)
+        sizes.append((one.moment(now) is not None, len(chosen)))
+    assert spent <= budget
+    assert {size for within, size in sizes if within} == {2}
+    assert min(size for within, size in sizes if not within) >= 5
+    assert len(measured) == 20
 
 
 def test_a_page_is_read_in_full_once_a_day_whenever_the_runs_fall() -> None:

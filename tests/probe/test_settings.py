@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,9 @@ from probe.network import Limits, Resolver, Witness
 from probe.schedule import Window
 from probe.settings import Settings, SettingsError, load, system_resolver, values
 from probe.settings.layers import from_environment, from_file, lay
+from probe.settings.moments import estimates, remarks
 from probe.settings.quantities import duration, show_duration, show_size, size, time_window
-from probe.settings.sections import SECTIONS
+from probe.settings.sections import SECTIONS, names
 from probe.settings.shipped import shipped
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +41,7 @@ def load_toml(folder: Path, text: str, environ: Mapping[str, str] | None = None,
 
 def told(settings: Settings) -> dict[str, Any]:
     """Return what settings say, wherever it was written."""
-    return {section: getattr(settings, section) for section in SECTIONS}
+    return {section: getattr(settings, section) for section in type(settings).model_fields}
 
 
 def complaints(folder: Path, text: str, environ: Mapping[str, str] | None = None, **sections: Any) -> list[str]:
@@ -275,7 +278,89 @@ def test_a_folder_without_lists_or_with_too_many_is_refused(tmp_path: Path) -> N
     assert complaints(tmp_path, text) == ["lists: holds 21 CSV files, not 1 to 20; name the files instead"]
 
 
+# Moments
+
+
+def test_a_moment_is_read_with_its_own_list_or_the_campaigns(tmp_path: Path) -> None:
+    (tmp_path / "short.csv").write_text("url\nhttps://b.example/\n")
+    text = """
+        [[campaign]]
+        name = "calm"
+        [[campaign]]
+        name = "vote"
+        targets = ["https://a.example/", "https://b.example/"]
+        [[campaign.moment]]
+        from = 2026-12-02T18:00:00+03:00
+        until = "2026-12-03T06:00+03:00"
+        every = "2m"
+        jitter = 10
+        targets = "short.csv"
+        [[campaign.moment]]
+        from = "2026-12-01"
+        until = "2026-12-01"
+        every = "6m"
+        """
+    settings = load_toml(tmp_path, text)
+    calm, vote = settings.campaigns
+    assert calm.moments == ()
+    first, second = vote.moments
+    day = datetime(2026, 12, 1, tzinfo=UTC).timestamp()
+    assert (first.since, first.until, first.every, first.jitter) == (day, day + 86_400, 360.0, 30.0)
+    assert first.targets == vote.targets, "a date is a day in UTC, and the list is the campaign's"
+    assert (second.since, second.until, second.every, second.jitter) == (day + 39 * 3600, day + 51 * 3600, 120.0, 10.0)
+    assert [target.host for target in second.targets] == ["b.example"]
+    (row,) = (row for row in settings.shown() if row.index == 1 and row.key == "moment")
+    assert (
+        row.value == "2026-12-02T15:00Z to 2026-12-03T03:00Z every 2m, 2026-12-01T00:00Z to 2026-12-02T00:00Z every 6m"
+    )
+    assert row.origin == f"{tmp_path}/wazi.toml line 7"
+
+
+def test_moments_in_the_environment_are_in_the_json_list(tmp_path: Path) -> None:
+    moment = {"from": "2026-12-01T12:00:30Z", "until": "2026-12-01", "every": "5m"}
+    text = json.dumps([{"name": "a", "moment": [moment]}])
+    settings = load(None, environ={"WAZI_CAMPAIGN": text}, folders=())
+    assert settings.campaign[0].moment[0].since == datetime(2026, 12, 1, 12, 0, 30, tzinfo=UTC)
+    assert "2026-12-01T12:00:30Z to 2026-12-02T00:00Z" in str(settings.shown())
+
+
+def test_moments_that_may_not_be_meant_get_a_remark_and_what_they_cost_is_told(tmp_path: Path) -> None:
+    text = f"""
+        {MOMENT}
+        from = 2026-12-01T00:00:00Z
+        until = 2026-12-01T12:00:00Z
+        every = "2h"
+        targets = ["https://a.example/"]
+        [[campaign.moment]]
+        from = 2026-12-03T06:00:00Z
+        until = 2026-12-03T18:00:00Z
+        every = "5m"
+        """
+    campaigns = load_toml(tmp_path, text).campaigns
+    before, after = (datetime(2026, 12, day, tzinfo=UTC).timestamp() for day in (1, 5))
+    calm, dear = remarks(campaigns, 50_000_000, before)
+    assert calm == (
+        "[[campaign.moment]] of a, from 2026-12-01T00:00Z: measures every 2h, which is less often than the campaign "
+        "itself (every 1h)"
+    )
+    assert dear.startswith("[[campaign.moment]] of a, from 2026-12-03T06:00Z: on 2026-12-03 all campaigns would take")
+    assert "about 280.8 MB" in dear, "144 runs in the moment and 12 around it, of 60 targets, 30 kB each"
+    assert "data_per_day is 50.0 MB" in dear
+    assert list(estimates(campaigns, before))[1] == (
+        "moment of a from 2026-12-03T06:00Z to 2026-12-03T18:00Z: 144 runs of 60 targets, about 259.2 MB when nothing "
+        "is wrong"
+    )
+    assert [line.split(": ", 1)[1][:33] for line in remarks(campaigns, 10**9, after)] == [
+        "is over since 2026-12-01T12:00Z, ",
+        "is over since 2026-12-03T18:00Z, ",
+    ]
+    assert list(estimates(campaigns, after)) == []
+
+
 # Mistakes
+
+MOMENT = "[[campaign]]\nname = 'a'\n[[campaign.moment]]\n"
+DAY = "from = 2026-12-01\nuntil = 2026-12-01\n"
 
 
 @pytest.mark.parametrize(
@@ -347,6 +432,56 @@ def test_a_wrong_network_setting_is_told_by_line(tmp_path: Path, line: str, comp
             'line 4: [[campaign]] 2 name = "a": is another campaign\'s',
         ),
         ("[[campaign]]\nname = 'a'\nnettest = 'ping'", f"must be one of {', '.join(sorted(NETTESTS))}"),
+        ("[[campaign]]\nname = 'a'\nmoment = 7", "[[campaign.moment]] of 1 = 7: must be a table; write [[campaign.mo"),
+        (
+            f"{MOMENT}from = '2026-12-01T06:00'\nuntil = '2026-12-02'\nevery = '5m'",
+            'line 4: [[campaign.moment]] 1 of 1 from = "2026-12-01T06:00": has no offset: write Z after it if',
+        ),
+        (
+            f"{MOMENT}from = 2026-12-01T06:00:00\nuntil = 2026-12-02\nevery = '5m'",
+            "from = 2026-12-01 06:00:00: has no off",
+        ),
+        (f"{MOMENT}from = 'Tuesday'\nuntil = 2026-12-02\nevery = '5m'", "write a time with its offset such as"),
+        (f"{MOMENT}from = 5\nuntil = 2026-12-02\nevery = '5m'", "from = 5: write a time with its offset such as"),
+        (f"{MOMENT}from = 2026-12-01\nuntil = 9999-12-31\nevery = '5m'", "until = 9999-12-31: write a time with its"),
+        (f"{MOMENT}from = 2026-12-01\nevery = '5m'", "line 3: [[campaign.moment]] 1 of 1 until is missing; write it"),
+        (
+            f"{MOMENT}from = 2026-12-01\nuntil = 2026-12-02",
+            "line 3: [[campaign.moment]] 1 of 1 every is missing; write",
+        ),
+        (f"{MOMENT}{DAY}every = '1s'", 'line 6: [[campaign.moment]] 1 of 1 every = "1s": must be from 1m to 744h'),
+        (
+            f"{MOMENT}{DAY}every = '5m'\nwindow = 3",
+            "1 of 1 window is no setting; there are from, until, every, jitter, t",
+        ),
+        (
+            f"{MOMENT}{DAY}every = '5m'\nevry = 3",
+            "line 7: [[campaign.moment]] 1 of 1 evry is no setting; did you mean every",
+        ),
+        (f"{MOMENT}{DAY}every = '5m'\njitter = '5m'", '1 of 1 jitter = "5m": must be less than every (5m)'),
+        (
+            f"{MOMENT}from = '2026-12-01T06:00Z'\nuntil = '2026-12-01T09:00+03:00'\nevery = '5m'",
+            'line 5: [[campaign.moment]] 1 of 1 until = "2026-12-01T06:00Z": must be later than from (2026-12-01T06:',
+        ),
+        (
+            f"{MOMENT}{DAY}every = '5m'\n[[campaign.moment]]\n"
+            "from = '2026-12-02T02:59+03:00'\nuntil = 2026-12-03\nevery = '5m'",
+            'line 8: [[campaign.moment]] 2 of 1 from = "2026-12-01T23:59Z": lies in moment 1 of this campaign '
+            "(2026-12-01T00:00Z to 2026-12-02T00:00Z); let one end",
+        ),
+        (f"{MOMENT}{DAY}every = '5m'\ntargets = []", "line 7: [[campaign.moment]] 1 of 1 targets = []: write the path"),
+        (
+            f"{MOMENT}{DAY}every = '5m'\ntargets = ['nonsense']",
+            "[[campaign]] a, moment from 2026-12-01T00:00Z, targets: line 1: nonsense has no scheme",
+        ),
+        (
+            f"{MOMENT}{DAY}every = '5m'\ntargets = 'gone.csv'",
+            "line 7: [[campaign.moment]] 1 of 1 targets = ",
+        ),
+        (
+            f"[[campaign]]\nname = 'b'\n{MOMENT}{DAY}every = '5m'\n[[campaign.moment]]\nevery = '5m'",
+            "line 9: [[campaign.moment]] 2 of 2 from is missing; write it",
+        ),
         ("[[campaign]]\nname = 'a'\nwindow = '8-22'", 'write two times of day in UTC such as "08:00-22:00"'),
         ("[[campaign]]\nname = 'a'\nwindow = '08:00-08:00'", "write two different times of day"),
         ("[[campaign]]\nname = 'a'\ntargets = []", "write the path of a list, or URLs"),
@@ -508,18 +643,29 @@ def test_the_shipped_file_changes_nothing_and_with_its_marks_off_still_nothing(t
     bare = re.sub(r"(?m)^#(?=[a-z\[])", "", text)
     assert told(load_toml(tmp_path, bare)) == told(Settings())
     written = lay([from_file(tmp_path / "wazi.toml"), from_environment({})])
-    defaults = {(section, key) for section, table in SECTIONS.items() for key in table.model_fields}
+    defaults = {(section, key) for section, table in SECTIONS.items() for key in names(table)}
     named = {(s, k) for s, t in written.items() for k in (t[0] if isinstance(t, list) else t)}
+    named |= {("campaign.moment", key) for key in ("from", "until", "every", "jitter", "targets")}
     named |= {
         ("network", "ca_file"),
         ("network", "bogons"),
         ("campaign", "targets"),
         ("campaign", "jitter"),
         ("campaign", "window"),
+        ("campaign", "moment"),
     }
     named |= {("vantage", key) for key in ("country", "asn", "asn_database", "probe_id")} | {("store", "url")}
     assert named == defaults
-    assert all(re.search(rf"(?m)^# ?{key} = ", text) for _, key in defaults)
+    assert all(re.search(rf"(?m)^# ?(\[\[campaign\.)?{key}( = |\]\])", text) for _, key in defaults)
+
+
+def test_the_moment_in_the_shipped_file_can_be_used(tmp_path: Path) -> None:
+    text = shipped("wazi.toml").read_text("utf-8")
+    example = text[text.index("# [[campaign.moment]]") :]
+    (campaign,) = load_toml(tmp_path, '[[campaign]]\nname = "a"\n' + re.sub(r"(?m)^# ?", "", example)).campaigns
+    (moment,) = campaign.moments
+    assert moment.until - moment.since == 24 * 3600
+    assert (moment.every, moment.jitter, len(moment.targets)) == (300.0, 20.0, 2)
 
 
 def test_the_manual_tells_every_setting_with_its_default_and_variable() -> None:
@@ -528,8 +674,13 @@ def test_the_manual_tells_every_setting_with_its_default_and_variable() -> None:
         [cell.strip(" `") for cell in line.split("|")[1:-1]] for line in manual.splitlines() if line.startswith("| `")
     ]
     shown = {row.key: row for row in Settings().shown()}
-    assert [row[0] for row in rows] == [row.key for row in Settings().shown()]
-    for name, default, *rest in rows:
+    settings, moment = (
+        rows[: -len(names(SECTIONS["campaign.moment"]))],
+        rows[-len(names(SECTIONS["campaign.moment"])) :],
+    )
+    assert [row[0] for row in moment] == list(names(SECTIONS["campaign.moment"]))
+    assert [row[0] for row in settings] == [row.key for row in Settings().shown()]
+    for name, default, *rest in settings:
         row = shown[name]
         if row.section != "campaign":
             assert rest[0] == f"WAZI_{row.section.upper()}__{name.upper()}"
