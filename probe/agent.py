@@ -20,12 +20,13 @@ import structlog
 
 from measurements.model import Measurement, Target, Verdict
 from probe.aftermath import Aftermath, Annals
+from probe.clocks import Tempo
 from probe.crew import Crew, Errand, Judge, News, Shelf
-from probe.heartbeat import INTERVAL, CampaignState, Heartbeat
+from probe.heartbeat import INTERVAL, CampaignState, Heartbeat, MomentState
 from probe.measuring import Bench
 from probe.network import Limits
 from probe.purse import Counters, Purse
-from probe.schedule import Campaign, Instant, first_run, shuffled, stall
+from probe.schedule import Campaign, Instant, Moment, first_run, next_run, shuffled, stall
 from probe.silence import GapKeeper, Silence
 from probe.timetable import Timetable
 from probe.version import software
@@ -75,6 +76,7 @@ class Agent:
         heart: Heart,
         judge: Judge,
         report: Callable[[Measurement, Verdict], None],
+        tempo: Tempo | None = None,
     ) -> None:
         self.duties = duties
         self.bench = bench
@@ -84,7 +86,8 @@ class Agent:
         trouble = duties.limits.body_wire + duties.limits.follow_up_bytes
         self.purse = Purse(store, self.probe_id, duties.budget, self._now, trouble)
         self.silence = Silence(store, self.probe_id, self._now)
-        self.timetable = Timetable()
+        self.tempo = tempo or Tempo()
+        self.timetable = Timetable(self.tempo)
         self.crew = Crew(
             self.probe_id,
             bench=bench,
@@ -111,7 +114,7 @@ class Agent:
         self.purse.open()
         self._remember_last_life()
         for campaign in self.duties.campaigns:
-            due = first_run(self.last_runs.get(campaign.name), campaign.every, self._now())
+            due = first_run(self.last_runs.get(campaign.name), campaign.at(self._now()).every, self._now())
             self.timetable.add(campaign, due, self._job)
         self.timetable.start()
         log.info("started", campaigns=len(self.duties.campaigns), software=software())
@@ -156,8 +159,8 @@ class Agent:
         self.crew.count_looking()
         if self.bench.stop.asked.is_set():
             return
-        self.last_runs[campaign.name] = self._now()
-        order = shuffled(campaign.targets, secrets.token_hex(8))
+        now = self.last_runs[campaign.name] = self._now()
+        order = shuffled(campaign.at(now).targets, secrets.token_hex(8))
         if found.reason is None:
             self.silence.end(campaign.name)
             await self._measure_all(campaign, order)
@@ -166,7 +169,8 @@ class Agent:
         if not self.silence.is_open(campaign.name):  # one measurement shows it, the rest would only cost
             await self.crew.measure([Errand(campaign.nettest, order[0])])
         self.silence.begin(campaign.name, found.reason, f"Campaign {campaign.name}: {found.detail}")
-        self.timetable.run_at(campaign.name, self._now() + min(campaign.every, LOOK_AGAIN))
+        again = self._now() + min(campaign.at(now).every, LOOK_AGAIN)
+        self.timetable.run_at(campaign.name, campaign.due_by(again, now))
 
     async def _measure_all(self, campaign: Campaign, order: tuple[Target, ...]) -> None:
         now = self._now()
@@ -180,7 +184,8 @@ class Agent:
         if deferred and not self.bench.stop.asked.is_set():
             what = f"{deferred} of {len(order)} targets of campaign {campaign.name} were put off"
             spent = f"{self.purse.spent} of {self.purse.budget} bytes of the day were spent"
-            self.silence.add(now, now + campaign.every, "budget", f"{what}: {spent}.")
+            until = next_run(campaign, now, now)
+            self.silence.add(now, until, "budget", f"{what}: {spent}.")
 
     def _heard(self, news: News) -> None:
         """See to what follows from a measurement that is on its way to the store, and report it."""
@@ -206,7 +211,7 @@ class Agent:
         before = self.bench.clocks()
         while True:
             self._beat(running=True)
-            await asyncio.sleep(INTERVAL)
+            await asyncio.sleep(self.tempo.wait(INTERVAL))
             now = self.bench.clocks()
             self._notice(before, now)
             before = now
@@ -216,7 +221,7 @@ class Agent:
         seen = stall(before, now, INTERVAL)
         if seen.step:
             log.warning("the clock was set", seconds=round(seen.step))
-            self.timetable.clock_was_set(seen.step)
+            self.timetable.clock_was_set(seen.step, now.wall)
         if seen.why is not None:
             self._silent_since(now.wall - seen.seconds, seen.why, "The computer slept or stood still")
             self.timetable.wake_up()
@@ -241,11 +246,14 @@ class Agent:
             log.warning("no sign of life could be left", why=error.strerror)
 
     def _state(self, campaign: Campaign) -> CampaignState:
+        now = self._now()
         return CampaignState(
             name=campaign.name,
-            targets=len(campaign.targets),
+            targets=len(campaign.at(now).targets),
             last_run=self.last_runs.get(campaign.name),
             next_run=self.timetable.next_run(campaign.name),
+            moment=_state_of(campaign.moment(now)),
+            next_moment=_state_of(campaign.next_moment(now)),
         )
 
     # The end
@@ -284,3 +292,9 @@ class Agent:
 
     def _now(self) -> float:
         return self.bench.clocks().wall
+
+
+def _state_of(moment: Moment | None) -> MomentState | None:
+    if moment is None:
+        return None
+    return MomentState(since=moment.since, until=moment.until, every=moment.every, targets=len(moment.targets))

@@ -23,13 +23,24 @@ FRESH = 3 * INTERVAL
 LOCK_TRIES, LOCK_PAUSE = 10, 0.02  # a reader holds the lock for an instant
 
 
+class MomentState(msgspec.Struct, frozen=True, kw_only=True):
+    """A moment of a campaign: UTC seconds from when to when, how often it measures then, and how many targets."""
+
+    since: float
+    until: float
+    every: float
+    targets: int
+
+
 class CampaignState(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a campaign is: UTC seconds of its last and next run, and how many targets it has."""
+    """Where a campaign is: UTC seconds of its last and next run, how many targets it has, the moment it is in."""
 
     name: str
     targets: int
     last_run: float | None = None
     next_run: float | None = None
+    moment: MomentState | None = None
+    next_moment: MomentState | None = None
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from typing import Protocol
 import structlog
 
 from measurements.model import Gap
-from probe.schedule import Campaign, runs_due
+from probe.schedule import Campaign, stretches
 
 SHORTEST = 60.0  # seconds: a shorter silence is not recorded
 
@@ -72,7 +72,8 @@ class Silence:
     ) -> None:
         """Record a silence from `since` until now in which runs were due."""
         now = self._now()
-        due = sum(runs_due(last_runs[one.name], one.every, now) for one in campaigns if one.name in last_runs)
+        begun = [one for one in campaigns if one.name in last_runs]
+        due = sum(part.runs for one in begun for part in stretches(one, last_runs[one.name], now, begun=True))
         if due and now - since >= SHORTEST:
             self.add(since, now, why, f"{what}; runs that were due meanwhile: {due}.")
 

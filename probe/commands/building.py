@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -27,6 +28,13 @@ def load_settings(common: Common, overrides: Mapping[str, Any] | None = None) ->
         return load(common.config, overrides)
     except SettingsError as error:
         raise Refusal(str(error)) from None
+
+
+def remarks(settings: Settings) -> tuple[str, ...]:
+    """Say what is not wrong and may yet not be meant."""
+    from probe.settings.moments import remarks as about_moments
+
+    return *settings.remarks, *about_moments(settings.campaigns, settings.network.data_per_day, time.time())
 
 
 def data_folder(settings: Settings) -> Path:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from measurements.exports.jsonl import line
 from measurements.model import Gap, Outcome, encode
-from probe.commands.building import data_folder, load_settings, read_store
+from probe.commands.building import data_folder, load_settings, read_store, remarks
 from probe.commands.console import FINE, FOUND, Common, Refusal, say, wants_colour, width, write, write_line
 from probe.commands.exporting import judged
 from probe.commands.which import Which
@@ -97,6 +97,8 @@ def _write_bodies(row: Judged) -> None:
 
 
 def _probe(beat: Heartbeat | None, alive: bool) -> list[str]:
+    from probe.settings.quantities import show_duration
+
     if beat is None:
         return ["probe    never ran here: start it with `wazi run`"]
     state = "running" if alive else f"not running, last seen {moment(beat.alive)}"
@@ -106,6 +108,12 @@ def _probe(beat: Heartbeat | None, alive: bool) -> list[str]:
         last = moment(campaign.last_run) if campaign.last_run else "never"
         due = f", next run {moment(campaign.next_run)}" if campaign.next_run and alive else ""
         lines.append(f"campaign {clean(campaign.name)}: {plural(campaign.targets, 'target')}, last run {last}{due}")
+        if campaign.moment is not None:
+            told = f"every {show_duration(campaign.moment.every)} until {moment(campaign.moment.until)}"
+            lines.append(f"         in a moment that matters: {told}")
+        if (coming := campaign.next_moment) is not None:
+            what = f"{plural(coming.targets, 'target')} every {show_duration(coming.every)}"
+            lines.append(f"         next moment {moment(coming.since)} to {moment(coming.until)}: {what}")
     return lines
 
 
@@ -142,11 +150,15 @@ def show_config(common: Common, *, as_json: bool) -> int:
 
 
 def check_config(common: Common) -> int:
-    """Check all settings and what they name."""
+    """Check all settings and what they name, and say what moments will cost."""
+    from probe.settings.moments import estimates
+
     settings = load_settings(common)
-    for remark in settings.remarks:
+    for remark in remarks(settings):
         say(remark)
     campaigns = settings.campaigns
+    for estimate in estimates(campaigns, time.time()):
+        write(estimate)
     targets = plural(sum(len(campaign.targets) for campaign in campaigns), "target")
     write(f"the settings are fine: {plural(len(campaigns), 'campaign')} with {targets}")
     return FINE

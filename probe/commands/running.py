@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from measurements.model import Measurement, Verdict
 from probe.commands import logs
-from probe.commands.building import data_folder, judge_with, load_settings, open_bench
+from probe.commands.building import data_folder, judge_with, load_settings, open_bench, remarks
 from probe.commands.console import FINE, FOUND, Common, Refusal, say, wants_colour, width
 from probe.heartbeat import HeartbeatFile
 from probe.identity import IdentityError, load_probe_id
@@ -29,7 +29,7 @@ def run(common: Common, *, skip_bad_lines: bool | None) -> int:
 
     settings = load_settings(common, {"network": {"skip_bad_lines": skip_bad_lines}})
     logs.configure(common.verbose, for_people=sys.stderr.isatty())
-    for remark in settings.remarks:
+    for remark in remarks(settings):
         say(remark)
     probe_id = settings.vantage.probe_id or _identity(data_folder(settings))
     try:
