@@ -26,12 +26,12 @@ from measurements.model import (
 )
 from measurements.store import Store, StoreBroken, open_store
 from probe.agent import Agent, Duties, StoreFailed
-from probe.clocks import read_clocks
+from probe.clocks import Tempo, read_clocks
 from probe.crew import Errand, Line
 from probe.heartbeat import CampaignState, Heartbeat, HeartbeatFile
 from probe.measuring import GLANCE_EVERY, Bench, Lookout, Order, Stop, measure_once
 from probe.network import Network, Route, Spent
-from probe.schedule import Campaign, Instant, Window
+from probe.schedule import Campaign, Instant, Moment, Window
 from probe.vantage import Machine, Sight, changed
 
 HOUR = 3600.0
@@ -185,6 +185,7 @@ class Life:
     concurrency: int = 20
     reported: list[Verdict] = field(default_factory=list)
     judge: Callable[[Measurement, tuple[Past, ...]], Verdict] = judge
+    tempo: Tempo | None = None
 
     def agent(self) -> Agent:
         return Agent(
@@ -194,6 +195,7 @@ class Life:
             heart=HeartbeatFile(self.folder),
             judge=self.judge,
             report=lambda measurement, verdict: self.reported.append(verdict),
+            tempo=self.tempo,
         )
 
     async def live(self, until: Callable[[], bool]) -> Agent:
@@ -567,6 +569,36 @@ def test_runs_that_were_missed_are_made_up_once(store: Store, tmp_path: Path) ->
 
     asyncio.run(run())
     assert store.count() == 2
+
+
+def test_a_moment_comes_and_goes_while_the_agent_lives_in_a_faster_time(store: Store, tmp_path: Path) -> None:
+    """If ten minutes pass in a second, all of a campaign's day is lived: hourly, every five minutes, hourly again."""
+    tempo = Tempo.hurried(600.0)
+    start = tempo.read().wall
+    moment = Moment(start + 600.0, start + 2100.0, 300.0, 0.0, targets(1))
+    campaigns = (Campaign("c", targets(3), "web", HOUR, moments=(moment,)),)
+    life = Life(store, tmp_path, bench_of(clocks=tempo.read), campaigns, tempo=tempo)
+    states: list[CampaignState] = []
+
+    def done() -> bool:
+        beat = HeartbeatFile(tmp_path).read()
+        if beat is not None:
+            states.extend(beat.campaigns)
+        return sum(entry.started >= start + 2100.0 for entry in store.measurements()) == 3
+
+    asyncio.run(life.live(done))
+    store.flush(5)
+    entries = sorted(store.measurements(), key=lambda entry: entry.started)
+    within = [entry.host for entry in entries if 600.0 <= entry.started - start < 2100.0]
+    assert set(within) == {"t0.example"}
+    assert 3 <= len(within) <= 6, "five, when nothing else keeps the computer from it"
+    everything = ["t0.example", "t1.example", "t2.example"]
+    assert sorted(entry.host for entry in entries if entry.started < start + 600.0) == everything
+    assert sorted(entry.host for entry in entries if entry.started >= start + 2100.0) == everything
+    assert {(state.targets, state.moment is None, state.next_moment is None) for state in states} >= {
+        (3, True, False),
+        (1, False, True),
+    }
 
 
 def test_a_run_that_waits_for_the_one_before_it_follows_at_once(store: Store, tmp_path: Path) -> None:
