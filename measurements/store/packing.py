@@ -21,6 +21,7 @@ import zstandard
 from msgspec.structs import replace
 from sqlalchemy import RowMapping, Table
 
+from measurements.events.votes import votes
 from measurements.model import (
     AnyObservation,
     Confidence,
@@ -34,6 +35,7 @@ from measurements.model import (
     Trigger,
     Verdict,
     View,
+    Vote,
     Where,
     decode,
     encode,
@@ -79,12 +81,13 @@ def pack(measurement: Measurement, verdict: Verdict | None, now: float) -> Rows:
         ],
         tables.measurement: [fact],
         tables.verdict: [] if verdict is None else [_verdict_row(key, verdict, now)],
+        tables.vote: [] if verdict is None else [_vote_row(key, vote, verdict) for vote in votes(measurement, verdict)],
         tables.probe: [{"probe_id": fact["probe_id"], "last_sequence": measurement.sequence}],
     }
 
 
 def pack_verdict(measurement_id: str, verdict: Verdict, now: float) -> Rows:
-    """Turn an opinion about a measurement that is already stored into a row."""
+    """Turn an opinion about a measurement that is already stored into a row; its votes are not cast again."""
     return {tables.verdict: [_verdict_row(id_bytes(measurement_id), verdict, now)]}
 
 
@@ -221,6 +224,19 @@ def _verdict_row(key: bytes, verdict: Verdict, now: float) -> Row:
         "reason": _text_or_none(verdict.reason),
         "summary": _text(verdict.summary),
         "findings": encode(verdict.findings).decode(),
+    }
+
+
+def _vote_row(key: bytes, vote: Vote, verdict: Verdict) -> Row:
+    return {
+        "measurement_id": key,
+        "layer": vote.layer,
+        "blocked": vote.blocked,
+        "strength": vote.strength.value,
+        "mechanism": vote.mechanism,
+        "software": _text(vote.software),
+        "placebo": vote.placebo,
+        "rules_version": verdict.rules_version,
     }
 
 

@@ -95,13 +95,13 @@ class Store:
     def add(self, measurement: Measurement, verdict: Verdict | None = None) -> Receipt:
         """Queue a measurement, and what it was judged to mean; returns at once and never raises.
 
-        Adding it again changes nothing; another measurement under the same id is logged and not stored.
+        Its first verdict casts its votes. Adding it again changes nothing; another measurement under the same id is logged and not stored.
         """
         now = self._now()
         return self._queue(f"measurement {measurement.id}", lambda: pack(measurement, verdict, now))
 
     def add_verdict(self, measurement_id: str, verdict: Verdict) -> Receipt:
-        """Queue an opinion about a stored measurement; one by the same rules_version stays as it is."""
+        """Queue an opinion about a stored measurement; one by the same rules_version stays, and so do the votes."""
         now = self._now()
         name = f"the verdict on measurement {measurement_id}"
         return self._queue(name, lambda: pack_verdict(measurement_id, verdict, now))

@@ -20,23 +20,38 @@ from measurements.store.packing import Row, Rows, unpack
 
 log = logging.getLogger(__name__)
 
+_TABLES = (
+    tables.body,
+    tables.measurement,
+    tables.verdict,
+    tables.gap,
+    tables.probe,
+    tables.spent,
+    tables.vote,
+)
+_NUMBERING = 0x564F5445  # PostgreSQL's advisory lock for giving votes their numbers
+
 Insert = sqlite.Insert | postgresql.Insert
 
 
 def insert(connection: Connection, changes: Sequence[Rows]) -> None:
-    """Store the rows of several changes, each table in one round trip."""
-    rows = {
-        table: [row for change in changes for row in change.get(table, ())]
-        for table in (tables.body, tables.measurement, tables.verdict, tables.gap, tables.probe, tables.spent)
-    }
+    """Store the rows of several changes, each table in one round trip.
+
+    Votes go last: while they get their numbers, nobody else's may become visible (`_alone`).
+    """
+    rows = {table: [row for change in changes for row in change.get(table, ())] for table in _TABLES}
     rows[tables.body] = list({row["sha256"]: row for row in rows[tables.body]}.values())
     rows[tables.probe] = _highest(rows[tables.probe])
     facts = rows.pop(tables.measurement)
     if facts and _execute(connection, tables.measurement, facts) != len(facts):
         foreign = _other_content(connection, facts)
+        voted = foreign | _judged(connection, facts)
         rows[tables.verdict] = [row for row in rows[tables.verdict] if row["measurement_id"] not in foreign]
+        rows[tables.vote] = [row for row in rows[tables.vote] if row["measurement_id"] not in voted]
     for table, some in rows.items():
         if some:
+            if table is tables.vote:
+                _alone(connection)
             _execute(connection, table, some)
 
 
@@ -54,9 +69,8 @@ def _execute(connection: Connection, table: Table, rows: Sequence[Row]) -> int:
 @lru_cache(maxsize=64)
 def _compiled(table: Table, dialect: Dialect) -> tuple[str, tuple[str, ...]]:
     """Return a table's statement, and the order of its parameters where they have one."""
-    compiled = _insert(table, dialect.name).compile(
-        dialect=dialect, column_keys=[column.name for column in table.columns]
-    )
+    keys = [column.name for column in table.columns if column is not tables.vote.c.number]
+    compiled = _insert(table, dialect.name).compile(dialect=dialect, column_keys=keys)
     return str(compiled), tuple(compiled.positiontup or ()) if isinstance(compiled, SQLCompiler) else ()
 
 
@@ -71,7 +85,25 @@ def _insert(table: Table, dialect: str) -> Insert:
         return statement.on_conflict_do_update(
             index_elements=["probe_id", "day"], set_={"bytes": tables.spent.c.bytes + statement.excluded.bytes}
         )
+    if table is tables.vote:
+        return statement.on_conflict_do_nothing(index_elements=["measurement_id", "layer", "strength"])
     return statement.on_conflict_do_nothing(index_elements=[column.name for column in table.primary_key])
+
+
+def _alone(connection: Connection) -> None:
+    """Let nobody else number votes until this transaction ends; on SQLite nobody else writes at all.
+
+    Otherwise a vote could become visible after one with a higher number, and whoever reads on from there misses it.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_NUMBERING})")
+
+
+def _judged(connection: Connection, facts: Sequence[Row]) -> set[bytes]:
+    """Return the measurements that have a verdict already: their votes follow it, and are cast once."""
+    column = tables.verdict.c.measurement_id
+    found = connection.execute(select(column).where(column.in_({row["id"] for row in facts})))
+    return {key for (key,) in found}
 
 
 def _highest(rows: Sequence[Row]) -> list[Row]:

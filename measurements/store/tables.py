@@ -5,6 +5,11 @@ encoded and compressed, without page bodies. `body` holds each page once, under 
 that is kept, whichever measurements saw it. `verdict` holds an opinion per measurement and version of
 the rules, so that judging again destroys nothing. The same definitions serve SQLite and PostgreSQL.
 
+`vote` holds what a measurement's first verdict said in each layer; its numbers grow in the order in which votes can
+be seen, so that a reader who knows all up to a number misses none. `event` holds each event as it stands now, and
+`event_version` what it said each time it was told to people: no event is ever deleted. `detector` and `detector_cell`
+hold how far the votes were counted, and what the counting needs to go on.
+
 Times are UTC seconds since the epoch. Ids and digests are raw bytes: half the size of hexadecimal, and
 compared byte by byte on both databases, which the search by prefix relies on.
 """
@@ -18,14 +23,16 @@ from sqlalchemy import (
     Double,
     ForeignKey,
     Index,
+    Integer,
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     Table,
     Text,
+    UniqueConstraint,
 )
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration that this build knows; `migrations/versions/` ends with it."""
 
 APPLICATION_ID = 0x57415A49  # "WAZI" in SQLite's file header: tells our files from other people's
@@ -34,6 +41,7 @@ metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
         "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s",
         "fk": "fk_%(table_name)s_%(column_0_name)s",
     }
 )
@@ -115,4 +123,63 @@ spent = Table(
     Column("day", Text, nullable=False),  # UTC, as 2026-11-23
     Column("bytes", BigInteger, nullable=False),
     PrimaryKeyConstraint("probe_id", "day"),
+)
+
+vote = Table(
+    "vote",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), nullable=False),  # given by the database
+    Column("measurement_id", LargeBinary, ForeignKey("measurement.id"), nullable=False),
+    Column("layer", Text, nullable=False),
+    Column("blocked", Boolean, nullable=False),
+    Column("strength", Text, nullable=False),
+    Column("mechanism", Text, nullable=False),
+    Column("software", Text, nullable=False),
+    Column("placebo", Boolean, nullable=False),
+    Column("rules_version", BigInteger, nullable=False),
+    PrimaryKeyConstraint("number"),
+    UniqueConstraint("measurement_id", "layer", "strength"),
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("id", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("opened", Double, nullable=False),
+    Column("updated", Double, nullable=False),
+    Column("version", BigInteger, nullable=False),  # of what people were told, from 1
+    Column("encoded", LargeBinary, nullable=False),  # JSON
+    PrimaryKeyConstraint("id"),
+)
+Index(None, event.c.opened, event.c.id)
+
+event_version = Table(
+    "event_version",
+    metadata,
+    Column("event_id", Text, ForeignKey("event.id"), nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("updated", Double, nullable=False),
+    Column("encoded", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("event_id", "version"),
+)
+
+detector = Table(
+    "detector",
+    metadata,
+    Column("name", Text, nullable=False),
+    Column("turn", BigInteger, nullable=False),  # how often it was saved: who knows another number must read it again
+    Column("number", BigInteger, nullable=False),  # the last vote that was counted
+    Column("updated", Double, nullable=False),
+    Column("header", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("name"),
+)
+
+detector_cell = Table(
+    "detector_cell",
+    metadata,
+    Column("detector", Text, ForeignKey("detector.name"), nullable=False),
+    Column("cell", Text, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("detector", "cell"),
 )
