@@ -9,7 +9,7 @@ inconclusive, says nothing in any layer. A censor can cause that too, so whether
 is a vote of its own, in the layer `blind`; only nettests that see something of every site cast it.
 
 All votes of a measurement are about the target's host: a vote is one per probe, target, layer and stretch of time,
-and the names, addresses and routes of a host's many pages are the same.
+and the names, addresses and routes of a host's many pages are the same. See docs/decisions/0023.
 """
 
 from __future__ import annotations

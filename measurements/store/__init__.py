@@ -8,6 +8,7 @@ Importing this room imports SQLAlchemy: do it inside the commands that need it.
 """
 
 from measurements.store.errors import NotFound, StoreBroken, StoreError, StoreFull
+from measurements.store.ledger import Ledger, Position, Turn
 from measurements.store.opening import open_store, upgrade
 from measurements.store.queries import Filter
 from measurements.store.records import Entry, Health, Kept, Opinion
@@ -19,13 +20,16 @@ __all__ = [
     "Filter",
     "Health",
     "Kept",
+    "Ledger",
     "NotFound",
     "Opinion",
+    "Position",
     "Receipt",
     "Store",
     "StoreBroken",
     "StoreError",
     "StoreFull",
+    "Turn",
     "open_store",
     "upgrade",
 ]

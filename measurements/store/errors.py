@@ -45,13 +45,13 @@ def is_damage(error: BaseException) -> bool:
 
 
 def is_passing(error: BaseException) -> bool:
-    """Tell whether trying again soon is sensible: the server went away, or another program holds the file."""
+    """Tell whether trying again soon is sensible: the server went away, or another holds what is needed."""
     if sqlite_code(error) in (_BUSY, _LOCKED):
         return True
     if not isinstance(error, exc.OperationalError) or not hasattr(error.orig, "sqlstate"):
         return False
     state: str | None = getattr(error.orig, "sqlstate", None)
-    return state is None or state.startswith("08") or state in ("57P01", "57P02", "57P03")
+    return state is None or state.startswith("08") or state in ("57P01", "57P02", "57P03", "40P01")
 
 
 def concerns_the_row(error: BaseException) -> bool:

@@ -182,7 +182,9 @@ def _sqlite_engine(url: str, *, writing: bool) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN")
+        # A transaction that reads before it writes must be alone from its start, or what it read may be outdated.
+        alone = connection.get_execution_options().get("wazi_writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if alone else "BEGIN")
 
     return engine
 

@@ -26,7 +26,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from measurements.model import Gap, Measurement, Outcome, Verdict
 from measurements.store import queries, tables
-from measurements.store.errors import NotFound, StoreError, explain
+from measurements.store.errors import NotFound, StoreBroken, StoreError, explain
+from measurements.store.ledger import Ledger
 from measurements.store.packing import (
     Rows,
     digests,
@@ -56,7 +57,7 @@ Read = RowMapping
 class Store:
     """What was measured and what it was judged to mean. Made by `open_store`; close it when done.
 
-    `notices` are sentences for people about what happened while opening.
+    `notices` are sentences for people about what happened while opening; `ledger` holds the votes and events.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Store:
         self._sequences: dict[str, int] = {}
         self._sequences_guard = threading.Lock()
         self._writer = None if read_only else Writer(engine, place)
+        self.ledger = Ledger(engine, place, now, self._broken)
 
     def __enter__(self) -> Self:
         return self
@@ -95,7 +97,8 @@ class Store:
     def add(self, measurement: Measurement, verdict: Verdict | None = None) -> Receipt:
         """Queue a measurement, and what it was judged to mean; returns at once and never raises.
 
-        Its first verdict casts its votes. Adding it again changes nothing; another measurement under the same id is logged and not stored.
+        Its first verdict casts its votes. Adding it again changes nothing; another measurement under the same id is
+        logged and not stored.
         """
         now = self._now()
         return self._queue(f"measurement {measurement.id}", lambda: pack(measurement, verdict, now))
@@ -297,6 +300,11 @@ class Store:
             notices=self.notices,
             **self._rows(totals)[0],
         )
+
+    def _broken(self) -> StoreError | None:
+        if self._writer is None:
+            return StoreError(f"the store {self.place} was opened for reading only")
+        return self._writer.trouble if isinstance(self._writer.trouble, StoreBroken) else None
 
     def _queue(self, name: str, make: Callable[[], Rows]) -> Receipt:
         if self._writer is None:

@@ -1,0 +1,267 @@
+"""Votes in the order of their arrival, the events that follow from them, and how far they were counted.
+
+Counting goes in turns. A turn is one transaction: it reads how far the last one came, takes the votes after that,
+and stores the changed events together with what the detector needs to go on. So a kill loses no vote and counts none
+twice, and of two programs on one PostgreSQL one waits for the other: the turn locks the detector's row. Whoever
+finds that the row was saved since its own last turn has an old memory, and loads it again.
+
+An event is amended in place. What it said before is kept as a version each time something changed that people are
+told (`TOLD`); that one more vote agrees is no new version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from operator import attrgetter
+
+import msgspec
+import zstandard
+from sqlalchemy import Connection, Engine, RowMapping, Select, Table, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+
+from measurements.events.nouns import Event, Status
+from measurements.model import Strength, Vote, encode
+from measurements.store import tables
+from measurements.store.errors import NotFound, StoreError, explain
+from measurements.store.packing import decompress
+
+LIVE = "live"
+"""The detector that counts what this store's probes measure."""
+OPEN = (Status.UNCONFIRMED.value, Status.CONFIRMED.value)
+TOLD = attrgetter(
+    *("kind", "status", "reason", "notes", "countries", "asns", "targets", "layers"),
+    *("onset", "end", "mechanisms", "confirmed", "into"),
+)
+_PAGE = 200
+
+_vote, _fact = tables.vote, tables.measurement
+_decode_event = msgspec.json.Decoder(Event).decode
+
+
+class Position(msgspec.Struct, frozen=True, kw_only=True):
+    """How far votes were counted: by when, to which number, and how many votes wait since which time (UTC seconds)."""
+
+    updated: float | None
+    number: int
+    waiting: int
+    since: float | None
+
+
+class Turn:
+    """One turn of a detector. What it was given to save is stored when the turn ends well, and else nothing of it."""
+
+    def __init__(self, connection: Connection, name: str, now: float) -> None:
+        self._connection = connection
+        self._name = name
+        self._now = now
+        row = connection.execute(select(tables.detector).where(tables.detector.c.name == name).with_for_update())
+        found = row.mappings().one()
+        self.turn: int = found["turn"]
+        self.number: int = found["number"]
+        self.header: bytes = found["header"]
+
+    def cells(self) -> dict[str, bytes]:
+        """Load what the detector remembers of each cell."""
+        table = tables.detector_cell
+        rows = self._connection.execute(select(table.c.cell, table.c.state).where(table.c.detector == self._name))
+        return {cell: decompress(state, f"the count of {cell}") for cell, state in rows}
+
+    def events(self, since: float) -> list[Event]:
+        """Load the events that are open, or that changed since then."""
+        table = tables.event
+        wanted = table.c.status.in_(OPEN) | (table.c.updated >= since)
+        rows = self._connection.execute(select(table.c.id, table.c.encoded).where(wanted).order_by(table.c.id))
+        return [_event(*row) for row in rows]
+
+    def votes(self, limit: int) -> list[tuple[int, Vote]]:
+        """Take the votes after the last one that was counted, with their numbers, in order."""
+        statement = _votes().where(_vote.c.number > self.number).order_by(_vote.c.number).limit(limit)
+        return [(row["number"], _as_vote(row)) for row in self._connection.execute(statement).mappings()]
+
+    def save(self, number: int, header: bytes, cells: Mapping[str, bytes], events: Sequence[Event]) -> list[Event]:
+        """Save how far it came, with the cells and events that changed; return the events that have news."""
+        table, cell = tables.detector, tables.detector_cell
+        self.turn, self.number, self.header = self.turn + 1, number, header
+        values = {"turn": self.turn, "number": number, "updated": self._now, "header": header}
+        self._connection.execute(table.update().where(table.c.name == self._name).values(values))
+        rows = [
+            {"detector": self._name, "cell": key, "state": zstandard.compress(state)} for key, state in cells.items()
+        ]
+        if rows:
+            insert = _insert(self._connection, cell)
+            excluded = {"state": insert.excluded.state}
+            self._connection.execute(
+                insert.on_conflict_do_update(index_elements=["detector", "cell"], set_=excluded), rows
+            )
+        return [event for event in events if self._keep(event)]
+
+    def _keep(self, event: Event) -> bool:
+        """Store an event as it stands now; tell whether it has news."""
+        table, history = tables.event, tables.event_version
+        before = self._connection.execute(
+            select(table.c.version, table.c.encoded).where(table.c.id == event.id)
+        ).one_or_none()
+        news = before is None or bool(TOLD(_event(event.id, before.encoded)) != TOLD(event))
+        version = (before.version if before else 0) + news
+        values = {
+            "status": event.status.value,
+            "opened": event.opened,
+            "updated": event.updated,
+            "version": version,
+            "encoded": encode(event),
+        }
+        if before is None:
+            self._connection.execute(table.insert().values(id=event.id, **values))
+        else:
+            self._connection.execute(table.update().where(table.c.id == event.id).values(values))
+        if news:
+            kept = {"event_id": event.id, "version": version, "updated": self._now, "encoded": values["encoded"]}
+            self._connection.execute(history.insert().values(kept))
+        return news
+
+
+class Ledger:
+    """The votes and events of a store; `Store.ledger` hands it out.
+
+    `broken` tells why nothing may be written any more; `now` is the clock, in UTC seconds since the epoch.
+    """
+
+    def __init__(
+        self, engine: Engine, place: str, now: Callable[[], float], broken: Callable[[], StoreError | None]
+    ) -> None:
+        self._engine = engine
+        self._writing = engine.execution_options(wazi_writes=True)
+        self._place = place
+        self._now = now
+        self._broken = broken
+
+    @contextmanager
+    def turn(self, name: str = LIVE) -> Iterator[Turn]:
+        """Begin a detector's turn, once nobody else has one; raises StoreError."""
+        if (refusal := self._broken()) is not None:
+            raise refusal
+        try:
+            with self._writing.begin() as connection:
+                first = {"name": name, "turn": 0, "number": 0, "updated": self._now(), "header": b""}
+                connection.execute(_insert(connection, tables.detector).on_conflict_do_nothing(), first)
+                yield Turn(connection, name, self._now())
+        except SQLAlchemyError as error:
+            raise explain(error, self._place) from error
+
+    def position(self, name: str = LIVE) -> Position:
+        """Tell how far votes were counted, and what waits."""
+        table = tables.detector
+        with self._reading() as connection:
+            row = connection.execute(select(table.c.number, table.c.updated).where(table.c.name == name)).one_or_none()
+            number = row.number if row else 0
+            left = (
+                select(func.count(), func.min(_fact.c.started)).join_from(_vote, _fact).where(_vote.c.number > number)
+            )
+            waiting, since = connection.execute(left).one()
+        return Position(updated=row.updated if row else None, number=number, waiting=waiting, since=since)
+
+    def checkpoint(self, name: str = LIVE) -> tuple[bytes, dict[str, bytes]] | None:
+        """Read what a detector remembers, header and cells, without keeping anybody from a turn; None before any."""
+        table, cell = tables.detector, tables.detector_cell
+        with self._reading() as connection:
+            header = connection.execute(select(table.c.header).where(table.c.name == name)).scalar()
+            rows = connection.execute(select(cell.c.cell, cell.c.state).where(cell.c.detector == name)).all()
+        return None if not header else (header, {key: decompress(state, f"the count of {key}") for key, state in rows})
+
+    def events(
+        self, *, since: float | None = None, only_open: bool = False, limit: int | None = None
+    ) -> Iterator[Event]:
+        """Stream events, the newest first: those that are open, or that were not over by `since`."""
+        table = tables.event
+        statement = select(table.c.id, table.c.encoded, table.c.opened).order_by(
+            table.c.opened.desc(), table.c.id.desc()
+        )
+        if only_open:
+            statement = statement.where(table.c.status.in_(OPEN))
+        if since is not None:
+            statement = statement.where(table.c.status.in_(OPEN) | (table.c.updated >= since))
+        left, place = limit, 0
+        while left is None or left > 0:
+            size = _PAGE if left is None else min(_PAGE, left)
+            with self._reading() as connection:
+                page = connection.execute(statement.limit(size).offset(place)).all()
+            yield from (_event(row.id, row.encoded) for row in page)
+            if len(page) < size:
+                return
+            place += size
+            left = None if left is None else left - size
+
+    def event(self, prefix: str) -> Event:
+        """Find one event by its id or the beginning of it; raises NotFound when none or several begin so."""
+        wanted, table = prefix.strip().lower(), tables.event
+        if not wanted:
+            raise NotFound("an event needs the beginning of its id: `wazi events` shows them")
+        begins = func.substr(table.c.id, 1, len(wanted)) == wanted
+        with self._reading() as connection:
+            found = connection.execute(
+                select(table.c.id, table.c.encoded).where(begins).order_by(table.c.id).limit(4)
+            ).all()
+        if not found:
+            raise NotFound(f"no event begins with {wanted}: `wazi events --all` shows their ids")
+        if len(found) > 1:
+            some = ", ".join(row.id for row in found[:3]) + (", …" if len(found) > 3 else "")
+            raise NotFound(f"more than one event begins with {wanted} ({some}): give more digits")
+        return _event(found[0].id, found[0].encoded)
+
+    def versions(self, event_id: str) -> list[tuple[float, Event]]:
+        """Return what an event said each time it had news, and when that was stored, in order."""
+        table = tables.event_version
+        statement = select(table.c.updated, table.c.encoded).where(table.c.event_id == event_id)
+        with self._reading() as connection:
+            rows = connection.execute(statement.order_by(table.c.version)).all()
+        return [(row.updated, _event(event_id, row.encoded)) for row in rows]
+
+    def votes(self, hosts: Sequence[str], *, since: float, until: float, limit: int) -> list[Vote]:
+        """Return the votes about some hosts in a stretch of time, the first `limit` of them, in order of time."""
+        wanted = (_fact.c.host.in_(hosts), _fact.c.started >= since, _fact.c.started < until)
+        statement = _votes().where(*wanted).order_by(_fact.c.started, _vote.c.number).limit(limit)
+        with self._reading() as connection:
+            return [_as_vote(row) for row in connection.execute(statement).mappings()]
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except (SQLAlchemyError, UnicodeDecodeError) as error:
+            raise explain(error, self._place) from error
+
+
+def _insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def _votes() -> Select[*tuple[object, ...]]:
+    facts = (_fact.c.started, _fact.c.probe_id, _fact.c.country, _fact.c.asn, _fact.c.host)
+    return select(*_vote.c, *facts).join_from(_vote, _fact)
+
+
+def _as_vote(row: RowMapping) -> Vote:
+    return Vote(
+        time=row["started"],
+        probe=row["probe_id"],
+        country=row["country"] or "",
+        asn=row["asn"] or 0,
+        target=row["host"],
+        layer=row["layer"],
+        blocked=row["blocked"],
+        strength=Strength(row["strength"]),
+        witness=row["measurement_id"].hex(),
+        mechanism=row["mechanism"],
+        software=row["software"],
+        placebo=row["placebo"],
+    )
+
+
+def _event(event_id: str, encoded: bytes) -> Event:
+    try:
+        return _decode_event(encoded)
+    except msgspec.MsgspecError as error:
+        raise StoreError(f"event {event_id} cannot be read: {error}") from error
