@@ -231,7 +231,10 @@ def control_serve(
     context: typer.Context,
     listen: Annotated[str, typer.Option("--listen", help="Where to listen.", metavar="HOST:PORT")],
     tls: Annotated[
-        str | None, typer.Option("--tls", help="Where to shake hands besides, best on port 443.", metavar="HOST:PORT")
+        str | None,
+        typer.Option(
+            "--tls", help="Where to serve over TLS besides, under any name, best on port 443.", metavar="HOST:PORT"
+        ),
     ] = None,
     allow_private: Annotated[bool, typer.Option("--allow-private", help="Also ask private addresses.")] = False,
 ) -> int:

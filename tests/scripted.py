@@ -391,8 +391,9 @@ class ScriptedNetwork:
         if url.startswith("http://"):
             page = self.world.clear.get((over.address, asked), page)
         path, _, query = url.partition("?")
-        if self.world.singer is not None and path.endswith("/canary"):
-            page = Page(body=self.world.singer.sing(query, "198.51.100.77") or b"", title=None)
+        if self.world.singer is not None and path.endswith(("/canary", "/bytes/")):
+            client = "198.51.100.77" if path.endswith("/canary") else None
+            page = Page(body=self.world.singer.sing(query, client) or b"", title=None)
         facts: dict[str, Any] = {"failure": page}
         if isinstance(page, Page):
             facts = {

@@ -2,11 +2,12 @@
 
 `POST` to any path answers a question of OONI's test-helper protocol; `GET` and `HEAD` answer 200 in a
 line, for whoever watches that the service is up (OONI's helper answers 400 there, and no probe asks), but for
-`/canary`, where a probe learns that it talks to this control and to nobody else (`canary.py`).
+`/canary`, where a probe learns that it talks to this control and to nobody else (`canary.py`), and
+`/bytes/N`, an object of N bytes (`objects.py`); `/bytes/` alone says of which length, and not where the client is.
 What it cannot read or does not do is 400, a body beyond the limit 413, and when it is busy or cannot
 tell for a reason of its own it is 503 with Retry-After: each with a sentence.
 
-It keeps no state and logs no address and no URL. A client that leaves takes its work with it.
+It logs no address and no URL, and keeps none. A client that leaves takes its work with it.
 """
 
 from __future__ import annotations
@@ -14,24 +15,19 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import msgspec
 
-from probe.control import canary
+from probe.control import canary, objects
+from probe.control.objects import ObjectLimits
 from probe.control.policy import Errand, Policy, Refused, Unable, read
 from probe.control.protocol import Answer, Malformed, read_question
+from probe.control.replies import Receive, Reply, Scope, Send, later, send_reply, sentence
 from probe.control.survey import AsnOf, survey
 from probe.network import Network
-
-# The ASGI specification's shapes.
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 OpenNetwork = Callable[[], AbstractAsyncContextManager[Network]]
 
@@ -48,28 +44,14 @@ class ServiceLimits:
     concurrency: int = 32
     connections: int = 256
     request_bytes: int = 64 * 1024
+    handshake_seconds: float = 5.0
     head_seconds: float = 10.0
     body_seconds: float = 5.0
     total_seconds: float = 25.0
+    patience_seconds: float = 30.0  # for a client that does not read; no probe waits so long for a byte
     retry_after: int = 10
     goodbye_seconds: float = 5.0
-
-
-PLAIN = ((b"content-type", b"text/plain; charset=utf-8"),)
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An HTTP response; every connection is closed after it."""
-
-    status: int
-    body: bytes
-    headers: tuple[tuple[bytes, bytes], ...] = PLAIN
-
-
-def _sentence(status: int, words: str, *headers: tuple[bytes, bytes]) -> Reply:
-    plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in words)
-    return Reply(status, f"{plain[:500]}\n".encode(), (*PLAIN, *headers))
+    objects: ObjectLimits = field(default_factory=ObjectLimits)
 
 
 class _TooLarge(Exception):
@@ -93,6 +75,7 @@ class ControlApp:
         self._policy = policy or Policy()
         self._limits = limits or ServiceLimits()
         self._asn_of = asn_of
+        self._objects = objects.Objects(self._limits.objects, self._limits.retry_after)
         self._closing = asyncio.Event()
         self._running = 0
 
@@ -103,20 +86,25 @@ class ControlApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+        if scope["method"] == "GET" and scope["path"].startswith(objects.PREFIX) and scope["path"] != objects.PREFIX:
+            with self._objects.reply(scope["path"], client_address(scope)) as given:
+                await send_reply(given, send)
+            return
         reply = await self._reply(scope, receive)
         if reply is not None:
-            await _send(reply, send)
+            await send_reply(reply, send)
 
     async def _reply(self, scope: Scope, receive: Receive) -> Reply | None:
         """Answer a request; None when its client has left."""
-        if scope["method"] == "GET" and scope["path"].endswith(canary.PATH):
-            song = self._singer.sing(scope["query_string"].decode("latin-1"), client_address(scope))
+        if scope["method"] == "GET" and scope["path"].endswith((canary.PATH, objects.PREFIX)):
+            client = client_address(scope) if scope["path"].endswith(canary.PATH) else None
+            song = self._singer.sing(scope["query_string"].decode("latin-1"), client)
             if song is not None:
                 return Reply(200, song, ((b"content-type", b"application/json"), (b"cache-control", b"no-store")))
         if scope["method"] in ("GET", "HEAD"):
-            return _sentence(200, "This is a Wazi control. Probes POST the questions of OONI's ts-017 to it.")
+            return sentence(200, "This is a Wazi control. Probes POST the questions of OONI's ts-017 to it.")
         if scope["method"] != "POST":
-            return _sentence(405, "Only POST is answered here.", (b"allow", b"GET, HEAD, POST"))
+            return sentence(405, "Only POST is answered here.", (b"allow", b"GET, HEAD, POST"))
         limits = self._limits
         try:
             async with asyncio.timeout(limits.body_seconds):
@@ -125,11 +113,11 @@ class ControlApp:
                 return None
             errand = read(read_question(body), self._policy)
         except TimeoutError:
-            return _sentence(408, f"The request took longer than {limits.body_seconds:g} seconds to arrive.")
+            return sentence(408, f"The request took longer than {limits.body_seconds:g} seconds to arrive.")
         except _TooLarge:
-            return _sentence(413, f"The request is longer than {limits.request_bytes} bytes.")
+            return sentence(413, f"The request is longer than {limits.request_bytes} bytes.")
         except (Malformed, Refused) as error:
-            return _sentence(400, f"The request cannot be answered: {error}")
+            return sentence(400, f"The request cannot be answered: {error}")
         if self._running >= limits.concurrency:
             return self._later("This control is busy.")
         self._running += 1
@@ -150,14 +138,14 @@ class ControlApp:
             answer = msgspec.structs.replace(work.result(), x_client_address=client)
             return Reply(200, msgspec.json.encode(answer), ((b"content-type", b"application/json"),))
         except Refused as error:
-            return _sentence(400, f"The request cannot be answered: {error}")
+            return sentence(400, f"The request cannot be answered: {error}")
         except Unable as error:
             return self._later(f"No answer: {error}.")
         except TimeoutError:
             return self._later("No answer: the measurement took too long.")
         except Exception:
             logger.exception("A survey failed; this is a fault in Wazi")
-            return _sentence(500, "No answer: this control is at fault.")
+            return sentence(500, "No answer: this control is at fault.")
         finally:
             for task in (work, left, closing):
                 task.cancel()
@@ -168,7 +156,7 @@ class ControlApp:
             return await survey(errand, net, self._policy, self._asn_of)
 
     def _later(self, words: str) -> Reply:
-        return _sentence(503, words, (b"retry-after", str(self._limits.retry_after).encode()))
+        return later(words, self._limits.retry_after)
 
 
 async def _read_body(receive: Receive, limit: int) -> bytes | None:
@@ -191,13 +179,6 @@ async def _read_body(receive: Receive, limit: int) -> bytes | None:
 async def _wait_until_gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _send(reply: Reply, send: Send) -> None:
-    length = str(len(reply.body)).encode()
-    headers = [*reply.headers, (b"content-length", length), (b"server", b"wazi"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": reply.body})
 
 
 def client_address(scope: Scope) -> str | None:

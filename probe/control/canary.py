@@ -1,9 +1,10 @@
 """Something that a control alone can say: `GET /canary?nonce=…`.
 
 It signs the nonce that it is given with a key of its own, and says which key that is; where it also listens for
-TLS, it says on which port, and shows the same key there. A portal, or whoever else answers for all, cannot know
-the answer beforehand, and cannot show the key. The key is made anew whenever the control starts: a probe believes
-it for one look. The answer also tells where the request came from, which serves to know one's own network.
+TLS, it says on which port, and shows the same key there. It says too how long the objects are that it gives
+(`objects.py`). A portal, or whoever else answers for all, cannot know the answer beforehand, and cannot show the
+key. The key is made anew whenever the control starts: a probe believes it for one look. The answer also tells where
+the request came from, which serves to know one's own network.
 """
 
 from __future__ import annotations
@@ -37,23 +38,29 @@ class Song(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     client: str | None = None
     port: int | None = None
+    most: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a control said, its signature checked: its key's digest, where it saw us, and its port for TLS."""
+    """What a control said, its signature checked: its key's digest, where it saw us, and its port for TLS.
+
+    `most` are the bytes of the longest object that it gives, 0 when it gives none.
+    """
 
     key: str
     client: str | None
     port: int | None
+    most: int = 0
 
 
 class Singer:
     """A control's key, made when it starts, and what is signed with it."""
 
-    def __init__(self, *, port: int | None = None) -> None:
+    def __init__(self, *, port: int | None = None, most: int | None = None) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._port = port
+        self._most = most
 
     def sing(self, query: str, client: str | None) -> bytes | None:
         """Answer a request's query; None when it asks nothing that is answered."""
@@ -62,7 +69,8 @@ class Singer:
             return None
         signature = self._key.sign(_CONTEXT + asked[1].encode(), ec.ECDSA(hashes.SHA256()))
         public = self._key.public_key().public_bytes(*_SPKI)
-        return msgspec.json.encode(Song(signature=signature.hex(), key=public.hex(), client=client, port=self._port))
+        song = Song(signature=signature.hex(), key=public.hex(), client=client, port=self._port, most=self._most)
+        return msgspec.json.encode(song)
 
     def write_certificate(self, path: Path) -> None:
         """Write the key and a certificate that it signed itself, as PEM; the file is for this user alone."""
@@ -98,7 +106,7 @@ def read(page: HttpExchange, nonce: str) -> Said | None:
     except (msgspec.MsgspecError, ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return None
     port = song.port if song.port is not None and 0 < song.port < 65536 else None
-    return Said(hashlib.sha256(public).hexdigest(), client, port)
+    return Said(hashlib.sha256(public).hexdigest(), client, port, max(song.most or 0, 0))
 
 
 def shows(chain: tuple[bytes, ...], key: str) -> bool:
