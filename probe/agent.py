@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,9 @@ import structlog
 from measurements.model import Measurement, Target, Verdict
 from probe.aftermath import Aftermath, Annals
 from probe.clocks import Tempo
-from probe.crew import Crew, Errand, Judge, News, Shelf
+from probe.crew import Crew, Judge, News, Shelf
+from probe.desk import Desk
+from probe.harmless import SHARE, Errand, Placebos
 from probe.heartbeat import INTERVAL, CampaignState, Heartbeat, MomentState
 from probe.measuring import Bench
 from probe.network import Limits
@@ -55,13 +58,19 @@ class StoreFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Duties:
-    """What an agent is to do: for which probe, which campaigns, and within which bounds."""
+    """What an agent is to do: for which probe, which campaigns, and within which bounds.
+
+    `witnesses` are the harmless sites among which others are asked. `samples` is how many targets a day are tested for
+    throttling without suspicion; None where none is to be tested at all.
+    """
 
     probe_id: str
     campaigns: Sequence[Campaign]
     budget: int  # bytes a UTC day
     concurrency: int
     limits: Limits = field(default_factory=Limits)  # of a measurement
+    witnesses: tuple[Target, ...] = ()
+    samples: int | None = None
 
 
 class Agent:
@@ -77,6 +86,7 @@ class Agent:
         judge: Judge,
         report: Callable[[Measurement, Verdict], None],
         tempo: Tempo | None = None,
+        chance: random.Random | None = None,
     ) -> None:
         self.duties = duties
         self.bench = bench
@@ -98,7 +108,12 @@ class Agent:
             heard=self._heard,
             fail=self._give_up,
         )
-        self.aftermath = Aftermath(self.crew, annals=store)
+        chance = chance or random.SystemRandom()
+        self.desk = Desk(
+            self.crew, self.timetable, self.silence, lambda: self.duties.campaigns, duties.witnesses, self._guard
+        )
+        self.placebos = Placebos(chance)
+        self.aftermath = Aftermath(self.desk, store, chance, duties.samples)
         self.started = self._now()
         self.failure: Exception | None = None
         self.last_runs: dict[str, float] = {}
@@ -113,10 +128,12 @@ class Agent:
         """Measure until `bench.stop` is asked; raises StoreFailed when the store fails."""
         self.purse.open()
         self._remember_last_life()
+        await asyncio.to_thread(self.aftermath.confirming.remember)
         for campaign in self.duties.campaigns:
             due = first_run(self.last_runs.get(campaign.name), campaign.at(self._now()).every, self._now())
             self.timetable.add(campaign, due, self._job)
         self.timetable.start()
+        self.aftermath.begin()
         log.info("started", campaigns=len(self.duties.campaigns), software=software())
         watching = asyncio.create_task(self._watch())
         try:
@@ -128,8 +145,8 @@ class Agent:
 
     async def _job(self, campaign: Campaign) -> None:
         await self._guard(campaign.name, self._run_campaign(campaign))
-        if self.aftermath.to_trace and not self.bench.stop.asked.is_set():
-            self._begin("traces", self.aftermath.trace())
+        if self.aftermath.is_waiting and not self.bench.stop.asked.is_set():
+            self._begin("aftermath", self.aftermath.after_run())
 
     def _begin(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Begin something beside what runs, which ends with the agent."""
@@ -174,8 +191,12 @@ class Agent:
 
     async def _measure_all(self, campaign: Campaign, order: tuple[Target, ...]) -> None:
         now = self._now()
-        chosen = self.purse.plan(campaign, self.duties.campaigns, order).chosen
-        done = await self.crew.measure([Errand(campaign.nettest, target) for target in chosen])
+        part = 1.0 - SHARE if self.desk.harmless else 1.0  # the rest is for placebos
+        chosen = self.purse.plan(campaign, self.duties.campaigns, order, part).chosen
+        planned = [Errand(campaign.nettest, target) for target in chosen]
+        errands = self.placebos.among(planned, self.desk.harmless)
+        begun = await self.crew.measure(errands)
+        done = sum(not errand.placebo for errand in errands[:begun])
         if not self.bench.stop.asked.is_set():
             await self.bench.look_after()
             self.crew.count_looking()
@@ -222,6 +243,7 @@ class Agent:
         if seen.step:
             log.warning("the clock was set", seconds=round(seen.step))
             self.timetable.clock_was_set(seen.step, now.wall)
+            self.aftermath.clock_was_set(seen.step)
         if seen.why is not None:
             self._silent_since(now.wall - seen.seconds, seen.why, "The computer slept or stood still")
             self.timetable.wake_up()

@@ -17,7 +17,8 @@ from typing import Protocol
 
 import structlog
 
-from measurements.model import Measurement, Outcome, Past, Target, Verdict
+from measurements.model import Measurement, Outcome, Past, Verdict
+from probe.harmless import Errand
 from probe.measuring import Bench, Order
 from probe.purse import Purse
 from probe.schedule import wants_full_body
@@ -25,6 +26,7 @@ from probe.schedule import wants_full_body
 SPACING = 0.05  # seconds between two starts, so that no burst leaves this machine
 REMEMBERED = 24 * 3600.0  # seconds of history that a verdict may look at
 ALONE = frozenset({"throttling"})  # nettests that share the line with nothing
+MOST = {"throttling": 2_000_000}  # bytes that a measurement may take and must have, where that is more than usual
 OWN_COST = frozenset({"trace", "throttling"})  # nettests that take more than the routine, and are not reckoned with it
 
 log = structlog.get_logger("wazi.agent")
@@ -55,15 +57,6 @@ class Shelf(Protocol):
     def last_full_body(self, url: str, probe_id: str | None = None) -> float | None: ...
 
     def history(self, target: str, probe_id: str, *, since: float, limit: int = 100) -> Sequence[Earlier]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Errand:
-    """A target to measure by a nettest; a placebo is a harmless one, asked only to learn how often we err."""
-
-    nettest: str
-    target: Target
-    placebo: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +138,13 @@ class Crew:
         self.paid = asyncio.Event()  # a measurement has ended, and what was put aside for it is free
 
     async def measure(self, errands: Iterable[Errand]) -> int:
-        """Measure side by side as far as the line and the data allow; return how many were begun."""
+        """Measure side by side as far as the line and the data allow; return how many were begun, from the first."""
         stop = self.bench.stop
         begun = 0
         async with asyncio.TaskGroup() as group:
             for errand in errands:
                 slots = await self.line.take(alone=errand.nettest in ALONE)
-                reserved = await self._reserve(errand.target)
+                reserved = await self._reserve(errand)
                 if reserved is None:
                     self.line.give_back(slots)
                     break
@@ -161,10 +154,10 @@ class Crew:
                     await asyncio.wait_for(stop.asked.wait(), SPACING)
         return begun
 
-    async def _reserve(self, target: Target) -> int | None:
+    async def _reserve(self, errand: Errand) -> int | None:
         """Put aside the data of a measurement, waiting for others when little is left; None to begin no more."""
         while not self.bench.stop.asked.is_set():
-            reserved = self.purse.reserve(target)
+            reserved = self.purse.reserve(errand.target, MOST.get(errand.nettest))
             if reserved is not None or self.purse.idle:
                 return reserved
             self.paid.clear()

@@ -70,18 +70,22 @@ class Purse:
         """Whether nothing is put aside."""
         return self._reserved == 0
 
-    def plan(self, campaign: Campaign, campaigns: Sequence[Campaign], order: Sequence[Target]) -> Plan:
-        """Choose what a run of `campaign` may measure."""
-        share = allowance(campaign, campaigns, left=self.left, costs=self._costs, now=self._now())
+    def plan(
+        self, campaign: Campaign, campaigns: Sequence[Campaign], order: Sequence[Target], part: float = 1.0
+    ) -> Plan:
+        """Choose what a run of `campaign` may measure, where campaigns may take `part` of what is left."""
+        share = allowance(campaign, campaigns, left=int(self.left * part), costs=self._costs, now=self._now())
         return plan(order, costs=self._costs, measured=self._times, allowance=share)
 
-    def reserve(self, target: Target) -> int | None:
+    def reserve(self, target: Target, needed: int | None = None) -> int | None:
         """Put aside the most that a measurement may take, and return it; None when it must not begin.
 
-        While others run there must be enough for all of them; a single one may begin on whatever is left.
+        While others run there must be enough for all of them; a single one may begin on whatever is left, unless it is
+        said what it needs: then there must be as much.
         """
-        most = self._costs.get(target.url, UNKNOWN_COST) + self._trouble
-        if self.left <= 0 or (not self.idle and most > self.left - self._reserved):
+        most = self._costs.get(target.url, UNKNOWN_COST) + self._trouble if needed is None else needed
+        whole = needed is not None or not self.idle
+        if self.left <= 0 or (whole and most > self.left - self._reserved):
             return None
         self._reserved += most
         return most

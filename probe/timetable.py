@@ -2,10 +2,10 @@
 
 When a campaign runs again is told by `probe.schedule`; APScheduler waits until then. Late runs are one run
 (`coalesce`, however late), and a run that still goes on is not begun again (`max_instances`): it follows as soon as
-that one has ended. Beside the campaigns there are things that happen once,
-at a time; each has a name, and saying it again moves it. The scheduler waits on a clock that stands still while the
-computer sleeps and reckons with one that can be set: who notices either must say so here. It knows the computer's
-clock only; the times of this module are those of the tempo it was given.
+that one has ended. Beside the campaigns there are things that happen once, at a time; each has a name, and saying it
+again moves it. The scheduler waits on a clock that stands still while the computer sleeps and reckons with one that
+can be set: who notices either must say so here. It knows the computer's clock only; the times of this module are
+those of the tempo it was given.
 """
 
 from __future__ import annotations

@@ -54,7 +54,15 @@ async def _measure(settings: Settings, store: Store, heart: HeartbeatFile, probe
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # under nohup it is to be ignored
         loop.add_signal_handler(signal.SIGHUP, stop.ask)
     network = settings.network
-    duties = Duties(probe_id, settings.campaigns, network.data_per_day, network.concurrency, settings.limits())
+    duties = Duties(
+        probe_id,
+        settings.campaigns,
+        network.data_per_day,
+        network.concurrency,
+        settings.limits(),
+        settings.placebos(),
+        settings.throttling.sample_per_day if settings.control.urls else None,  # a test's objects are a control's
+    )
     colour = wants_colour(sys.stderr)
 
     def report(measurement: Measurement, verdict: Verdict) -> None:

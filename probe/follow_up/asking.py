@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from measurements.model import DnsLookup, Purpose, TcpConnect, View
 from measurements.reading import Leg, Reading
-from probe.network import Network
+from probe.network import Network, Witness
 from probe.steps import find_address, harmless_name
 
 TIMEOUT = 4.0  # of a follow-up step: the harmless twin beside it shows whether that is enough here
@@ -111,5 +111,10 @@ class Asking:
 
     def witness_names(self) -> list[str]:
         """The names of harmless sites other than the target; foreign ones, for no border is on the way to others."""
-        others = [w for w in self.net.peers.witnesses if w.name != self.name]
-        return [w.name for w in others if not w.domestic] or [w.name for w in others]
+        return [w.name for w in self.others if not w.domestic] or [w.name for w in self.others]
+
+    @property
+    def others(self) -> list[Witness]:
+        """The witnesses other than the target: one that is measured itself must not bear witness for itself."""
+        own = {self.name, self.story.target.host}
+        return [w for w in self.net.peers.witnesses if w.name not in own]

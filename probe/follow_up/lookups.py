@@ -82,7 +82,7 @@ async def _resolver_alive(asking: Asking) -> None:
     local = asking.net.peers.local
     if local is None:
         return
-    for witness in asking.net.peers.witnesses[:2]:
+    for witness in asking.others[:2]:
         await _lookup(asking, witness.name, local, Purpose.HARMLESS_AT_RESOLVER)
     if Failure.DNS_SERVFAIL in _local_failures(asking):
         await _lookup(asking, asking.name, local, Purpose.CHECKING_DISABLED, checking_disabled=True)

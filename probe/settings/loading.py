@@ -17,12 +17,13 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import platformdirs
+from msgspec.structs import replace
 from pydantic import BeforeValidator, Field, ValidationError
 
 from measurements.bogons import Bogons
 from measurements.fingerprints import Fingerprints
 from measurements.model import Target, View
-from measurements.targets import BadTarget, read_targets
+from measurements.targets import BadTarget, normalise, read_targets
 from probe.network import Limits, Peers, Resolver, Witness
 from probe.schedule import Campaign, Moment, Window
 from probe.settings import moments, values
@@ -48,6 +49,7 @@ from probe.settings.sections import (
     NetworkSettings,
     Section,
     StoreSettings,
+    ThrottlingSettings,
     VantageSettings,
     names,
 )
@@ -63,6 +65,7 @@ class Settings(Section):
     control: ControlSettings = ControlSettings()
     vantage: VantageSettings = VantageSettings()
     store: StoreSettings = Field(default_factory=StoreSettings)
+    throttling: ThrottlingSettings = ThrottlingSettings()
     campaign: Annotated[tuple[CampaignSettings, ...], BeforeValidator(values.tables)] = (
         CampaignSettings(name="global"),
     )
@@ -83,6 +86,11 @@ class Settings(Section):
             witnesses=self.network.witnesses,
             controls=self.control.urls,
         )
+
+    def placebos(self) -> tuple[Target, ...]:
+        """Return the witnesses as targets that may be asked without a question."""
+        pages = (normalise(f"https://{witness.name}/") for witness in self.network.witnesses)
+        return tuple(replace(page, category="CTRL") for page in pages)
 
     def bogons(self) -> Bogons:
         """Read the list of addresses that no public host has."""

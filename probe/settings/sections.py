@@ -134,6 +134,12 @@ class MomentSettings(Section):
     targets: Annotated[Path | tuple[str, ...] | None, PlainValidator(values.targets)] = None
 
 
+class ThrottlingSettings(Section):
+    """`[throttling]`: how often a site's pace is tested without a reason; with one it is tested anyway."""
+
+    sample_per_day: _CountOrNone = 3
+
+
 class CampaignSettings(Section):
     """`[[campaign]]`: what is measured again and again; without targets, the list that ships with Wazi."""
 
@@ -151,6 +157,7 @@ SECTIONS: dict[str, type[Section]] = {
     "control": ControlSettings,
     "vantage": VantageSettings,
     "store": StoreSettings,
+    "throttling": ThrottlingSettings,
     "campaign": CampaignSettings,
     "campaign.moment": MomentSettings,
 }

@@ -27,7 +27,8 @@ from measurements.model import (
 from measurements.store import Store, StoreBroken, open_store
 from probe.agent import Agent, Duties, StoreFailed
 from probe.clocks import Tempo, read_clocks
-from probe.crew import Errand, Line
+from probe.crew import Line
+from probe.harmless import Errand
 from probe.heartbeat import CampaignState, Heartbeat, HeartbeatFile
 from probe.measuring import GLANCE_EVERY, Bench, Lookout, Order, Stop, measure_once
 from probe.network import Network, Route, Spent

@@ -23,7 +23,7 @@ from probe.network import Witness
 from probe.steps import harmless_name
 from tests.measurements.blocked_worlds import BLOCKED
 from tests.measurements.worlds import HOST, OPEN, RESET, SITE, SIX, TIMEOUT, Disruption, at_witnesses, cut_at, lie, play
-from tests.scripted import TRUSTED, WITNESSES, Page, ScriptedNetwork, World
+from tests.scripted import LOCAL, TRUSTED, WITNESSES, Page, ScriptedNetwork, World
 
 
 def test_follow_ups_keep_their_allowance() -> None:
@@ -102,6 +102,21 @@ def test_a_witness_at_the_sites_own_address_is_none() -> None:
     """If a witness is served from where the site is, it is not unrelated."""
     related = replace(CUT, names={HOST: [W1]}, hands={(W1, HOST): RESET})
     assert W1 not in addresses(played(related), Purpose.TARGET_AT_WITNESS)
+
+
+def test_a_witness_that_is_measured_itself_bears_no_witness() -> None:
+    """A placebo is a witness as a rule: neither its servers nor its answers may speak for it."""
+    cut = World(names={}, hands={("192.0.2.1", "one.example"): RESET})
+    net = played(cut, "https://one.example/")
+    assert set(addresses(net, Purpose.TARGET_AT_WITNESS)) == {W2, W3}
+    lied_to = World(names={}, answers={(LOCAL.address, "one.example"): Failure.DNS_SERVFAIL})
+    net = played(lied_to, "https://one.example/")
+    asked = [o.name for o in net.observations if isinstance(o, DnsLookup)]
+    beside = [
+        o.name for o in net.observations if isinstance(o, DnsLookup) and o.purpose is Purpose.HARMLESS_AT_RESOLVER
+    ]
+    assert "one.example" in asked
+    assert beside == ["two.example", "three.example"]
 
 
 def test_a_witness_that_takes_no_harmless_name_is_not_asked_for_the_name() -> None:
