@@ -60,6 +60,7 @@ class Turn:
         found = row.mappings().one()
         self.turn: int = found["turn"]
         self.number: int = found["number"]
+        self.updated: float = found["updated"]
         self.header: bytes = found["header"]
 
     def cells(self) -> dict[str, bytes]:
@@ -68,12 +69,11 @@ class Turn:
         rows = self._connection.execute(select(table.c.cell, table.c.state).where(table.c.detector == self._name))
         return {cell: decompress(state, f"the count of {cell}") for cell, state in rows}
 
-    def events(self, since: float) -> list[Event]:
-        """Load the events that are open, or that changed since then."""
-        table = tables.event
-        wanted = table.c.status.in_(OPEN) | (table.c.updated >= since)
-        rows = self._connection.execute(select(table.c.id, table.c.encoded).where(wanted).order_by(table.c.id))
-        return [_event(*row) for row in rows]
+    def begin_anew(self) -> None:
+        """Forget what was counted, so that `votes` begins with the first."""
+        table = tables.detector_cell
+        self._connection.execute(table.delete().where(table.c.detector == self._name))
+        self.number, self.header = 0, b""
 
     def votes(self, limit: int) -> list[tuple[int, Vote]]:
         """Take the votes after the last one that was counted, with their numbers, in order."""
@@ -136,6 +136,11 @@ class Ledger:
         self._place = place
         self._now = now
         self._broken = broken
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other programs may count the same votes; an SQLite file has one writer."""
+        return self._engine.dialect.name != "sqlite"
 
     @contextmanager
     def turn(self, name: str = LIVE) -> Iterator[Turn]:

@@ -10,13 +10,16 @@ import os
 import resource
 import secrets
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from measurements.events.nouns import Settings
+from measurements.standing import Standing
 from measurements.store import StoreBroken, StoreError, StoreFull, open_store
-from tests.measurements.store.samples import BLOCKED, measurement
+from tests.measurements.store.samples import ACCESSIBLE, BLOCKED, START, measurement
 
 
 def say(line: str) -> None:
@@ -31,6 +34,18 @@ def write(url: str) -> None:
             for fact, receipt in [(fact, store.add(fact, BLOCKED)) for fact in group]:
                 receipt.result(30)
                 say(fact.id)
+
+
+def count(url: str) -> None:
+    """Measure hour after hour, in a block every sixteen hours, and count the votes, until killed."""
+    settings = Settings(volume_per_week=2000.0, fixed_volume=True)
+    with open_store(url) as store:
+        standing = Standing(store.ledger, settings, now=lambda: time.time() + 120.0 * os.getpid())
+        for hour in itertools.count(store.count()):
+            fact = measurement(hour, started=START + hour * 3600.0)
+            store.add(fact, BLOCKED if hour % 16 >= 10 else ACCESSIBLE).result(30)
+            standing.catch_up(1 + hour % 3)
+            say(fact.id)
 
 
 def hold(url: str) -> None:
@@ -122,6 +137,7 @@ def fail(url: str) -> None:
 
 COMMANDS: dict[str, Callable[[str], None]] = {
     "write": write,
+    "count": count,
     "hold": hold,
     "fill": fill,
     "read-only": read_only,

@@ -25,6 +25,11 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
+def postgres_url(postgres_server: postgres.Server) -> str:
+    return postgres_server.new_database()
+
+
+@pytest.fixture
 def store(url: str) -> Iterator[Store]:
     with open_store(url) as opened:
         yield opened

@@ -1,0 +1,213 @@
+"""Votes of a store become its events: once each, across restarts, kills, and other programs on the same store."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from subprocess import PIPE
+
+import pytest
+
+from measurements.events.detector import detect
+from measurements.events.nouns import Event, Settings, Status
+from measurements.model import Measurement, Verdict, Vote
+from measurements.standing import SILENT, Standing, recall
+from measurements.store import Store, open_store
+from tests.measurements.store.samples import ACCESSIBLE, BLOCKED, START, measurement
+
+HOUR = 3600.0
+SETTINGS = Settings(volume_per_week=2000.0, fixed_volume=True)
+CHILD = [sys.executable, "-m", "tests.measurements.store.child"]
+
+
+def hourly(
+    hours: Iterable[int], blocked: Callable[[int], bool] = lambda hour: 48 <= hour < 60, probe_id: str = "p1"
+) -> list[tuple[Measurement, Verdict]]:
+    """A measurement every hour, with its verdict."""
+    return [
+        (
+            measurement(hour + 1, id=f"{hour:030x}{probe_id[-1]}0", started=START + hour * HOUR, probe_id=probe_id),
+            BLOCKED if blocked(hour) else ACCESSIBLE,
+        )
+        for hour in hours
+    ]
+
+
+def later() -> float:
+    """Tell a time at which whoever counted before has been silent for long."""
+    return time.time() + 2 * SILENT
+
+
+def keep(store: Store, made: list[tuple[Measurement, Verdict]]) -> None:
+    for fact, verdict in made:
+        store.add(fact, verdict)
+    store.flush(30)
+
+
+def all_votes(store: Store) -> list[Vote]:
+    return store.ledger.votes(["example.org"], since=0.0, until=2 * START, limit=100_000)
+
+
+def test_a_block_opens_is_confirmed_and_ends_once(store: Store) -> None:
+    standing = Standing(store.ledger, SETTINGS)
+    told: list[Event] = []
+    for one in hourly(range(84)):
+        keep(store, [one])
+        told += standing.catch_up()
+    assert [event.status for event in told] == [Status.UNCONFIRMED, Status.CONFIRMED, Status.CLOSED]
+    assert (told[0].opened - START) / HOUR == 48.0
+    (event,) = store.ledger.events()
+    assert event == told[-1]
+    assert list(store.ledger.events()) == detect(all_votes(store), SETTINGS)
+    assert [kept.status for _, kept in store.ledger.versions(event.id)] == [event.status for event in told]
+    assert store.measurement(event.witnesses[0]).verdict == BLOCKED
+    assert standing.trouble == ""
+    assert store.ledger.position().waiting == 0
+
+
+def test_all_that_waits_is_counted_at_once_or_so_much_as_is_asked_for(store: Store) -> None:
+    keep(store, hourly(range(300)))
+    waiting = store.ledger.position().waiting
+    assert waiting == 600
+    standing = Standing(store.ledger, SETTINGS)
+    standing.catch_up(70)
+    assert store.ledger.position().waiting == waiting - 70
+    standing.catch_up()
+    assert store.ledger.position().waiting == 0
+    assert standing.catch_up() == []
+
+
+def test_a_restart_goes_on_where_it_stopped(url: str) -> None:
+    for since in range(0, 84, 7):
+        with open_store(url) as store:
+            keep(store, hourly(range(since, since + 7)))
+            Standing(store.ledger, SETTINGS, now=later).catch_up(5)  # and is killed before it has counted all
+    with open_store(url) as store:
+        before = store.ledger.position().number
+        with store.ledger.turn() as turn:
+            assert turn.votes(1)[0][0] > before > 0  # what was counted is not looked at again
+        Standing(store.ledger, SETTINGS, now=later).catch_up()
+        assert list(store.ledger.events()) == detect(all_votes(store), SETTINGS)
+        assert [event.status for event in store.ledger.events()] == [Status.CLOSED]
+
+
+def test_votes_that_come_late_change_what_was_said(store: Store) -> None:
+    standing = Standing(store.ledger, SETTINGS)
+    keep(store, hourly(range(60)))
+    standing.catch_up()
+    (before,) = store.ledger.events()
+    keep(store, hourly(range(40, 56), probe_id="p2"))
+    standing.catch_up()
+    (after,) = store.ledger.events(only_open=True)
+    assert (before.probe_count, after.probe_count) == (1, 2)
+    assert before.confirmed is not None
+    assert after.confirmed is not None
+    assert after.confirmed < before.confirmed  # a second line had seen it as well
+    still = [event for event in detect(all_votes(store), SETTINGS) if event.is_open]
+    assert [after] == still
+
+
+def test_what_is_in_the_store_counts_and_not_what_is_in_memory(store: Store) -> None:
+    """If somebody else had a turn, an old memory would count from the wrong place."""
+    first, second = Standing(store.ledger, SETTINGS, now=later), Standing(store.ledger, SETTINGS, now=later)
+    for index, one in enumerate(hourly(range(84))):
+        keep(store, [one])
+        standing = (first, second)[index % 2]
+        standing.catch_up()
+    assert list(store.ledger.events()) == detect(all_votes(store), SETTINGS)
+
+
+@pytest.mark.postgres
+def test_of_two_programs_one_counts_until_it_falls_silent(postgres_url: str) -> None:
+    with open_store(postgres_url) as one, open_store(postgres_url) as other:
+        now = time.time()
+        first = Standing(one.ledger, SETTINGS, now=lambda: now)
+        second = Standing(other.ledger, SETTINGS, now=lambda: now)
+        keep(one, hourly(range(50)))
+        assert len(first.catch_up()) == 1
+        keep(other, hourly(range(50, 84)))
+        assert second.catch_up() == []
+        assert other.ledger.position().waiting > 0
+        second_later = Standing(other.ledger, SETTINGS, now=lambda: now + 61.0)
+        assert second_later.catch_up()
+        assert first.catch_up() == []
+        assert list(one.ledger.events()) == detect(all_votes(one), SETTINGS)
+
+
+def test_a_memory_that_cannot_be_read_is_made_anew(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    keep(store, hourly(range(54)))
+    Standing(store.ledger, SETTINGS).catch_up()
+    before = list(store.ledger.events())
+    assert len(before) == 1
+    with store.ledger.turn() as turn:
+        turn.save(turn.number, b"from another version", {}, ())
+    keep(store, hourly(range(54, 55)))
+    assert Standing(store.ledger, SETTINGS, now=later).catch_up() == []
+    assert "another version" in caplog.text
+    with store.ledger.turn() as turn:
+        memory = recall(turn.header)
+        assert memory is not None
+        assert memory.newest == START + 54 * HOUR
+        turn.save(turn.number, turn.header, {"no cell": b"no state"}, ())
+    keep(store, hourly(range(55, 56)))
+    assert Standing(store.ledger, SETTINGS, now=later).catch_up() == []
+    assert "counted anew" in caplog.text
+    keep(store, hourly(range(56, 84)))
+    Standing(store.ledger, SETTINGS, now=later).catch_up()
+    after = list(store.ledger.events())
+    assert [event.id for event in after] == [event.id for event in before]
+    assert after == detect(all_votes(store), SETTINGS)
+
+
+def test_a_failure_is_said_keeps_nobody_from_storing_and_passes(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    keep(store, hourly(range(10)))
+    standing = Standing(store.ledger, SETTINGS)
+    standing.catch_up()
+    with store._engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE detector_cell RENAME TO elsewhere")
+    keep(store, hourly(range(10, 54)))
+    assert standing.catch_up() == []
+    assert standing.catch_up() == []
+    assert "votes wait to be counted" in standing.trouble
+    assert caplog.text.count("votes wait to be counted") == 1  # said once, not every few seconds
+    assert store.count() == 54
+    with store._engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO detector_cell")
+    assert len(standing.catch_up()) == 1
+    assert standing.trouble == ""
+    assert list(store.ledger.events()) == detect(all_votes(store), SETTINGS)
+
+
+def test_a_mistake_of_ours_is_said_and_not_raised(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    keep(store, hourly(range(3)))
+    with store._engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE vote SET strength = 'doubtful'")
+    standing = Standing(store.ledger, SETTINGS)
+    assert standing.catch_up() == []
+    assert "mistake of this program" in standing.trouble
+    assert "doubtful" in caplog.text
+
+
+@pytest.mark.timeout(300)
+def test_kill_9_loses_no_vote_and_counts_none_twice(url: str) -> None:
+    chance = random.Random(23)
+    for _ in range(6):
+        with subprocess.Popen([*CHILD, "count", url], stdout=PIPE, text=True) as child:
+            assert child.stdout is not None
+            child.stdout.readline()
+            time.sleep(chance.uniform(0.1, 0.5))
+            child.send_signal(signal.SIGKILL)
+        assert child.returncode == -signal.SIGKILL
+    with open_store(url) as store:
+        Standing(store.ledger, SETTINGS, now=later).catch_up()
+        votes = all_votes(store)
+        assert len(votes) > 40
+        assert list(store.ledger.events())
+        assert list(store.ledger.events()) == detect(votes, SETTINGS)
+        with store.ledger.turn() as turn:
+            assert turn.votes(10) == []
+            assert 6 < turn.turn < len(votes)
