@@ -3,12 +3,12 @@
 A restarted log-likelihood ratio (CUSUM; Page 1954, Lorden 1971). A vote against the present state raises a score
 by the logarithm of how much likelier it is under a change than without one, a vote for it lowers the score, and the
 score never falls below zero. Two alternatives run side by side: a change that shows in nine votes of ten, and one
-that shows in half of them. A change is claimed when a score, less what the choice between two costs, reaches the
-threshold (`rates`), which asks that no vote is weighed with too small a null rate:
+that shows in half of them. A change is claimed when a score reaches the threshold (`rates`), which asks that no vote
+is weighed with too small a null rate:
 
 - The null rate is the upper bound of the series' own past in this state, never below a floor. A young series is lent
-  as many clean votes as make that bound the floor, and its own take their place. Votes of a suspicion wait until it
-  is cleared, and those of a change never count, so that a block cannot become its own baseline.
+  clean votes, and its own take their place. Votes of a suspicion wait until it is cleared, and those of a change
+  never count, so that a block cannot become its own baseline.
 - Failures last. For six hours after a vote against, the same probe's votes are weighed with the null rate of a
   repeated failure, and other probes' with a rate for those.
 - Silence is not evidence: after a day without votes a score is halved for each day of it.
@@ -20,19 +20,18 @@ import math
 
 import msgspec
 
-from measurements.events.chance import upper
 from measurements.events.changes import Change, Direction, Nulls, Suspicion
 from measurements.events.nouns import Bracket
 from measurements.events.past import DAY, Past, PastState
 from measurements.events.rates import (
     ENDING,
     FULL,
-    LOG_FULL,
-    LOG_PARTIAL,
     PARTIAL,
     Rates,
     Weights,
-    clean_votes,
+    ending_rate,
+    full_ending,
+    null_rates,
     weigh,
 )
 
@@ -67,10 +66,12 @@ class CellState(msgspec.Struct, frozen=True, kw_only=True):
     struck: tuple[tuple[str, float], ...] = ()  # when a probe last voted against the state
     wary: float = NEVER  # until when votes are weighed as following another
     crowded: float = NEVER  # until when this holds for probes that are not in `struck` as well
-    unfiled: int = 0  # votes for the state that `past` does not have yet
+    unfiled: int = 0  # votes that the past does not have yet, and how many of them were against the state
+    unfiled_against: int = 0
     due: int = 0  # so many of them, or this time, and the null rate is found anew
     stale: float = NEVER
     p0: float = 1.0
+    p0_partial: float = 1.0
     assumed: int = 0
     well: PastState = PastState()
     past: PastState = PastState()  # of the present state
@@ -87,9 +88,10 @@ class Cell:
     """
 
     __slots__ = (
-        "_against", "_assumed", "_base", "_befores", "_blocked", "_crowded", "_due", "_early", "_elsewhere", "_follow",
-        "_full", "_late", "_lowest", "_moments", "_p0", "_partial", "_past", "_path", "_paths", "_probes", "_rates",
-        "_same", "_since", "_stale", "_struck", "_suspected", "_time", "_unfiled", "_votes", "_wary", "_well",
+        "_against", "_assumed", "_base", "_befores", "_blocked", "_crowded", "_due", "_early", "_elsewhere",
+        "_follow", "_full", "_late", "_lowest", "_moments", "_p0", "_p0_partial", "_p1", "_partial", "_past",
+        "_path", "_paths", "_probes", "_rates", "_same", "_since", "_stale", "_struck", "_suspected", "_time",
+        "_unfiled", "_unfiled_against", "_votes", "_wary", "_well",
     )  # fmt: skip
 
     def __init__(self, rates: Rates, state: CellState = _FRESH) -> None:
@@ -102,9 +104,10 @@ class Cell:
         self._against, self._votes = state.against, state.votes
         self._early, self._late, self._probes = list(state.early), list(state.late), list(state.probes)
         self._struck, self._wary, self._crowded = dict(state.struck), state.wary, state.crowded
-        self._unfiled, self._due, self._stale = state.unfiled, state.due, state.stale
+        self._unfiled, self._unfiled_against = state.unfiled, state.unfiled_against
+        self._due, self._stale = state.due, state.stale
         self._well, self._past = Past(state.well), Past(state.past)
-        self._use(state.p0, state.assumed)
+        self._use(state.p0, state.p0_partial, state.assumed)
 
     @classmethod
     def restore(cls, state: CellState, rates: Rates) -> Cell:
@@ -166,7 +169,7 @@ class Cell:
         self._partial = partial if partial > 0.0 else 0.0
         self._full = full if full > 0.0 else 0.0
         if partial <= 0.0 and full <= 0.0:
-            self._clear(time)
+            self._clear()
         return None
 
     def state(self) -> CellState:
@@ -193,9 +196,11 @@ class Cell:
             wary=self._wary,
             crowded=self._crowded,
             unfiled=self._unfiled,
+            unfiled_against=self._unfiled_against,
             due=self._due,
             stale=self._stale,
             p0=self._p0,
+            p0_partial=self._p0_partial,
             assumed=self._assumed,
             well=self._well.state(),
             past=self._past.state(),
@@ -224,7 +229,7 @@ class Cell:
         if self._evidence() >= threshold:
             return self._turn(time, threshold)
         if self._partial <= 0.0 and self._full <= 0.0:  # the null rate is so high that nothing can be gained
-            self._clear(time)
+            self._clear()
         return None
 
     def _strike(self, time: float, probe: str) -> None:
@@ -250,7 +255,7 @@ class Cell:
         self._partial = self._partial * kept if self._partial * kept >= _FADED else 0.0
         self._full = self._full * kept if self._full * kept >= _FADED else 0.0
         if self._suspected and self._partial <= 0.0 and self._full <= 0.0:
-            self._clear(time)
+            self._clear()
 
     # -- null rates
 
@@ -259,31 +264,38 @@ class Cell:
         self._stale = time + DAY
         if self._suspected:
             return
-        self._past.add(0, self._unfiled, time)
-        self._unfiled = 0
+        self._file(time)
         against, votes = self._past.totals(time)
         self._due = max(8, votes // 4)
-        floor = ENDING.floor if self._blocked else self._rates.floor
-        assumed = 0 if self._blocked else max(0, clean_votes(floor) - votes)
-        self._use(max(floor, upper(against, votes + assumed)), assumed)
+        if self._blocked:
+            p0 = ending_rate(against, votes)
+            self._use(p0, p0, 0)
+        else:
+            self._use(*null_rates(against, votes, self._rates))
 
-    def _use(self, p0: float, assumed: int) -> None:
+    def _use(self, p0: float, p0_partial: float, assumed: int) -> None:
         rates = ENDING if self._blocked else self._rates
-        self._p0, self._assumed = p0, assumed
-        self._base = weigh(p0)
-        self._follow = weigh(max(p0, rates.follow))
-        self._elsewhere = weigh(max(p0, rates.elsewhere))
+        self._p0, self._p0_partial, self._assumed = p0, p0_partial, assumed
+        self._p1 = full_ending(p0) if self._blocked else FULL
+        self._base = weigh(p0, p0_partial, self._p1)
+        self._follow = weigh(max(p0, rates.follow), max(p0_partial, rates.follow), self._p1)
+        self._elsewhere = weigh(max(p0, rates.elsewhere), max(p0_partial, rates.elsewhere), self._p1)
 
-    def _clear(self, time: float) -> None:
+    def _clear(self) -> None:
         """Let a suspicion go: its votes become part of the past."""
-        self._past.add(self._against, self._votes, time)
+        self._unfiled += self._votes
+        self._unfiled_against += self._against
         self._forget_suspicion()
-        self._renew(time)
 
     def _forget_suspicion(self) -> None:
-        self._suspected, self._partial, self._full = False, 0.0, 0.0
+        self._suspected = False
+        self._partial = self._full = 0.0
         self._against = self._votes = 0
         self._early, self._late, self._probes = [], [], []
+
+    def _file(self, time: float) -> None:
+        self._past.add(self._unfiled_against, self._unfiled, time)
+        self._unfiled = self._unfiled_against = 0
 
     # -- changes
 
@@ -303,8 +315,8 @@ class Cell:
             probes=tuple(self._probes),
             nulls=self._nulls(threshold),
         )
-        self._past.add(0, self._unfiled, time)
-        self._unfiled, self._struck = 0, {}
+        self._file(time)
+        self._struck = {}
         if self._blocked:
             self._past = self._well
             self._wary = self._crowded = self._same + LASTING
@@ -320,16 +332,17 @@ class Cell:
         return change
 
     def _evidence(self) -> float:
-        return max(self._partial + LOG_PARTIAL, self._full + LOG_FULL)
+        return max(self._partial, self._full)
 
     def _nulls(self, threshold: float) -> Nulls:
         rates = ENDING if self._blocked else self._rates
-        is_full = self._full + LOG_FULL >= self._partial + LOG_PARTIAL
+        is_full = self._full >= self._partial
+        p0 = self._p0 if is_full else self._p0_partial
         return Nulls(
-            p0=self._p0,
-            follow=max(self._p0, rates.follow),
-            elsewhere=max(self._p0, rates.elsewhere),
-            p1=FULL if is_full else PARTIAL,
+            p0=p0,
+            follow=max(p0, rates.follow),
+            elsewhere=max(p0, rates.elsewhere),
+            p1=self._p1 if is_full else PARTIAL,
             threshold=threshold,
             assumed=self._assumed,
         )
