@@ -39,6 +39,7 @@ LASTING = 6 * 3600.0  # so long after a vote against the state, others are no ne
 NEAR = 4.0  # moments within so much of the likeliest are in the bracket
 NEVER = -1e15  # before any vote: a number, which any encoding keeps
 
+_SHARE_SHOWS = 3  # votes against, from which on they can tell half of all from most
 _FADED = 0.5  # a score below this, after a silence, is none
 _MOST_MOMENTS, _MOST_PROBES, _MOST_NAMED = 24, 32, 20
 
@@ -51,11 +52,14 @@ class CellState(msgspec.Struct, frozen=True, kw_only=True):
     same: float = NEVER  # of the last vote for the state
     partial: float = 0.0  # the scores
     full: float = 0.0
-    path: float = 0.0  # the log likelihood ratio without restarts, and its lowest
+    path: float = 0.0  # the log likelihood ratio without restarts, and its lowest: of a change that shows in most votes
     lowest: float = 0.0
-    befores: tuple[float, ...] = ()  # moments at which a change may have been: after, at the latest, and the path then
+    half_path: float = 0.0  # and of one that shows in half of them
+    half_lowest: float = 0.0
+    befores: tuple[float, ...] = ()  # moments at which a change may have been: after, at the latest, and the paths then
     moments: tuple[float, ...] = ()
     paths: tuple[float, ...] = ()
+    half_paths: tuple[float, ...] = ()
     suspected: bool = False
     since: float = NEVER
     against: int = 0  # votes of this suspicion
@@ -89,9 +93,9 @@ class Cell:
 
     __slots__ = (
         "_against", "_assumed", "_base", "_befores", "_blocked", "_crowded", "_due", "_early", "_elsewhere",
-        "_follow", "_full", "_late", "_lowest", "_moments", "_p0", "_p0_partial", "_p1", "_partial", "_past",
-        "_path", "_paths", "_probes", "_rates", "_same", "_since", "_stale", "_struck", "_suspected", "_time",
-        "_unfiled", "_unfiled_against", "_votes", "_wary", "_well",
+        "_follow", "_full", "_half_lowest", "_half_path", "_half_paths", "_late", "_lowest", "_moments", "_p0",
+        "_p0_partial", "_p1", "_partial", "_past", "_path", "_paths", "_probes", "_rates", "_same", "_since",
+        "_stale", "_struck", "_suspected", "_time", "_unfiled", "_unfiled_against", "_votes", "_wary", "_well",
     )  # fmt: skip
 
     def __init__(self, rates: Rates, state: CellState = _FRESH) -> None:
@@ -100,7 +104,9 @@ class Cell:
         self._time, self._same, self._since = state.time, state.same, state.since
         self._partial, self._full = state.partial, state.full
         self._path, self._lowest = state.path, state.lowest
-        self._befores, self._moments, self._paths = list(state.befores), list(state.moments), list(state.paths)
+        self._half_path, self._half_lowest = state.half_path, state.half_lowest
+        self._befores, self._moments = list(state.befores), list(state.moments)
+        self._paths, self._half_paths = list(state.paths), list(state.half_paths)
         self._against, self._votes = state.against, state.votes
         self._early, self._late, self._probes = list(state.early), list(state.late), list(state.probes)
         self._struck, self._wary, self._crowded = dict(state.struck), state.wary, state.crowded
@@ -146,21 +152,25 @@ class Cell:
             self._pause(time)
         if self._unfiled >= self._due or time >= self._stale:
             self._renew(time)
-        path = self._path
-        if path <= self._lowest + NEAR:
+        path, half = self._path, self._half_path
+        if path <= self._lowest + NEAR or half <= self._half_lowest + NEAR:
             if path < self._lowest:
                 self._lowest = path
+            if half < self._half_lowest:
+                self._half_lowest = half
             if len(self._paths) >= _MOST_MOMENTS:
                 self._thin()
             self._befores.append(self._time)
             self._moments.append(time)
             self._paths.append(path)
+            self._half_paths.append(half)
         weights = self._base if time > self._wary else self._wary_weights(time, probe)
         self._time = time
         if blocked is not self._blocked:
             return self._weigh_against(time, probe, witness, weights, threshold)
         self._same = time
         self._path = path + weights[5]
+        self._half_path = half + weights[1]
         if not self._suspected:
             self._unfiled += 1
             return None
@@ -182,9 +192,12 @@ class Cell:
             full=self._full,
             path=self._path,
             lowest=self._lowest,
+            half_path=self._half_path,
+            half_lowest=self._half_lowest,
             befores=tuple(self._befores),
             moments=tuple(self._moments),
             paths=tuple(self._paths),
+            half_paths=tuple(self._half_paths),
             suspected=self._suspected,
             since=self._since,
             against=self._against,
@@ -212,6 +225,7 @@ class Cell:
         self, time: float, probe: str, witness: str, weights: Weights, threshold: float
     ) -> Change | None:
         self._path += weights[4]
+        self._half_path += weights[0]
         self._partial += weights[0]
         self._full += weights[2]
         self._strike(time, probe)
@@ -325,8 +339,8 @@ class Cell:
             self._wary = self._crowded = NEVER
         self._past.add(self._votes - self._against, self._votes, time)
         self._blocked = not self._blocked
-        self._path = self._lowest = 0.0
-        self._befores, self._moments, self._paths = [], [], []
+        self._path = self._lowest = self._half_path = self._half_lowest = 0.0
+        self._befores, self._moments, self._paths, self._half_paths = [], [], [], []
         self._forget_suspicion()
         self._renew(time)
         return change
@@ -350,16 +364,23 @@ class Cell:
     # -- brackets
 
     def _bracket(self) -> tuple[Bracket, bool]:
-        """Return the likelihood set, and whether it reaches back to the first vote of all."""
-        near = [i for i, path in enumerate(self._paths) if path <= self._lowest + NEAR]
+        """Return the likelihood set of the alternative that is ahead, and whether it begins with the first vote."""
+        if self._full >= self._partial or self._against < _SHARE_SHOWS:
+            near = [i for i, path in enumerate(self._paths) if path <= self._lowest + NEAR]
+        else:
+            near = [i for i, path in enumerate(self._half_paths) if path <= self._half_lowest + NEAR]
         since, until = self._befores[near[0]], self._moments[near[-1]]
         return (self._moments[near[0]] if since == NEVER else since, until), since == NEVER
 
     def _thin(self) -> None:
         """Drop moments that can be in no bracket any more, and join neighbours if too many are left."""
-        near = [i for i, path in enumerate(self._paths) if path <= self._lowest + NEAR]
-        befores, moments, paths = ([some[i] for i in near] for some in (self._befores, self._moments, self._paths))
+        most, half = self._lowest + NEAR, self._half_lowest + NEAR
+        near = [i for i, path in enumerate(self._paths) if path <= most or self._half_paths[i] <= half]
+        kept = [[some[i] for i in near] for some in (self._befores, self._moments, self._paths, self._half_paths)]
+        self._befores, self._moments, self._paths, self._half_paths = kept
         if len(near) > _MOST_MOMENTS // 2:
-            befores, moments = befores[::2], [*moments[1::2], *moments[len(near) // 2 * 2 :]]
-            paths = [min(paths[i : i + 2]) for i in range(0, len(near), 2)]
-        self._befores, self._moments, self._paths = befores, moments, paths
+            pairs = [(i, min(i + 1, len(near) - 1)) for i in range(0, len(near), 2)]
+            self._befores = [self._befores[first] for first, _ in pairs]
+            self._moments = [self._moments[last] for _, last in pairs]
+            self._paths = [min(self._paths[first], self._paths[last]) for first, last in pairs]
+            self._half_paths = [min(self._half_paths[first], self._half_paths[last]) for first, last in pairs]

@@ -61,7 +61,10 @@ ENDING = Rates()
 
 @lru_cache(maxsize=1 << 12)
 def weigh(p0: float, p0_partial: float, full: float = FULL) -> Weights:
-    """Return what a vote against and one for the state add: to the partial score, the full one, and the path."""
+    """Return what a vote against and one for the state add: to the partial score, the full one, and the path.
+
+    The path of the partial alternative, which draws its brackets, is its score without restarts.
+    """
     return (*_weigh(p0_partial, PARTIAL), *_weigh(p0, full), *_weigh(p0, _MIDDLE))
 
 
