@@ -163,10 +163,12 @@ class Detector:
 
     def _tick(self) -> set[Group]:
         """Do what only the passing of time calls for; return the groups whose event may have changed."""
-        before = self._suspended
+        before, hour = self._suspended, self._newest + _HOUR
         self._suspended = suspended(self._alarms.values(), self._newest, self._settings)
         self._forget_alarms()
-        self._wake = min(self._newest + _HOUR, *([self._suspended] if self._suspended else []), self._newest + _HOUR)
+        if self._settings.lateness:
+            self.settle()
+        self._wake = hour if self._suspended is None else min(self._suspended, hour)
         return set(self._grouping.groups) if before != self._suspended else set()
 
     def _forget_alarms(self) -> None:
