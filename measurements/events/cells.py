@@ -126,6 +126,11 @@ class Cell:
         return self._blocked
 
     @property
+    def suspected_since(self) -> float | None:
+        """The time of the vote that began the present suspicion."""
+        return self._since if self._suspected else None
+
+    @property
     def suspicion(self) -> Suspicion | None:
         """What speaks for a change, while no threshold is reached."""
         if not self._suspected:

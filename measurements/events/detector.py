@@ -11,7 +11,7 @@ as withdrawn.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -25,6 +25,8 @@ from measurements.events.thresholds import Thresholds, VolumeState
 from measurements.model import Strength, Vote
 
 _HOUR = 3600.0
+_DAY = 86_400.0
+RoomKey = tuple[str, int, str, str, bool]
 
 
 class Header(msgspec.Struct):
@@ -41,13 +43,14 @@ class Detector:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings or Settings()
-        self._rooms: dict[tuple[str, int, str, str, bool], Room] = {}
+        self._lateness = self._settings.lateness
+        self._rooms: dict[RoomKey, Room] = {}
+        self._adders: dict[RoomKey, Callable[[Vote, float], bool]] = {}
         self._thresholds = Thresholds(self._settings)
         self._grouping = Grouping(self._settings)
         self._alarms: dict[tuple[Place, Strength, float], float] = {}
         self._told: dict[str, Event] = {}
         self._suspended: float | None = None
-        self._newest = 0.0
         self._wake = 0.0
         self.refused = 0
 
@@ -59,26 +62,25 @@ class Detector:
     @property
     def threshold(self) -> float:
         """The log evidence that a cell needs at present."""
-        return self._thresholds.at(self._newest)
+        return self._thresholds.at(self._thresholds.newest)
 
     def add(self, vote: Vote) -> tuple[Event, ...]:
         """Count a vote; return the events that it opened or changed."""
-        time = vote.time
-        if time < self._newest - self._settings.lateness and self._settings.lateness:
+        time, thresholds = vote.time, self._thresholds
+        if time > thresholds.newest:
+            thresholds.newest = time
+        elif self._lateness and time < thresholds.newest - self._lateness:
             self.refused += 1
             return ()
-        if time > self._newest:
-            self._newest = time
-        self._thresholds.count(vote)
         key = (vote.country, vote.asn, vote.target, vote.layer, vote.placebo)
-        room = self._rooms.get(key)
-        if room is None:
-            room = self._rooms[key] = Room(self._settings)
-        news = room.add(vote, self._newest, self._thresholds)
-        if not news and self._newest < self._wake:
+        add = self._adders.get(key)
+        if add is None:
+            add = self._open(key, Room(self._settings, thresholds))
+        news = add(vote, thresholds.count(vote))
+        if not news and thresholds.newest < self._wake:
             return ()
-        groups = self._update(Place(*key), room) if news else set()
-        if self._newest >= self._wake:
+        groups = self._update(Place(*key), self._rooms[key]) if news else set()
+        if thresholds.newest >= self._wake:
             groups |= self._tick()
         return tuple(self._announce(groups))
 
@@ -88,18 +90,14 @@ class Detector:
 
     def settle(self) -> list[Event]:
         """Let go of what no vote can change any more, and return it."""
-        settings = self._settings
-        long_ago = self._newest - settings.lateness - 2 * settings.together
         settled = []
-        for group in list(self._grouping.groups):
-            spells = [entry.spell for entry in group.entries]
-            if all(spell.over is not None and max(spell.over, spell.touched) < long_ago for spell in spells):
-                settled.append(self._tell(group))
-                for entry in group.entries:
-                    self._room(entry.place).forget(entry.first, entry.spell.strength, self._newest, self._thresholds)
-                self._grouping.drop(group)
-                for told in group.told:
-                    self._told.pop(told, None)
+        for group in self._grouping.settled(self._thresholds.newest - self._lateness - 2 * self._settings.together):
+            settled.append(self._tell(group))
+            for entry in group.entries:
+                self._room(entry.place).forget(entry.first, entry.spell.strength)
+            self._grouping.drop(group)
+            for told in group.told:
+                self._told.pop(told, None)
         return sorted(settled, key=_age)
 
     def checkpoint(self) -> Checkpoint:
@@ -109,7 +107,7 @@ class Detector:
             if room.is_new:
                 room.is_new = False
                 cells[_key(key)] = room.state()
-        header = Header(self._newest, self._thresholds.state, self.refused, self._told)
+        header = Header(self._thresholds.newest, self._thresholds.state(), self.refused, self._told)
         return Checkpoint(header=msgspec.msgpack.encode(header), cells=cells)
 
     @classmethod
@@ -120,19 +118,25 @@ class Detector:
         """
         detector = cls(settings)
         kept = msgspec.msgpack.decode(header, type=Header)
-        detector._newest, detector.refused = kept.newest, kept.refused
+        detector.refused = kept.refused
         detector._thresholds = Thresholds(settings, kept.volume)
+        detector._thresholds.newest = kept.newest
         detector._told = kept.told
         touched: set[Group] = set()
         for name, data in cells.items():
-            key = msgspec.json.decode(name, type=tuple[str, int, str, str, bool])
+            key = msgspec.json.decode(name, type=RoomKey)
             room = Room.restore(settings, data, detector._thresholds)
-            detector._rooms[key] = room
+            detector._open(key, room)
             touched |= detector._update(Place(*key), room)
         detector._tick()
         for group in detector._grouping.groups:
             group.told |= {entry.id for entry in group.entries} & kept.told.keys()
         return detector
+
+    def _open(self, key: RoomKey, room: Room) -> Callable[[Vote, float], bool]:
+        self._rooms[key] = room
+        add = self._adders[key] = room.add
+        return add
 
     def _room(self, place: Place) -> Room:
         return self._rooms[place.country, place.asn, place.target, place.layer, place.placebo]
@@ -157,14 +161,14 @@ class Detector:
                 self._alarms[place, spell.strength, spell.first] = spell.crossed
         if self._alarms == before:
             return set()
-        self._suspended = suspended(self._alarms.values(), self._newest, self._settings)
+        self._suspended = suspended(self._alarms.values(), self._thresholds.newest, self._settings)
         self._wake = 0.0
         return set(self._grouping.groups)
 
     def _tick(self) -> set[Group]:
         """Do what only the passing of time calls for; return the groups whose event may have changed."""
-        before, hour = self._suspended, self._newest + _HOUR
-        self._suspended = suspended(self._alarms.values(), self._newest, self._settings)
+        before, hour = self._suspended, self._thresholds.newest + _HOUR
+        self._suspended = suspended(self._alarms.values(), self._thresholds.newest, self._settings)
         self._forget_alarms()
         if self._settings.lateness:
             self.settle()
@@ -172,18 +176,29 @@ class Detector:
         return set(self._grouping.groups) if before != self._suspended else set()
 
     def _forget_alarms(self) -> None:
-        long_ago = self._newest - WEEK - self._settings.lateness
+        """Let go of placebo alarms that nothing can be held back by any more."""
+        firsts = (entry.first for group in self._grouping.groups for entry in group.entries)
+        long_ago = self._thresholds.newest - WEEK - 2 * (self._lateness + _DAY)
+        long_ago = min([long_ago, *(first - self._settings.together for first in firsts)])
         for place, strength, first in [key for key, time in self._alarms.items() if time < long_ago]:
             room = self._room(place)
             if any((spell.first, spell.strength) == (first, strength) and spell.is_over for spell in room.spells()):
-                room.forget(first, strength, self._newest, self._thresholds)
+                room.forget(first, strength)
                 del self._alarms[place, strength, first]
+
+    def _was_suspended(self, group: Group) -> bool:
+        """Whether claims are suspended now, or were when what is closed ended."""
+        if not self._alarms:
+            return False
+        ends = [entry.spell.over for entry in group.entries]
+        now = self._thresholds.newest
+        return suspended(self._alarms.values(), max((end or now) for end in ends), self._settings) is not None
 
     def _tell(self, group: Group) -> Event:
         settings, entries = self._settings, list(group.entries)
         alarms = [(time, key[0]) for key, time in self._alarms.items()]
         confirmed, held = confirmation(entries, self._grouping.of_target, alarms, settings.together)
-        if self._suspended is not None and held in ("", "one_line"):
+        if held in ("", "one_line") and self._was_suspended(group):
             held = "placebo"
         return tell(entries, confirmed, held, settings.false_alarms_per_week)
 
@@ -244,5 +259,5 @@ def _age(event: Event) -> tuple[float, str]:
     return event.opened, event.id
 
 
-def _key(key: tuple[str, int, str, str, bool]) -> str:
+def _key(key: RoomKey) -> str:
     return msgspec.json.encode(key).decode()

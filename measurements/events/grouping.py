@@ -81,6 +81,26 @@ class Grouping:
                 touched.add(entry.group)
         return touched & self.groups | {group for group in touched if group.told and not group.entries}
 
+    def settled(self, long_ago: float) -> set[Group]:
+        """Return the groups that are over since before `long_ago`, and no longer bear on any that is not."""
+        settled = {
+            group
+            for group in self.groups
+            if all(entry.spell.over is not None and entry.spell.over < long_ago for entry in group.entries)
+        }
+        while needed := {group for group in settled if self._bears_on(group) - settled}:
+            settled -= needed
+        return settled
+
+    def _bears_on(self, group: Group) -> set[Group]:
+        """Return the groups of other countries with the same target at about the time: each may hold the other back."""
+        return {
+            other.group
+            for entry in group.entries
+            for other in self.of_target[entry.place.target]
+            if abs(other.first - entry.first) <= self._settings.together
+        }
+
     def drop(self, group: Group) -> None:
         """Let go of a group that nothing can change any more."""
         for entry in group.entries:

@@ -13,10 +13,13 @@ the same as if all had come in order, because nothing else is looked at.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Callable
+from typing import cast
 
 import msgspec
 
 from measurements.events.cells import NEVER, Cell, CellState
+from measurements.events.changes import Suspicion
 from measurements.events.nouns import Settings
 from measurements.events.rates import RATES
 from measurements.events.spells import Spell
@@ -48,11 +51,11 @@ _decoder = msgspec.msgpack.Decoder(TrackState)
 class Track:
     """Votes in their order go in; series and spells are what is left of them."""
 
-    __slots__ = ("_bin", "_clean", "_persistence", "_series", "bins", "open", "over")
+    __slots__ = ("_bin", "_clean", "_persistence", "_series", "_strengths", "bins", "open", "over")
 
     def __init__(self, settings: Settings, state: TrackState | None = None) -> None:
         state = state or TrackState()
-        self._bin, self._persistence = settings.bin, settings.persistence
+        self._bin, self._persistence, self._strengths = settings.bin, settings.persistence, settings.strengths
         clean = state.clean
         self._clean = Cell(RATES[Strength.REPORTED]) if clean is None else Cell.restore(clean, RATES[Strength.REPORTED])
         self._series = {strength: Cell.restore(kept, RATES[strength]) for strength, kept in state.series.items()}
@@ -67,13 +70,19 @@ class Track:
         """Count the next vote; return whether anything changed that an event would tell."""
         time, probe = vote.time, vote.probe
         number = time // self._bin
-        if self.bins.get(probe, -1) >= number:
+        if self.bins.get(probe, -1.0) >= number:
             return False
         self.bins[probe] = number
         if vote.blocked:
             return self._against(vote, threshold)
-        self._clean.add(time, False, probe, "", threshold)
-        return bool(self._series) and self._well(vote, threshold)
+        series = self._series
+        if len(series) < self._strengths:
+            self._clean.add(time, False, probe, "", threshold)
+        return bool(series) and self._well(vote, threshold)
+
+    def told(self) -> list[Spell]:
+        """Return the spells worth telling, over or not."""
+        return [*self.over, *(spell for spell in self.open.values() if spell.seen is not None)]
 
     def _against(self, vote: Vote, threshold: float) -> bool:
         strength, time = vote.strength, vote.time
@@ -81,49 +90,43 @@ class Track:
         if cell is None:
             cell = self._series[strength] = self._fork(strength)
         change = cell.add(time, True, vote.probe, vote.witness, threshold)
-        suspicion = cell.suspicion
-        spell = self.open.get(strength)
-        if spell is not None and spell.crossed is None and suspicion is not None and suspicion.since != spell.first:
+        spell, since = self.open.get(strength), cell.suspected_since
+        if spell is not None and spell.crossed is None and since not in (None, spell.first):
             self._close(spell, time)  # a silence had cleared it
             spell = None
-        news = spell is None
         if spell is None:
-            spell = Spell(strength=strength, first=time, last=time, onset=(time, time))
+            spell = Spell(strength=strength, first=time, last=time, onset=(time, time), threshold=threshold)
             spell.seen = time if strength is Strength.PROVEN else None
             self.open[strength] = spell
-        news |= spell.against(vote, self._persistence)
+        news = spell.against(vote, self._persistence)
         if change is not None:
             spell.changed(change)
-            news = True
-        elif spell.crossed is None and suspicion is not None:
-            spell.suspected(suspicion, threshold)
-        elif spell.crossed is None:
-            self._close(spell, time)
-        return news and spell.seen is not None
+            return True
+        if spell.crossed is None:
+            if since is None:  # at so high a null rate nothing can be suspected
+                self._close(spell, time)
+            elif spell.seen is not None:
+                spell.suspected(cast(Suspicion, cell.suspicion))
+        return (news or spell.is_over) and spell.seen is not None
 
     def _well(self, vote: Vote, threshold: float) -> bool:
         news = False
         for strength, cell in self._series.items():
-            if not cell.is_blocked:
+            spell = self.open.get(strength)
+            if spell is None:
                 cell.add(vote.time, False, vote.probe, "", threshold)
-                spell = self.open.get(strength)
-                if spell is None:
-                    continue
-                news |= spell.against_it(vote) and spell.seen is not None
-                suspicion = cell.suspicion
-                if suspicion is None:
+            elif spell.crossed is None:
+                cell.add(vote.time, False, vote.probe, "", threshold)
+                first_of_version, is_over = spell.against_it(vote), cell.suspected_since is None
+                if is_over:
                     self._close(spell, vote.time)
-                    news |= spell.seen is not None
-                else:
-                    spell.suspected(suspicion, threshold)
-                continue
-            change = cell.add(vote.time, False, vote.probe, vote.witness, min(threshold, ENDING))
-            spell = self.open[strength]
-            news |= spell.against_it(vote)
-            if change is not None:
-                spell.changed(change)
-                self._end(spell)
-                news = True
+                news |= (first_of_version or is_over) and spell.seen is not None
+            else:
+                change = cell.add(vote.time, False, vote.probe, vote.witness, min(threshold, ENDING))
+                news |= spell.against_it(vote) or change is not None
+                if change is not None:
+                    spell.changed(change)
+                    self._end(spell)
         return news
 
     def _fork(self, strength: Strength) -> Cell:
@@ -151,41 +154,43 @@ class RoomState(msgspec.Struct, array_like=True):
 class Room:
     """The votes of one place."""
 
-    __slots__ = ("_base", "_head", "_settings", "_votes", "is_new")
+    __slots__ = ("_base", "_head", "_settings", "_thresholds", "_votes", "is_new")
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, thresholds: Thresholds) -> None:
+        self._settings, self._thresholds = settings, thresholds
         self._head = Track(settings)
         self._base = b""
         self._votes: list[Vote] = []
         self.is_new = False  # whether it changed since it was last kept
 
-    def add(self, vote: Vote, newest: float, thresholds: Thresholds) -> bool:
-        """Count a vote; return whether anything changed that an event would tell."""
+    @property
+    def add(self) -> Callable[[Vote, float], bool]:
+        """What counts a vote, given the threshold at its time, and returns whether an event may tell of it."""
+        return self._add if self._settings.lateness else self._head.add
+
+    def _add(self, vote: Vote, threshold: float) -> bool:
         self.is_new = True
-        if not self._settings.lateness:
-            return self._head.add(vote, thresholds.at(vote.time))
         votes = self._votes
-        if not votes or order(vote) >= order(votes[-1]):
+        if not votes or vote.time > votes[-1].time or order(vote) >= order(votes[-1]):
             votes.append(vote)
-            news = self._head.add(vote, thresholds.at(vote.time))
+            news = self._head.add(vote, threshold)
         else:
             insort(votes, vote, key=order)
-            self._replay(thresholds)
+            self._replay()
             news = True
-        if votes[0].time < newest - self._settings.lateness - _FOLD_EARLY:
-            self._fold(newest - self._settings.lateness, thresholds)
+        horizon = self._thresholds.newest - self._settings.lateness
+        if votes[0].time < horizon - _FOLD_EARLY:
+            self._fold(horizon)
         return news
 
     def spells(self) -> list[Spell]:
         """Return the spells worth telling, over or not."""
-        head = self._head
-        return [*head.over, *(spell for spell in head.open.values() if spell.seen is not None)]
+        return self._head.told()
 
-    def forget(self, first: float, strength: Strength, newest: float, thresholds: Thresholds) -> None:
+    def forget(self, first: float, strength: Strength) -> None:
         """Drop a spell that is over for so long that no vote can change it any more."""
         if self._settings.lateness:
-            self._fold(newest - self._settings.lateness, thresholds)
+            self._fold(self._thresholds.newest - self._settings.lateness)
             base = self._track()
             base.over = [spell for spell in base.over if (spell.first, spell.strength) != (first, strength)]
             self._base = base.state()
@@ -195,33 +200,32 @@ class Room:
 
     def state(self) -> bytes:
         """Return the room as data."""
-        base = self._base if self._settings.lateness else self._head.state()
-        return _encoder.encode(RoomState(base, self._votes))
+        return _encoder.encode(RoomState(self._base, self._votes))
 
     @classmethod
     def restore(cls, settings: Settings, data: bytes, thresholds: Thresholds) -> Room:
         """Bring a room back from what `state` gave; raises `msgspec.MsgspecError` for what it cannot have given."""
         state = msgspec.msgpack.decode(data, type=RoomState)
-        room = cls(settings)
+        room = cls(settings, thresholds)
         room._base, room._votes = state.base, state.votes
-        room._replay(thresholds)
+        room._replay()
         return room
 
     def _track(self) -> Track:
         return Track(self._settings, _decoder.decode(self._base) if self._base else None)
 
-    def _replay(self, thresholds: Thresholds) -> None:
-        self._head = self._track()
+    def _replay(self) -> None:
+        self._head, at = self._track(), self._thresholds.at
         for vote in self._votes:
-            self._head.add(vote, thresholds.at(vote.time))
+            self._head.add(vote, at(vote.time))
 
-    def _fold(self, horizon: float, thresholds: Thresholds) -> None:
+    def _fold(self, horizon: float) -> None:
         """Let go of votes from before the horizon: no vote can come before them any more."""
         gone = bisect_left(self._votes, horizon, key=lambda vote: vote.time)
         if gone:
-            base = self._track()
+            base, at = self._track(), self._thresholds.at
             for vote in self._votes[:gone]:
-                base.add(vote, thresholds.at(vote.time))
+                base.add(vote, at(vote.time))
             oldest = horizon // self._settings.bin
             base.bins = {probe: number for probe, number in base.bins.items() if number >= oldest}
             self._base = base.state()

@@ -98,10 +98,10 @@ class Spell(msgspec.Struct, kw_only=True):
         self.software[version] = (known[0] + blocked, known[1] + 1 - blocked)
         return known[1 - blocked] == 0
 
-    def suspected(self, suspicion: Suspicion, threshold: float) -> None:
+    def suspected(self, suspicion: Suspicion) -> None:
         """Note how far the cell is from its threshold."""
         self.onset, self.open_ended = suspicion.bracket, suspicion.open_ended
-        self.log_evidence, self.threshold = suspicion.log_evidence, threshold
+        self.log_evidence = suspicion.log_evidence
         self.p0, self.p1 = suspicion.nulls.p0, suspicion.nulls.p1
 
     def changed(self, change: Change) -> None:

@@ -29,28 +29,27 @@ class VolumeState(msgspec.Struct):
 
 
 class Thresholds:
-    """Counts votes, and knows the threshold at a time."""
+    """Counts measurements, and knows the threshold at a time. `newest` is the time of the newest vote."""
 
     def __init__(self, settings: Settings, state: VolumeState | None = None) -> None:
         self._settings = settings
-        self.state = state or VolumeState()
+        self._state = state or VolumeState()
         self._known: dict[int, float] = {}
         self._by_volume: dict[float, float] = {}
+        self._since = self._until = 0.0  # the day of the last vote, how many it had since, and its threshold
+        self._day, self._more, self._threshold = 0, 0, 0.0
+        self.newest = 0.0
 
-    def count(self, vote: Vote) -> None:
-        """Count the measurement that a vote is of: by those of its layers that all have, or the vote itself."""
-        if vote.witness and vote.layer not in _ONE_EACH:
-            return
-        day, daily = int(vote.time // _DAY), self.state.daily
-        if day in daily:
-            daily[day] += 1
-            return
-        daily[day] = 1
-        if self.state.first is None or day < self.state.first:
-            self.state.first = day
-        self._known.clear()
-        for old in [kept for kept in daily if kept < max(daily) - _KEPT]:
-            del daily[old]
+    def count(self, vote: Vote) -> float:
+        """Count the measurement that a vote is of, by those of its layers that all have; return the threshold.
+
+        A vote that names no measurement counts itself.
+        """
+        if not self._since <= vote.time < self._until:
+            self._turn(int(vote.time // _DAY))
+        if not vote.witness or vote.layer in _ONE_EACH:
+            self._more += 1
+        return self._threshold
 
     def at(self, time: float) -> float:
         """Return the threshold (of the log evidence) that rules at a time."""
@@ -62,11 +61,29 @@ class Thresholds:
 
     def volume(self, day: int) -> float:
         """Return how many votes a week are reckoned with on a day."""
-        settings, state = self._settings, self.state
+        settings, state = self._settings, self.state()
         ruling = range(day - _LAG - _WEEK + 1, day - _LAG + 1)
         if settings.fixed_volume or state.first is None or state.first > ruling.start:
             return settings.volume_per_week
         return float(sum(state.daily.get(one, 0) for one in ruling)) or settings.volume_per_week
+
+    def state(self) -> VolumeState:
+        """Return the counts."""
+        if self._more:
+            self._state.daily[self._day] = self._state.daily.get(self._day, 0) + self._more
+            self._more = 0
+        return self._state
+
+    def _turn(self, day: int) -> None:
+        state = self.state()
+        if day not in state.daily:
+            state.daily[day] = 0
+            state.first = day if state.first is None else min(day, state.first)
+            self._known.clear()
+            for old in [kept for kept in state.daily if kept < max(state.daily) - _KEPT]:
+                del state.daily[old]
+        self._day, self._since, self._until = day, day * _DAY, (day + 1) * _DAY
+        self._threshold = self.at(self._since)
 
     def _of(self, volume: float) -> float:
         found = self._by_volume.get(volume)
