@@ -186,6 +186,26 @@ def judge(
 
 
 @app.command()
+def detect(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(help="Votes as CSV; plain, .gz or .zst; - is stdin.", metavar="VOTES.csv")],
+    as_json: Json = False,
+    false_alarms_per_week: Annotated[
+        float, typer.Option("--false-alarms-per-week", help="How many false alarms may come, on average.", metavar="F")
+    ] = 1.0,
+    all_events: Annotated[bool, typer.Option("--all", help="Also what later votes cleared.")] = False,
+) -> int:
+    """Find events (what was blocked, where, from when until when) in votes from anywhere.
+
+    The first line names the columns: time,probe,country,asn,target,layer,blocked. Ends with 1 when there is an event,
+    0 when there is none, 3 when there is none and lines could not be read, 2 when the command or the file was wrong.
+    """
+    from probe.commands.detecting import detect_votes
+
+    return detect_votes(file, as_json=as_json, false_alarms_per_week=false_alarms_per_week, all_events=all_events)
+
+
+@app.command()
 def export(
     context: typer.Context,
     form: Annotated[str, typer.Option("--format", help="csv, jsonl, ooni or parquet.")],

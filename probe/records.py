@@ -31,7 +31,7 @@ MAX_DIGITS = 300  # an integer with more is read as the float that it overflows 
 _NESTING = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)
 
 _GZIP, _ZSTANDARD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-_DAMAGE = (EOFError, zlib.error, zstandard.ZstdError, gzip.BadGzipFile)
+DAMAGE = (EOFError, zlib.error, zstandard.ZstdError, gzip.BadGzipFile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,11 @@ class _Shape(msgspec.Struct):
 def read_records(stream: BinaryIO, name: str, *, max_line: int = MAX_LINE) -> Iterator[Record | BadRecord]:
     """Yield what a file holds, in order; `name` names it in complaints. A record has `max_line` bytes at most."""
     number = 0
-    lines = _lines(_plain(stream), max_line)
+    lines = lines_of(unpacked(stream), max_line)
     while True:
         try:
             line = next(lines, None)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             yield BadRecord(f"{name}:{number + 1}", f"the file is damaged here ({error}); what follows is lost")
             return
         if line is None:
@@ -91,7 +91,7 @@ def read_records(stream: BinaryIO, name: str, *, max_line: int = MAX_LINE) -> It
             yield _record(line, f"{name}:{number}")
 
 
-def _plain(stream: BinaryIO) -> BinaryIO:
+def unpacked(stream: BinaryIO) -> BinaryIO:
     """Decompress a stream when its first bytes say that it is compressed."""
     head = cast(Peekable, stream).peek(4)[:4]
     if head.startswith(_GZIP):
@@ -144,7 +144,7 @@ class _ZstandardLines:
         return zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj()
 
 
-def _lines(stream: BinaryIO, longest: int) -> Iterator[bytes]:
+def lines_of(stream: BinaryIO, longest: int) -> Iterator[bytes]:
     """Yield lines; one that is too long comes cut, and the rest of it is skipped."""
     while line := stream.readline(longest + 1):
         yield line

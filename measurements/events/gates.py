@@ -57,8 +57,8 @@ def _of_target(
         return None, "evidence"
     if _others(entries, everywhere, far):
         return None, "elsewhere"
-    networks = {(entry.place.country, entry.place.asn): entry.first for entry in entries}
-    if any(abs(time - networks.get((place.country, place.asn), math.inf)) <= far for time, place in alarms):
+    here = [(entry.place.country, entry.place.asn, entry.first) for entry in entries]
+    if any((c, a) == (place.country, place.asn) and abs(time - t) <= far for time, place in alarms for c, a, t in here):
         return None, "placebo"
     if _by_software(spells):
         return None, "software"

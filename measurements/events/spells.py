@@ -63,10 +63,9 @@ class Spell(msgspec.Struct, kw_only=True):
         self.blocked += 1
         self.votes += 1
         self.last = vote.time
-        self._version(vote.software, 1)
+        news = self._version(vote.software, 1)
         if len(self.witnesses) < MOST_WITNESSES and vote.witness:
             self.witnesses.append(vote.witness)
-        news = False
         if vote.probe not in self.lines:
             if len(self.lines) < MOST_PROBES:
                 self.lines[vote.probe] = vote.time

@@ -88,7 +88,7 @@ def summary(event: Event) -> str:
     where = _where(event)
     when = f"since {between(event.onset)}"
     if event.end is not None:
-        when = f"from {between(event.onset)} until {between(event.end)}"
+        when = f"begun {between(event.onset)}, ended {between(event.end)}"
     sure = {
         Status.UNCONFIRMED: " (not confirmed)",
         Status.CLOSED: "" if event.confirmed is not None else " (never confirmed)",

@@ -42,7 +42,7 @@ def test_a_block_seen_by_one_probe() -> None:
     assert hours(event.end[0]) <= 59.5 <= hours(event.end[1])
     assert event.witnesses[0] == "p1/x.com/48.0"
     assert event.evidence_ratio > 1000
-    assert event.summary.startswith("x.com blocked on AS64500 in TZ, from between ")
+    assert event.summary.startswith("x.com blocked on AS64500 in TZ, begun between ")
 
 
 def test_a_second_line_confirms_at_once() -> None:
