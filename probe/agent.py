@@ -25,7 +25,7 @@ from probe.clocks import Tempo
 from probe.crew import Crew, Judge, News, Shelf
 from probe.desk import Desk
 from probe.harmless import SHARE, Errand, Placebos
-from probe.heartbeat import INTERVAL, CampaignState, Heartbeat, MomentState
+from probe.heartbeat import INTERVAL, CampaignState, Heartbeat, MomentState, SettingsState
 from probe.measuring import Bench
 from probe.network import Limits
 from probe.purse import Counters, Purse
@@ -87,14 +87,15 @@ class Agent:
         report: Callable[[Measurement, Verdict], None],
         tempo: Tempo | None = None,
         chance: random.Random | None = None,
+        about_settings: Callable[[], SettingsState | None] = lambda: None,
     ) -> None:
         self.duties = duties
         self.bench = bench
         self.heart = heart
         self.report = report
+        self.about_settings = about_settings
         self.probe_id = duties.probe_id
-        trouble = duties.limits.body_wire + duties.limits.follow_up_bytes
-        self.purse = Purse(store, self.probe_id, duties.budget, self._now, trouble)
+        self.purse = Purse(store, self.probe_id, duties.budget, self._now, _trouble(duties.limits))
         self.silence = Silence(store, self.probe_id, self._now)
         self.tempo = tempo or Tempo()
         self.timetable = Timetable(self.tempo)
@@ -110,7 +111,12 @@ class Agent:
         )
         chance = chance or random.SystemRandom()
         self.desk = Desk(
-            self.crew, self.timetable, self.silence, lambda: self.duties.campaigns, duties.witnesses, self._guard
+            self.crew,
+            self.timetable,
+            self.silence,
+            lambda: self.duties.campaigns,
+            lambda: self.duties.witnesses,
+            self._guard,
         )
         self.placebos = Placebos(chance)
         self.aftermath = Aftermath(self.desk, store, chance, duties.samples)
@@ -142,6 +148,36 @@ class Agent:
             await self._end(watching)
         if self.failure is not None:
             raise StoreFailed(str(self.failure)) from self.failure
+
+    def go_on_with(self, duties: Duties, *, bench: Bench, judge: Judge) -> None:
+        """Take other duties, another bench and other rules; what is being measured ends with the old ones.
+
+        What is remembered stays: last runs, what was spent, what is still to be looked into.
+        """
+        bench.own_addresses |= self.bench.own_addresses
+        self.bench = self.crew.bench = bench
+        self.crew.judge = judge
+        self.purse.allow(duties.budget, _trouble(duties.limits))
+        self._begin("the width of the line", self.crew.line.widen(duties.concurrency))
+        old = {campaign.name: campaign for campaign in self.duties.campaigns}
+        self.duties = duties
+        self.aftermath.pacing.go_on_with(duties.samples)
+        for campaign in duties.campaigns:
+            before = old.pop(campaign.name, None)
+            if campaign != before:
+                self.timetable.add(campaign, self._due(campaign, before), self._job)
+        for name in old:
+            self.timetable.remove(name)
+            self.silence.end(name)
+        self._beat(running=True)
+
+    def _due(self, campaign: Campaign, before: Campaign | None) -> float:
+        """Say when a campaign that was changed is due: at once if it is in another moment, else when it comes round."""
+        now = self._now()
+        last = self.last_runs.get(campaign.name)
+        if before is None or last is None or before.moment(now) != campaign.moment(now):
+            return first_run(last, campaign.at(now).every, now)
+        return campaign.due_by(max(now, last + campaign.at(now).every), now)
 
     async def _job(self, campaign: Campaign) -> None:
         await self._guard(campaign.name, self._run_campaign(campaign))
@@ -261,6 +297,7 @@ class Agent:
             budget=self.purse.budget,
             campaigns=tuple(self._state(campaign) for campaign in self.duties.campaigns),
             open_gaps=self.silence.open_gaps,
+            settings=self.about_settings(),
         )
         try:
             self.heart.write(beat)
@@ -314,6 +351,11 @@ class Agent:
 
     def _now(self) -> float:
         return self.bench.clocks().wall
+
+
+def _trouble(limits: Limits) -> int:
+    """Say how much a measurement in trouble may take beyond a routine one, in bytes."""
+    return limits.body_wire + limits.follow_up_bytes
 
 
 def _state_of(moment: Moment | None) -> MomentState | None:

@@ -84,10 +84,10 @@ class Line:
 
     async def take(self, *, alone: bool = False) -> int:
         """Wait for a slot, or for all of them; return how many were taken."""
-        wanted, taken = self._width if alone else 1, 0
+        taken = 0
         try:
             async with self._door:
-                while taken < wanted:
+                while taken < (self._width if alone else 1):
                     await self._slots.acquire()
                     taken += 1
         except asyncio.CancelledError:
@@ -99,6 +99,13 @@ class Line:
         """Free so many slots."""
         for _ in range(count):
             self._slots.release()
+
+    async def widen(self, width: int) -> None:
+        """Let another number share it, once it is free."""
+        if width != self._width:
+            await self.take(alone=True)
+            self._width = width
+            self.give_back(width)
 
     @contextlib.asynccontextmanager
     async def shared(self) -> AsyncIterator[None]:

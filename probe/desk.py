@@ -24,7 +24,7 @@ class Desk:
     timetable: Timetable
     silence: Silence
     campaigns: Callable[[], Sequence[Campaign]]
-    witnesses: tuple[Target, ...]
+    witnesses: Callable[[], tuple[Target, ...]]
     see_through: SeeThrough
 
     @property
@@ -47,7 +47,7 @@ class Desk:
     @property
     def harmless(self) -> tuple[Target, ...]:
         """The sites that are there to be asked without a question."""
-        return harmless_of(self.witnesses, self.targets)
+        return harmless_of(self.witnesses(), self.targets)
 
     def at(self, name: str, when: float, run: Callable[[], Awaitable[None]]) -> None:
         """Have something run at a time, once, instead of what was to run under that name."""

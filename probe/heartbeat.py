@@ -43,6 +43,14 @@ class CampaignState(msgspec.Struct, frozen=True, kw_only=True):
     next_moment: MomentState | None = None
 
 
+class SettingsState(msgspec.Struct, frozen=True, kw_only=True):
+    """When the settings in force were read, why newer ones were refused, and which of them wait for a restart."""
+
+    read: float
+    refused: str = ""
+    waiting: tuple[str, ...] = ()
+
+
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """What a running probe last said of itself. `spent` and `budget` are bytes of this UTC day."""
 
@@ -57,6 +65,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     budget: int = 0
     campaigns: tuple[CampaignState, ...] = ()
     open_gaps: tuple[Gap, ...] = ()
+    settings: SettingsState | None = None
 
     def is_fresh(self, now: float) -> bool:
         """Tell whether the probe was alive a moment ago, whichever way the clock was set since."""

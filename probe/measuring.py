@@ -9,9 +9,10 @@ that a log can be rid of them too.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -134,10 +135,31 @@ class Bench:
     glanced_at: float | None = None
     spent_looking: int = 0  # bytes; whoever counts them sets it back
     looking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    users: int = 0
+    left: asyncio.Event = field(default_factory=asyncio.Event)
     own_addresses: set[str] = field(default_factory=set)
+
+    @contextlib.contextmanager
+    def _in_use(self) -> Iterator[None]:
+        self.users += 1
+        try:
+            yield
+        finally:
+            self.users -= 1
+            self.left.set()
+
+    async def at_rest(self) -> None:
+        """Wait until nobody measures or looks from here, so that it can be put away."""
+        while self.users:
+            self.left.clear()
+            await self.left.wait()
 
     async def preconditions(self, max_age: float = FRESH) -> Preconditions:
         """Say whether this network can be judged, looking again when the last look is too old."""
+        with self._in_use():
+            return await self._preconditions(max_age)
+
+    async def _preconditions(self, max_age: float) -> Preconditions:
         async with self.looking:
             now = self.clocks().boottime
             if self.looked_at is not None and now - self.looked_at <= max_age:
@@ -182,6 +204,10 @@ class Bench:
 
     async def look_after(self) -> None:
         """See, when a batch has ended or is well on, that the network does what it did; else it is looked at anew."""
+        with self._in_use():
+            await self._look_after()
+
+    async def _look_after(self) -> None:
         now = self.clocks().boottime
         if self.glanced_at is not None and now - self.glanced_at <= DOUBTED:
             return
@@ -206,6 +232,10 @@ class Bench:
 
     async def measure(self, order: Order, judge: Judge) -> tuple[Measurement, Verdict]:
         """Measure and judge. When something failed, make sure that the network itself has not failed meanwhile."""
+        with self._in_use():
+            return await self._measure(order, judge)
+
+    async def _measure(self, order: Order, judge: Judge) -> tuple[Measurement, Verdict]:
         found = await self.preconditions()
         before = self._way()
         measurement = await measure_once(order, self, found)

@@ -48,6 +48,11 @@ class Pacing:
         self._day = ""
         self._spent = 0
 
+    def go_on_with(self, samples: int | None) -> None:
+        """Take another number of samples a day."""
+        self.samples = samples if THROTTLING in self.desk.crew.bench.nettests else None
+        self.plan()
+
     def heard(self, news: News) -> None:
         """Learn from a measurement how fast a site is, or that it is suspicious."""
         order, fact = news.order, news.measurement

@@ -52,6 +52,10 @@ class Purse:
         """Read what was spent today already."""
         self._day, self._spent = day_of(self._now()), self._counters.spent_today(self._probe_id)
 
+    def allow(self, budget: int, trouble: int) -> None:
+        """Go on with another budget; what was spent stays spent."""
+        self.budget, self._trouble = budget, trouble
+
     @property
     def spent(self) -> int:
         """The bytes spent today."""

@@ -75,7 +75,8 @@ class Timetable:
 
     def run_at(self, campaign: str, when: float) -> None:
         """Run a campaign next at `when` instead."""
-        self._scheduler.modify_job(campaign, next_run_time=self._at(when))
+        if self._scheduler.get_job(campaign) is not None:  # it may have been taken away while it ran
+            self._scheduler.modify_job(campaign, next_run_time=self._at(when))
 
     def clock_was_set(self, step: float, now: float) -> None:
         """Move all that is due by as much as the clock was set, to `now`.

@@ -15,6 +15,7 @@ from probe.commands.console import Common, Refusal
 
 if TYPE_CHECKING:
     from measurements.store import Store
+    from probe.clocks import Tempo
     from probe.measuring import Bench, Stop
     from probe.settings import Settings
 
@@ -70,8 +71,13 @@ def passing_id() -> str:
 
 
 @asynccontextmanager
-async def open_bench(settings: Settings, probe_id: str, stop: Stop, pcap: Path | None = None) -> AsyncIterator[Bench]:
-    """Lay out everything that measuring needs, and put it away again; `pcap` is where a trace keeps its packets."""
+async def open_bench(
+    settings: Settings, probe_id: str, stop: Stop, pcap: Path | None = None, tempo: Tempo | None = None
+) -> AsyncIterator[Bench]:
+    """Lay out everything that measuring needs, and put it away again once nobody measures from there any more.
+
+    `pcap` is where a trace keeps its packets, and `tempo` the time to live in, by default the computer's.
+    """
     import httpx
 
     from probe.asn import open_asns
@@ -112,7 +118,7 @@ async def open_bench(settings: Settings, probe_id: str, stop: Stop, pcap: Path |
                 resolver=wire.peers.local.address if wire.peers.local else None,
             )
 
-        yield Bench(
+        bench = Bench(
             wire=wire,
             nettests=NETTESTS,
             stand=stand,
@@ -122,7 +128,8 @@ async def open_bench(settings: Settings, probe_id: str, stop: Stop, pcap: Path |
                 changed=lambda before, after: None if before == after else changed(before, after, read_machine()),
                 asn_of=open_asns(settings.vantage.asn_database),
             ),
-            clocks=read_clocks,
+            clocks=tempo.read if tempo else read_clocks,
             deadline=limits.measurement_timeout,
             stop=stop,
         )
+        yield bench

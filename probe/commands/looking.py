@@ -104,6 +104,10 @@ def _probe(beat: Heartbeat | None, alive: bool) -> list[str]:
     state = "running" if alive else f"not running, last seen {moment(beat.alive)}"
     lines = [f"probe    {state}; {plural(beat.measured, 'measurement')} since {moment(beat.started)}"]
     lines.append(f"today    {size(beat.spent)} of {size(beat.budget)} spent when last seen")
+    if beat.settings is not None and beat.settings.refused:
+        lines.append(f"settings those of {moment(beat.settings.read)}; newer ones were refused:")
+        lines += [f"         {clean(problem, 500)}" for problem in beat.settings.refused.splitlines()[:5]]
+    lines += [f"settings {clean(sentence)}" for sentence in (beat.settings.waiting if beat.settings else ())]
     for campaign in beat.campaigns:
         last = moment(campaign.last_run) if campaign.last_run else "never"
         due = f", next run {moment(campaign.next_run)}" if campaign.next_run and alive else ""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,14 +20,23 @@ from probe.present import short
 
 if TYPE_CHECKING:
     from measurements.store import Store
+    from probe.agent import Duties
+    from probe.clocks import Tempo
+    from probe.measuring import Bench, Stop
     from probe.settings import Settings
 
 GRACE = 4.0  # seconds in which running measurements may end by themselves after a first signal
 
 
-def run(common: Common, *, skip_bad_lines: bool | None) -> int:
-    """Measure the campaigns until a signal; return the exit code."""
+def run(common: Common, *, skip_bad_lines: bool | None, tempo: Tempo | None = None) -> int:
+    """Measure the campaigns until a signal; return the exit code. `tempo` is for rehearsals in a faster time."""
     from measurements.store import StoreError, open_store
+    from probe.clocks import Tempo
+
+    def read() -> Settings:
+        from probe.settings import load
+
+        return load(common.config, {"network": {"skip_bad_lines": skip_bad_lines}})
 
     settings = load_settings(common, {"network": {"skip_bad_lines": skip_bad_lines}})
     logs.configure(common.verbose, for_people=sys.stderr.isatty())
@@ -40,55 +51,156 @@ def run(common: Common, *, skip_bad_lines: bool | None) -> int:
     with store, heart.held():
         for notice in store.notices:
             say(notice)
-        return asyncio.run(_measure(settings, store, heart, probe_id))
+        return asyncio.run(_Run(settings, read, store, heart, probe_id, tempo or Tempo()).measure())
 
 
-async def _measure(settings: Settings, store: Store, heart: HeartbeatFile, probe_id: str) -> int:
-    from probe.agent import Agent, Duties, StoreFailed
-    from probe.measuring import Stop
+class _Run:
+    """A run from its start to its end, whatever settings it is told to go on with meanwhile."""
 
-    stop = Stop(GRACE)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.ask)
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # under nohup it is to be ignored
-        loop.add_signal_handler(signal.SIGHUP, stop.ask)
-    network = settings.network
-    duties = Duties(
-        probe_id,
-        settings.campaigns,
-        network.data_per_day,
-        network.concurrency,
-        settings.limits(),
-        settings.placebos(),
-        settings.throttling.sample_per_day if settings.control.urls else None,  # a test's objects are a control's
-    )
-    colour = wants_colour(sys.stderr)
+    def __init__(
+        self,
+        settings: Settings,
+        read: Callable[[], Settings],
+        store: Store,
+        heart: HeartbeatFile,
+        probe_id: str,
+        tempo: Tempo,
+    ) -> None:
+        self.settings, self.read = settings, read
+        self.store, self.heart, self.probe_id, self.tempo = store, heart, probe_id, tempo
+        self.colour = wants_colour(sys.stderr)
 
-    def report(measurement: Measurement, verdict: Verdict) -> None:
+    async def measure(self) -> int:
+        from probe.agent import Agent, StoreFailed
+        from probe.commands.reloading import Reloading
+        from probe.measuring import Stop
+
+        stop = Stop(GRACE)
+        reloading = Reloading(
+            self.settings, read=self.read, take=self._take, tell=self._tell, now=lambda: self.tempo.read().wall
+        )
+        self._mind_signals(stop, reloading.asked)
+        self.benches = _Benches(self.probe_id, stop, self.tempo)
+        try:
+            bench = await self.benches.lay_out(self.settings)
+            self.agent = Agent(
+                self._duties(self.settings),
+                bench=bench,
+                store=self.store,
+                heart=self.heart,
+                judge=judge_with(self.settings),
+                report=self._report,
+                tempo=self.tempo,
+                about_settings=lambda: reloading.state,
+            )
+            logs.strike(lambda: self.agent.bench.own_addresses)
+            if sys.stderr.isatty():
+                _greet(self.settings)
+            watching = asyncio.create_task(reloading.go_on())
+            try:
+                await self.agent.run()
+            except StoreFailed as error:
+                say(f"{error} Measuring has stopped.")
+                return FOUND
+            finally:
+                watching.cancel()
+        finally:
+            await self.benches.put_away()
+        return FINE
+
+    def _mind_signals(self, stop: Stop, read_again: asyncio.Event) -> None:
+        """Stop when told to; when a terminal closes, whose run this is; without one, SIGHUP reads the settings again.
+
+        Under nohup SIGHUP is ignored, and stays so.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.ask)
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            loop.add_signal_handler(signal.SIGHUP, stop.ask if _has_terminal() else read_again.set)
+
+    def _duties(self, settings: Settings) -> Duties:
+        from probe.agent import Duties
+
+        network = settings.network
+        return Duties(
+            self.probe_id,
+            settings.campaigns,
+            network.data_per_day,
+            network.concurrency,
+            settings.limits(),
+            settings.placebos(),
+            settings.throttling.sample_per_day if settings.control.urls else None,  # a test's objects are a control's
+        )
+
+    async def _take(self, settings: Settings) -> None:
+        """Go on with other settings; what is being measured ends on the old bench."""
+        judge, duties = judge_with(settings), self._duties(settings)
+        bench = await self.benches.lay_out(settings)
+        self.agent.go_on_with(duties, bench=bench, judge=judge)
+        self.benches.leave_all_but(bench)
+        for remark in remarks(settings):
+            self._tell(remark)
+
+    def _tell(self, sentence: str) -> None:
+        if sys.stderr.isatty():
+            say(sentence)
+
+    def _report(self, measurement: Measurement, verdict: Verdict) -> None:
         if sys.stderr.isatty():
             url, room = measurement.target.url, width(sys.stderr)
-            line = short(measurement.started, url, verdict, nettest=measurement.nettest, colour=colour, width=room)
+            line = short(measurement.started, url, verdict, nettest=measurement.nettest, colour=self.colour, width=room)
             sys.stderr.write(line + "\n")
 
-    async with open_bench(settings, probe_id, stop) as bench:
-        logs.strike(lambda: bench.own_addresses)
-        agent = Agent(
-            duties,
-            bench=bench,
-            store=store,
-            heart=heart,
-            judge=judge_with(settings),
-            report=report,
-        )
-        if sys.stderr.isatty():
-            _greet(settings)
+
+class _Benches:
+    """The benches of a run: one is measured from, and older ones until what was begun there has ended."""
+
+    def __init__(self, probe_id: str, stop: Stop, tempo: Tempo) -> None:
+        self._probe_id, self._stop, self._tempo = probe_id, stop, tempo
+        self._left: dict[int, asyncio.Event] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def lay_out(self, settings: Settings) -> Bench:
+        """Lay out a new one; raises what laying it out raises."""
+        ready: asyncio.Future[Bench] = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(self._keep(settings, ready))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await ready
+
+    async def _keep(self, settings: Settings, ready: asyncio.Future[Bench]) -> None:
         try:
-            await agent.run()
-        except StoreFailed as error:
-            say(f"{error} Measuring has stopped.")
-            return FOUND
-    return FINE
+            async with open_bench(settings, self._probe_id, self._stop, tempo=self._tempo) as bench:
+                left = self._left[id(bench)] = asyncio.Event()
+                ready.set_result(bench)
+                await left.wait()
+                await bench.at_rest()
+                del self._left[id(bench)]
+        except Exception as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
+
+    def leave_all_but(self, bench: Bench | None) -> None:
+        """Put away every other bench as soon as nobody measures from there."""
+        for key, left in self._left.items():
+            if key != id(bench):
+                left.set()
+
+    async def put_away(self) -> None:
+        """Put away all of them."""
+        self.leave_all_but(None)
+        await asyncio.gather(*self._tasks)
+
+
+def _has_terminal() -> bool:
+    """Tell whether a terminal can close on us: one that controls this process."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _greet(settings: Settings) -> None:

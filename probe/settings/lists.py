@@ -42,6 +42,14 @@ def read_lists(named: Sequence[Path | str], *, skip_bad_lines: bool) -> tuple[Fi
     return Fingerprints(rows), remarks
 
 
+def list_files(named: Sequence[Path | str]) -> Iterator[Path]:
+    """Name what is to be watched for changes: every file, and the folders that hold some."""
+    for entry in named:
+        if entry != SHIPPED:
+            yield (path := Path(entry))
+            yield from sorted(path.glob("*.csv")) if path.is_dir() else ()
+
+
 def _files(named: Sequence[Path | str]) -> Iterator[Path]:
     """The files of all that is named, in order."""
     for entry in named:

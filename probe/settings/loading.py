@@ -29,6 +29,8 @@ from probe.schedule import Campaign, Moment, Window
 from probe.settings import moments, values
 from probe.settings.complaints import complaint, sentence
 from probe.settings.layers import (
+    CONFIG_VARIABLE,
+    FILE_NAME,
     Layer,
     Location,
     SettingsError,
@@ -39,7 +41,7 @@ from probe.settings.layers import (
     lay,
     read_text,
 )
-from probe.settings.lists import read_lists
+from probe.settings.lists import list_files, read_lists
 from probe.settings.quantities import show_duration, show_moment, show_size
 from probe.settings.sections import (
     SECTIONS,
@@ -71,6 +73,16 @@ class Settings(Section):
     )
 
     _layers: tuple[Layer, ...] = ()
+    _places: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that has a say in these settings, also wazi.toml where there is none yet."""
+        lists = [campaign.targets for campaign in self.campaign]
+        lists += [moment.targets for campaign in self.campaign for moment in campaign.moment]
+        named = (self.network.ca_file, self.network.bogons, self.vantage.asn_database, *lists)
+        paths = (path for path in named if isinstance(path, Path))
+        return tuple(dict.fromkeys((*self._places, *paths, *list_files(self.network.fingerprints))))
 
     def limits(self) -> Limits:
         """Return the bounds of every step."""
@@ -180,13 +192,16 @@ def load(
     Without a file, WAZI_CONFIG's is taken, or the first wazi.toml in `folders` (by default the
     user's and the system's), or none.
     """
-    file = find_file(path, environ, config_folders() if folders is None else folders)
+    folders = config_folders() if folders is None else folders
+    file = find_file(path, environ, folders)
     layers = (from_flags(overrides or {}), from_environment(environ), *([from_file(file)] if file else []))
     try:
         settings = Settings.model_validate(lay(layers))
     except ValidationError as error:
         raise SettingsError("\n".join(sentence(layers, _known(), problem) for problem in error.errors())) from None
     settings._layers = layers
+    looked_for = () if path or environ.get(CONFIG_VARIABLE) else (folder / FILE_NAME for folder in folders)
+    settings._places = tuple(dict.fromkeys((*([file] if file else ()), *looked_for)))
     problems = [complaint(layers, location, what, value) for location, value, what in _contradictions(settings)]
     for read in (lambda: settings.campaigns, lambda: settings.fingerprints):
         try:

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import dns.flags
 import dns.message
@@ -122,14 +122,13 @@ jitter = "0s"
     def start(self, *arguments: str, terminal: int | None = None, **environment: str) -> subprocess.Popen[str]:
         """Start the command and let it run, with its output on a terminal or in pipes."""
         output = subprocess.PIPE if terminal is None else terminal
-        return subprocess.Popen(
-            self.argv(*arguments),
-            stdout=output,
-            stderr=output,
-            text=True,
-            env=_environment(environment),
-            cwd=self.folder,
-        )
+        return self.popen(*arguments, stdout=output, stderr=output, environment=environment)
+
+    def popen(self, *arguments: str, environment: dict[str, str], **options: Any) -> subprocess.Popen[str]:
+        """Start the command, away from the terminal of the tests."""
+        environment = _environment(environment)
+        argv = self.argv(*arguments)
+        return subprocess.Popen(argv, text=True, env=environment, cwd=self.folder, start_new_session=True, **options)
 
     def argv(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "probe.cli", "--config", str(self.config), *arguments]
