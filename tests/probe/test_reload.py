@@ -348,7 +348,7 @@ def test_a_run_takes_new_settings_refuses_bad_ones_and_goes_on(world: World) -> 
     run.wait(lambda: len(run.events("settings taken")) == 2)
     assert run.events("settings taken")[1]["changes"] == []
     run.wait(lambda: [event for event in run.events("run ended") if event["campaign"] == "more"])
-    assert run.measured() == {world.url(), world.url(path="/a")}
+    assert run.measured() - {"https://witness.test/"} == {world.url(), world.url(path="/a")}, "a placebo may be there"
     assert not (world.folder / "other.db").exists()
 
     write(list_file, f"url\n{world.url(path='/a')}\n{world.url(path='/b')}\n")
