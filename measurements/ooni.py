@@ -2,7 +2,8 @@
 
 Odd fields leave a note in the detail of their step, or of the preconditions; only what is no
 web_connectivity measurement is refused. One of no URL has no steps, so that nothing can be made of it but its
-notes. The result is redacted as our own measurements are.
+notes. The result is redacted as our own measurements are. A record of ours (`exports.ooni`) carries in `x_wazi` what
+OONI has no words for, and is read as the measurement that it was made of; `opinion` reads the verdict that comes along.
 """
 
 from __future__ import annotations
@@ -12,9 +13,23 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from measurements.model import Measurement, Preconditions, Target, TcpConnect, Vantage, View
-from measurements.ooni_fields import Fields, canonical
-from measurements.ooni_steps import where_of
+import msgspec
+from msgspec import structs
+
+from measurements.model import (
+    AnyObservation,
+    HttpExchange,
+    Measurement,
+    Preconditions,
+    Target,
+    TcpConnect,
+    TlsHandshake,
+    Vantage,
+    Verdict,
+    View,
+)
+from measurements.ooni_fields import Fields, binary, canonical
+from measurements.ooni_steps import BIG, MAX_BODY, where_of
 from measurements.ooni_tree import Tree
 from measurements.redact import redact
 from measurements.targets import BadTarget, normalise
@@ -37,6 +52,8 @@ def read(record: Mapping[str, Any]) -> Measurement:
         if not keys.values:
             raise OoniError("test_name is missing, and so are test_keys")
         fields.notes.append("test_name is missing")
+    if (ours := _ours(keys)) is not None:
+        return ours
     target = _target(fields)
     tree = Tree(target, _resolver(fields, keys))
     if target.host:
@@ -56,6 +73,46 @@ def read(record: Mapping[str, Any]) -> Measurement:
         observations=tuple(tree.steps),
     )
     return redact(measurement, [fields.text("probe_ip")])
+
+
+def opinion(record: Mapping[str, Any]) -> Verdict | None:
+    """Read the verdict that a record of ours brings along; None when there is none that can be read."""
+    verdict = Fields(record).within("test_keys").within("x_wazi").values.get("verdict")
+    try:
+        return msgspec.convert(verdict, Verdict)
+    except msgspec.ValidationError:
+        return None
+
+
+def _ours(keys: Fields) -> Measurement | None:
+    """Read a record of ours as the measurement that it was made of; None when it is none, or was changed."""
+    whole = keys.within("x_wazi").values.get("measurement")
+    if whole is None:
+        return None
+    pages = {page.whole("x_wazi_id", 0, BIG): page.within("response").data("body") for page in keys.objects("requests")}
+    chains = {
+        shaken.whole("x_wazi_id", 0, BIG): tuple(map(binary, shaken.items("peer_certificates")))
+        for shaken in keys.objects("tls_handshakes")
+    }
+    try:
+        measurement = msgspec.convert(whole, Measurement)
+    except msgspec.ValidationError as error:
+        keys.notes.append(f"test_keys.x_wazi.measurement: {error}")
+        return None
+    return structs.replace(
+        measurement, observations=tuple(_refilled(step, pages, chains) for step in measurement.observations)
+    )
+
+
+def _refilled(
+    step: AnyObservation, pages: Mapping[int | None, bytes], chains: Mapping[int | None, tuple[bytes | None, ...]]
+) -> AnyObservation:
+    """Put back what is in OONI's own entries, and so only there."""
+    if isinstance(step, HttpExchange) and not step.body:
+        return structs.replace(step, body=pages.get(step.id, b"")[:MAX_BODY])
+    if isinstance(step, TlsHandshake) and not step.chain:
+        return structs.replace(step, chain=tuple(filter(None, chains.get(step.id, ()))))
+    return step
 
 
 def _notes(fields: Fields, keys: Fields) -> str:

@@ -38,6 +38,7 @@ MAX_HEADERS = 200
 BIG = 2**50
 
 SYSTEM = frozenset({"", "system", "getaddrinfo", "golang_net_resolver", "go", "unknown"})
+CLASSIC = "classic"  # the tag of what the system's own resolver was asked, whoever asked it
 ENCRYPTED = frozenset({"doh", "dot", "doh3"})
 RCODES = {
     Failure.DNS_NXDOMAIN: "NXDOMAIN",
@@ -103,7 +104,11 @@ def lookups(fields: Fields, resolver: str) -> Iterator[DnsLookup]:
         at = fields.text("resolver_address") if engine not in SYSTEM else resolver
         yield DnsLookup(
             id=0,
-            view=View.LOCAL if engine in SYSTEM else View.TRUSTED if engine in ENCRYPTED else View.FOLLOW_UP,
+            view=View.LOCAL
+            if engine in SYSTEM or CLASSIC in fields.texts("tags")
+            else View.TRUSTED
+            if engine in ENCRYPTED
+            else View.FOLLOW_UP,
             failure=why,
             detail=detail,
             resolver=at or "unknown",

@@ -246,6 +246,22 @@ def export(
     return export(context.obj, which, form=form, output=output, after=after)
 
 
+@app.command("import")
+def import_(
+    context: typer.Context,
+    files: Annotated[list[str], typer.Argument(help="Wazi's JSON lines or OONI's; plain, .gz or .zst; - is stdin.")],
+) -> int:
+    """Store measurements from files: Wazi's own, or OONI's.
+
+    What is stored already is skipped, so that a second run goes on where the first was interrupted. Ends with 0 when
+    all is stored, 3 when some lines could not be read, judged or stored (each is named on stderr, and the rest goes
+    on) or there was nothing, 74 when the store fails, 2 when the command was wrong.
+    """
+    from probe.commands.importing import import_files
+
+    return import_files(context.obj, files)
+
+
 @control_app.command("serve")
 def control_serve(
     context: typer.Context,

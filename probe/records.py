@@ -14,13 +14,14 @@ import json
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol, cast
 
 import msgspec
 import zstandard
 
-from measurements.model import Measurement
+from measurements.model import Measurement, Verdict
+from measurements.ooni import opinion
 from measurements.ooni import read as read_ooni
 
 MAX_LINE = 32 * 1024 * 1024
@@ -36,10 +37,12 @@ DAMAGE = (EOFError, zlib.error, zstandard.ZstdError, gzip.BadGzipFile)
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A measurement, and the place in a file that it is from."""
+    """A measurement, the place in a file that it is from, how many bytes it took there, and the verdict beside it."""
 
     place: str
     measurement: Measurement
+    size: int = field(default=0, compare=False)
+    verdict: Verdict | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,16 +191,17 @@ def _record(data: bytes | msgspec.Raw, place: str) -> Record | BadRecord:
         try:
             shape = msgspec.json.decode(data, type=_Shape)
             if shape.test_keys or shape.test_name:
-                return Record(place, read_ooni(msgspec.json.decode(data, type=dict)))
+                return _ooni(msgspec.json.decode(data, type=dict), data, place)
         except (msgspec.DecodeError, RecursionError) as error:
             found = _forgiven(bytes(data))
             if not isinstance(found, dict) or not {"test_keys", "test_name"} & found.keys():
                 raise error from None
-            return Record(place, read_ooni(found))
+            return _ooni(found, data, place)
         if shape.measurement:
-            return Record(place, msgspec.json.decode(shape.measurement, type=Measurement))
+            measurement = msgspec.json.decode(shape.measurement, type=Measurement)
+            return Record(place, measurement, len(bytes(data)), _verdict(data))
         if shape.observations:
-            return Record(place, msgspec.json.decode(data, type=Measurement))
+            return Record(place, msgspec.json.decode(data, type=Measurement), len(bytes(data)))
     except msgspec.ValidationError as error:
         return BadRecord(place, f"no measurement: {error}")
     except msgspec.DecodeError as error:
@@ -207,6 +211,18 @@ def _record(data: bytes | msgspec.Raw, place: str) -> Record | BadRecord:
     except (ValueError, TypeError, LookupError, AttributeError) as error:  # foreign data finds every way to be odd
         return BadRecord(place, f"no measurement: {error}")
     return BadRecord(place, "no measurement: neither a line of Wazi's nor one of OONI's")
+
+
+def _ooni(record: dict[str, Any], data: bytes | msgspec.Raw, place: str) -> Record:
+    return Record(place, read_ooni(record), len(bytes(data)), opinion(record))
+
+
+def _verdict(data: bytes | msgspec.Raw) -> Verdict | None:
+    """Read the verdict that stands beside a measurement; None when there is none that can be read."""
+    try:
+        return msgspec.json.decode(data, type=Verdict)
+    except msgspec.ValidationError:
+        return None
 
 
 def _forgiven(data: bytes) -> Any:

@@ -23,7 +23,7 @@ class Judged(NamedTuple):
 class Field(NamedTuple):
     """A column, or a field of an object: its kind and what it means.
 
-    `kind` is a type of Frictionless' Table Schema: string, integer, number, datetime, boolean, object or array.
+    `kind` is a type of Frictionless' Table Schema: string, integer, number, date, datetime, object or array.
     """
 
     kind: str

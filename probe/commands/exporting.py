@@ -122,7 +122,7 @@ def _report(source: _Source, count: int, output: str | None) -> None:
     """Tell what was left out, and where the next export goes on."""
     if source.read > count:
         left = plural(source.read - count, "measurement")
-        say(f"{left} left out: this format has no place for what they are")
+        say(f"left out: {left} of a kind that this format has no place for")
     if output is not None:
         on = f"; --after {source.last} goes on from there" if source.last else ""
         say(f"{plural(count, 'measurement')} written to {output}{on}")

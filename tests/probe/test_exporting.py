@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import zstandard
 from msgspec.structs import replace
@@ -123,6 +124,31 @@ def test_a_folder_describes_itself_and_can_be_checked(desk: Desk) -> None:
     assert desk.wazi("export", "--format", "jsonl", "--output", "lines/").returncode == 0
     package = json.loads((desk.folder / "lines" / "datapackage.json").read_text())
     assert package["resources"][0]["compression"] == "gz"
+
+
+def test_parquet_is_a_folder_that_describes_itself(desk: Desk) -> None:
+    refused = desk.wazi("export", "--format", "parquet")
+    assert (refused.returncode, refused.stdout) == (2, b"")
+    assert b"--format parquet is many files: give it a folder, --output FOLDER" in refused.stderr
+    ran = desk.wazi("export", "--format", "parquet", "--output", "tables")
+    assert ran.returncode == 0, ran.stderr
+    subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=desk.folder / "tables", check=True)
+    (resource,) = json.loads((desk.folder / "tables" / "datapackage.json").read_text())["resources"]
+    assert resource["path"] == [f"date=2026-09-21/country={code}/part-0.parquet" for code in ("ET", "KE")]
+    with duckdb.connect() as connection:
+        files = f"read_parquet('{desk.folder}/tables/**/*.parquet', hive_partitioning=true)"
+        counted = connection.execute(f"SELECT country, count(*) FROM {files} GROUP BY country ORDER BY country")
+        assert counted.fetchall() == [("ET", 8), ("KE", 4)]
+        columns = [row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {files}").fetchall()]
+    assert sorted(columns) == sorted(field["name"] for field in resource["schema"]["fields"])
+
+
+def test_what_a_format_has_no_place_for_is_told(desk: Desk) -> None:
+    desk.fill([(measurement(50, nettest="quic"), ACCESSIBLE)])
+    ran = desk.wazi("export", "--format", "ooni", "--output", "ooni.jsonl")
+    assert ran.returncode == 0
+    assert b"left out: 1 measurement of a kind that this format has no place for" in ran.stderr
+    assert (desk.folder / "ooni.jsonl").read_bytes().count(b"\n") == NUMBER
 
 
 def test_an_export_that_is_interrupted_leaves_nothing_under_the_name(desk: Desk) -> None:

@@ -1,0 +1,166 @@
+"""Parquet, a folder of files by date and country: `date=2026-11-23/country=ET/part-0.parquet` (Hive's way).
+
+Rows come in order of time, so that only the files of one day are open at once. What is not yet written is bounded: when
+`BUFFERED` rows have gathered, the longest group of them goes to its file, and at the end of a day all do. The columns
+are those of `columns.COLUMNS`, typed; `country` stands in the folder's name, as readers of such folders expect, and so
+does `date`, the day (UTC) in which the measurement began.
+
+pyarrow is an extra, imported when this format is asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from measurements.exports.columns import COLUMNS, FIELDS, Column
+from measurements.exports.judged import Field, Judged, MissingExtra
+
+if TYPE_CHECKING:
+    import pyarrow
+    import pyarrow.parquet
+
+ROW_GROUP = 10_000
+BUFFERED = 16_000  # rows of all groups that are open
+OPEN = 50  # files
+UNKNOWN = "__HIVE_DEFAULT_PARTITION__"  # what Hive calls a value that is not there
+
+ABOUT = (
+    "A folder of Parquet files by date and country (Hive's way), zstandard inside. `date` and `country` are in the "
+    "folders' names, where DuckDB, pandas and Polars find them."
+)
+PARQUET_FIELDS: dict[str, Field] = {
+    "date": Field("date", "day on which the measurement began (UTC), from the folder's name"),
+    **FIELDS,
+}
+
+Group = tuple[str, str]
+
+
+def write(rows: Iterable[Judged], folder: Path) -> int:
+    """Write every row below `folder`; raises MissingExtra when pyarrow is not installed."""
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingExtra("--format parquet needs the pyarrow package: pip install 'wazi[parquet]'") from error
+    with _Groups(folder, _schema(pyarrow)) as groups:
+        return sum(groups.add(row) for row in rows)
+
+
+def _schema(arrow: Any) -> Any:
+    kinds = {
+        "string": arrow.string(),
+        "integer": arrow.int64(),
+        "number": arrow.float64(),
+        "datetime": arrow.timestamp("us", tz="UTC"),
+    }
+
+    def kind(column: Column) -> Any:
+        return arrow.list_(kinds[column.items]) if column.field.kind == "array" else kinds[column.field.kind]
+
+    return arrow.schema(
+        [
+            arrow.field(name, kind(column), metadata={"description": column.field.meaning})
+            for name, column in COLUMNS.items()
+            if name != "country"
+        ]
+    )
+
+
+class _Groups:
+    """The rows of each day and country that wait, and the files that are open."""
+
+    def __init__(self, folder: Path, schema: pyarrow.Schema) -> None:
+        self._folder = folder
+        self._schema = schema
+        self._columns = [(COLUMNS[name].value, _READY.get(COLUMNS[name].field.kind)) for name in schema.names]
+        self._waiting: dict[Group, list[list[Any]]] = {}
+        self._size = 0
+        self._files: dict[Group, pyarrow.parquet.ParquetWriter] = {}
+        self._parts: dict[Group, int] = {}
+        self._day = ""
+
+    def __enter__(self) -> _Groups:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._end_day()
+        else:  # the folder goes away, and half a file with it
+            for file in self._files.values():
+                file.close()
+
+    def add(self, row: Judged) -> int:
+        day, country = _day(row.measurement.started), row.measurement.vantage.country or UNKNOWN
+        if day != self._day:
+            self._end_day()
+            self._day = day
+        values = []
+        for value, ready in self._columns:
+            found = value(row)
+            values.append(found if ready is None or found is None else ready(found))
+        group = self._waiting.setdefault((day, country), [])
+        group.append(values)
+        self._size += 1
+        if len(group) >= ROW_GROUP:
+            self._flush((day, country))
+        elif self._size >= BUFFERED:
+            self._flush(max(self._waiting, key=lambda key: len(self._waiting[key])))
+        return 1
+
+    def _end_day(self) -> None:
+        for group in list(self._waiting):
+            self._flush(group)
+        for group in list(self._files):
+            self._close(group)
+
+    def _flush(self, group: Group) -> None:
+        import pyarrow
+
+        rows = self._waiting.pop(group)
+        self._size -= len(rows)
+        columns = [
+            pyarrow.array(values, type=field.type)
+            for values, field in zip(zip(*rows, strict=True), self._schema, strict=True)
+        ]
+        self._file(group).write_table(pyarrow.Table.from_arrays(columns, schema=self._schema), row_group_size=ROW_GROUP)
+
+    def _file(self, group: Group) -> pyarrow.parquet.ParquetWriter:
+        import pyarrow.parquet
+
+        if group not in self._files:
+            if len(self._files) >= OPEN:
+                self._close(next(iter(self._files)))
+            day, country = group
+            folder = self._folder / f"date={day}" / f"country={quote(country, safe='')}"
+            folder.mkdir(parents=True, exist_ok=True)
+            part = self._parts[group] = self._parts.get(group, -1) + 1
+            self._files[group] = pyarrow.parquet.ParquetWriter(
+                folder / f"part-{part}.parquet", self._schema, compression="zstd"
+            )
+        return self._files[group]
+
+    def _close(self, group: Group) -> None:
+        self._files.pop(group).close()
+
+
+def _day(seconds: float) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).date().isoformat()
+    except (ValueError, OverflowError, OSError):  # a foreign record may name a time no calendar holds
+        return UNKNOWN
+
+
+def _microseconds(seconds: float) -> int | None:
+    return round(seconds * 1e6) if math.isfinite(seconds) and abs(seconds) < 1e11 else None
+
+
+def _fitting(number: int) -> int | None:
+    return number if -(2**63) <= number < 2**63 else None
+
+
+_READY: dict[str, Callable[[Any], Any]] = {"datetime": _microseconds, "integer": _fitting}
