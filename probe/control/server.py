@@ -82,7 +82,7 @@ async def serve(
         announce(f"http://{endpoint(host, port)}/")
         server = _Server(_config(app, service))
         if door is not None:
-            server.open_tls(door, _context(singer), service.handshake_seconds)
+            server.open_tls(door, _context(singer), service)
         await _run(app, server, listener, service)
 
 
@@ -122,25 +122,25 @@ async def _run(app: ControlApp, server: _Server, listener: socket.socket, limits
 class _Server(uvicorn.Server):
     """uvicorn with a second door, for TLS, to the same application and within the same bounds."""
 
-    _door: tuple[socket.socket, ssl.SSLContext, float] | None = None
+    _door: tuple[socket.socket, ssl.SSLContext, ServiceLimits] | None = None
 
-    def open_tls(self, listener: socket.socket, context: ssl.SSLContext, seconds: float) -> None:
-        """Serve over TLS at `listener` too, from when the server starts; a handshake may take so many seconds."""
-        self._door = (listener, context, seconds)
+    def open_tls(self, listener: socket.socket, context: ssl.SSLContext, limits: ServiceLimits) -> None:
+        """Serve over TLS at `listener` too, from when the server starts."""
+        self._door = (listener, context, limits)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self._door is None:
             return
-        listener, context, seconds = self._door
+        listener, context, limits = self._door
         kind: type[H11Protocol] = self.config.http_protocol_class  # type: ignore[assignment]
         second = await asyncio.get_running_loop().create_server(
             lambda: kind(self.config, self.server_state, self.lifespan.state),
             sock=listener,
             ssl=context,
             backlog=self.config.backlog,
-            ssl_handshake_timeout=seconds,
-            ssl_shutdown_timeout=seconds,
+            ssl_handshake_timeout=limits.handshake_seconds,
+            ssl_shutdown_timeout=limits.patience_seconds,  # it ends what is still on its way to a slow client
         )
         self.servers.append(second)
 

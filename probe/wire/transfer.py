@@ -41,10 +41,10 @@ class Samples:
 
     def add(self, at: float, total: int) -> None:
         if not self._kept or total - self._kept[-1][1] >= self._step:
-            self._kept.append((at, total))
+            self._kept.append((round(at, 6), total))
             self._last = None
         else:
-            self._last = (at, total)
+            self._last = (round(at, 6), total)
 
     @property
     def taken(self) -> tuple[tuple[float, int], ...]:

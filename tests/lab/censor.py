@@ -8,9 +8,11 @@ line of JSON in its log.
 
 from __future__ import annotations
 
+import heapq
 import random
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TextIO
 
@@ -33,9 +35,12 @@ from tests.lab.payloads import (
 )
 from tests.lab.quic_packets import Hello, begins_handshake
 from tests.lab.scenario import CertificateFilter, Deed, DnsTampering, HelloFilter, HostFilter, QuicFilter, Throttle
-from tests.lab.streams import Bucket, Grudges, Stream
+from tests.lab.settings import CONTROL_PORT
+from tests.lab.streams import Backlog, Bucket, Grudges, Stream
+from tests.lab.wan import wait, watch
 
 HTTP, TLS = 80, 443
+CLEAR = (HTTP, CONTROL_PORT)
 _HANDSHAKE_FAILURE = 40
 _ENOUGH = 64 * 1024  # of one stream
 
@@ -54,7 +59,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Censor:
-    """Decides packet by packet; `see` returns the verdict for the queue."""
+    """Decides packet by packet; `see` returns the verdict for the queue, to be given in `hold` seconds."""
 
     def __init__(self, rules: Rules, log: TextIO) -> None:
         self.rules = rules
@@ -64,6 +69,7 @@ class Censor:
         self.grudges = Grudges()
         self.hellos: dict[Flow, Hello] = {}  # of QUIC
         self.swallowed: dict[Flow, str] = {}
+        self.hold = 0.0
         self.luck: dict[HelloFilter | HostFilter, random.Random] = {}
         for port, filters in ((TLS, rules.hello), (HTTP, rules.host)):
             for rule in filters:
@@ -71,12 +77,13 @@ class Censor:
                     self.grudges.prime(rule.residual, port)
 
     def see(self, raw: bytes) -> int:
+        self.hold = 0.0
         packet = parse(raw)
         if packet is None:
             return ACCEPT
         if packet.protocol == UDP:
             return self._dns(packet) if packet.target_port == 53 else self._quic(packet)
-        return self._there(packet) if packet.target_port in (HTTP, TLS) else self._back(packet)
+        return self._there(packet) if packet.target_port in (TLS, *CLEAR) else self._back(packet)
 
     def _record(self, action: str, subject: str) -> None:
         self.log.write(msgspec.json.encode(Deed(by=self.rules.by, action=action, subject=subject)).decode() + "\n")
@@ -157,10 +164,7 @@ class Censor:
         if not read.complete:
             return ACCEPT
         stream.settled = True
-        stream.name = read.name or ""
-        for throttle in self.rules.throttle:
-            if stream.name and matches(stream.name, throttle.names):
-                stream.bucket = Bucket(throttle.kbit, throttle.free)
+        self._slow_down(stream, read)
         for rule in self.rules.hello:
             if rule.reads == "split" or (rule.reads == "segment" and not first):
                 continue
@@ -170,6 +174,13 @@ class Censor:
                     return ACCEPT
                 return self._strike(packet, stream, rule, stream.name)
         return ACCEPT
+
+    def _slow_down(self, stream: Stream, read: Read) -> None:
+        """Throttle what comes back on a connection with such a name."""
+        stream.name = read.name or ""
+        for rule in self.rules.throttle:
+            if stream.name and matches(stream.name, rule.names):
+                stream.slowed = (Bucket if rule.style == "police" else Backlog)(rule.kbit, rule.free)
 
     def _after(self, packet: Packet, stream: Stream, rule: HelloFilter) -> int:
         """Strike once enough encrypted records have passed."""
@@ -181,6 +192,7 @@ class Censor:
     def _request(self, packet: Packet, stream: Stream) -> int:
         read = http_host(bytes(stream.data))
         stream.settled = read.complete
+        self._slow_down(stream, read)
         for rule in self.rules.host:
             wanted = not rule.keywords or any(keyword in read.path for keyword in rule.keywords)
             if wanted and self._hits(packet, read, rule):
@@ -223,11 +235,14 @@ class Censor:
             return ACCEPT
         if stream.condemned:
             return DROP
-        if stream.bucket and packet.data and not stream.bucket.pay(len(packet.data)):
-            if not stream.told:
+        if stream.slowed and packet.data:
+            hold = stream.slowed.pay(len(packet.data))
+            if hold != 0.0 and not stream.told:
                 self._record("throttle", stream.name)
-            stream.told = True
-            return DROP
+                stream.told = True
+            if hold is None:
+                return DROP
+            self.hold = hold
         if not self.rules.certificate or len(stream.back) > _ENOUGH:
             return ACCEPT
         stream.back += packet.data
@@ -253,10 +268,20 @@ def main() -> None:
     queue = Queue(int(sys.argv[1]))
     with Path(sys.argv[3]).open("a", buffering=1) as log:
         censor = Censor(rules, log)
+        poll = watch(queue)
+        held: list[tuple[float, int, int]] = []
         print("ready", flush=True)
         while True:
-            packet = queue.receive()
-            queue.judge(packet.id, censor.see(packet.payload))
+            while held and held[0][0] <= time.monotonic():
+                _, number, verdict = heapq.heappop(held)
+                queue.judge(number, verdict)
+            if wait(poll, held[0][0] if held else None):
+                packet = queue.receive()
+                verdict = censor.see(packet.payload)
+                if censor.hold:
+                    heapq.heappush(held, (time.monotonic() + censor.hold, packet.id, verdict))
+                else:
+                    queue.judge(packet.id, verdict)
 
 
 if __name__ == "__main__":

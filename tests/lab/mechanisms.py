@@ -40,16 +40,29 @@ from tests.lab.scenario import (
     TlsInterception,
 )
 from tests.lab.servers import ALERT_PORT, Servers
+from tests.lab.settings import CONTROL_PORT
 from tests.lab.sites import SITES
 from tests.lab.spaces import Process, Spaces, ip_batch
 from tests.lab.topology import CLIENT_NETS, CONTROL, ISP_RESOLVER, ISP_RESOLVER6, NODES
-from tests.lab.world import BusyLine, By, ConnectionLoss, LossyLine, PathMtu, SynLimit, client_net, family, named
+from tests.lab.world import (
+    BusyLine,
+    By,
+    ConnectionLoss,
+    LossyLine,
+    PathMtu,
+    SlowLine,
+    SynLimit,
+    client_net,
+    family,
+    named,
+)
 
 _DPI_QUEUE, _WAN_QUEUE = "2", "3"
 _COUNTER = re.compile(r"counter name (\S+)")
 _TOUCHED = ("home", "isp", "ispsrv", "censor", "wan", "edge", "srv")
 _FILTER, _NAT = "type filter hook prerouting priority -300", "type nat hook prerouting priority -100"
 _WIDE = 1500
+_LINE = ("dev", "to-cli", "root")
 _SENDING = "type filter hook output priority 0"
 DpiRule = DnsTampering | HelloFilter | QuicFilter | CertificateFilter | Throttle | HostFilter
 BoxPart = HttpProxy | TlsInterception
@@ -66,6 +79,7 @@ class Interference:
         self._tracked: set[str] = set()
         self._linked = True
         self._wide = True
+        self._slowed = False
         self._seed = 0
 
     def apply(self, scenario: Scenario, *, seed: int = 0) -> None:
@@ -129,7 +143,7 @@ class Interference:
             self._middlebox(box)
         self._home.apply(faults)
 
-    def _one(self, mechanism: ServerAlert | SmallSegments | PathMtu | Delay) -> None:
+    def _one(self, mechanism: ServerAlert | SmallSegments | PathMtu | SlowLine | Delay) -> None:
         """Put to work what stands alone."""
         match mechanism:
             case ServerAlert(address=address):
@@ -142,8 +156,16 @@ class Interference:
                 self._narrow(mechanism.mtu)
                 for where in ("isp", "censor") if mechanism.silent else ():
                     self._nft(where, "hushed", _SENDING, world.hushed())
+            case SlowLine(kbit=kbit):
+                self._slow(f"rate {kbit}kbit burst {max(3000, kbit * 2)} latency 400ms")
             case Delay():
                 self._delay(mechanism)
+
+    def _slow(self, shape: str) -> None:
+        """Put a token bucket before the home's line, or with no shape take it away."""
+        change = ["replace", *_LINE, "tbf", *shape.split()] if shape else ["del", *_LINE]
+        self._spaces.check("home", ["tc", "qdisc", *change])
+        self._slowed = bool(shape)
 
     def _use_up(self, ration: SynLimit) -> None:
         """Connect from the client's address, as neighbours behind it do, until the site takes no more."""
@@ -170,6 +192,8 @@ class Interference:
             self._link(up=True)
         if not self._wide:
             self._narrow(_WIDE)
+        if self._slowed:
+            self._slow("")
         self._processes.clear()
         self._logs.clear()
         self._tracked.clear()
@@ -232,9 +256,11 @@ class Interference:
         looked_at = {
             "-s {} -p udp --dport 53": rules.dns,
             "-s {} -p tcp --dport 443": rules.hello or both_ways,
-            "-s {} -p tcp --dport 80": rules.host,
+            "-s {} -p tcp --dport 80": rules.host or rules.throttle,
+            f"-s {{}} -p tcp --dport {CONTROL_PORT}": rules.throttle,
             "-s {} -p udp --dport 443": rules.quic,
             "-d {} -p tcp --sport 443": both_ways,
+            **{f"-d {{}} -p tcp --sport {port}": rules.throttle for port in censor.CLEAR},
         }
         matches = [match.format(net) for match, used in looked_at.items() if used for net in CLIENT_NETS]
         self._queue(by, "PREROUTING", matches, _DPI_QUEUE)

@@ -130,14 +130,16 @@ class CertificateFilter(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Throttle(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """What a server sends after a ClientHello with one of these names passes at `kbit` per second only.
+    """What a server sends after one of these names, in a ClientHello or a Host header, comes at `kbit` a second only.
 
-    The first `free` bytes pass at once; what is too much is dropped. At 0 kbit it freezes after them.
+    The first `free` bytes pass at once. What is too much is dropped (`police`), or waits in a queue and is dropped
+    when that is full (`shape`). At 0 kbit the connection freezes after the free bytes.
     """
 
     names: tuple[str, ...] = FACEBOOK
     kbit: float
     free: int = 0
+    style: Literal["police", "shape"] = "police"
     by: By = "censor"
 
 

@@ -10,26 +10,49 @@ from tests.lab.packets import Packet
 from tests.lab.scenario import HelloFilter, Residual
 
 _PACKET = 1500
+_QUEUED = 0.5  # seconds
 
 
 class Bucket:
-    """Lets so many bytes pass at once, and then `kbit` a second."""
+    """Lets so many bytes pass at once, and then `kbit` a second: what is too much is dropped."""
 
     def __init__(self, kbit: float, free: int) -> None:
         self._rate = kbit * 125
         self._level = float(free)
         self._at = time.monotonic()
 
-    def pay(self, size: int) -> bool:
-        """Take the price of a packet; say no when there is not enough."""
+    def pay(self, size: int) -> float | None:
+        """Return how many seconds a packet is to wait: none, or None when it is dropped."""
         now = time.monotonic()
         full = max(self._level, self._rate, _PACKET)
         self._level = min(full, self._level + (now - self._at) * self._rate)
         self._at = now
         if self._level < size:
-            return False
+            return None
         self._level -= size
-        return True
+        return 0.0
+
+
+class Backlog:
+    """Lets so many bytes pass at once, and then `kbit` a second, in a queue of half a second or a few packets."""
+
+    def __init__(self, kbit: float, free: int) -> None:
+        self._rate = kbit * 125
+        self._free = free
+        self._clear = 0.0  # when all that waits will have left
+        self._room = max(_QUEUED * self._rate, 8 * _PACKET)
+
+    def pay(self, size: int) -> float | None:
+        """Return how many seconds a packet is to wait, or None when the queue is full."""
+        if self._free >= size:
+            self._free -= size
+            return 0.0
+        now = time.monotonic()
+        wait = max(0.0, self._clear - now)
+        if not self._rate or wait * self._rate + size > self._room:
+            return None
+        self._clear = now + wait + size / self._rate
+        return self._clear - now
 
 
 @dataclass(slots=True)
@@ -45,7 +68,7 @@ class Stream:
     settled: bool = False
     spared: bool = False
     waiting: HelloFilter | None = None
-    bucket: Bucket | None = None
+    slowed: Bucket | Backlog | None = None
     told: bool = False
 
     def add(self, packet: Packet) -> bool:

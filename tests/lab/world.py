@@ -43,6 +43,12 @@ class BusyLine(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     by: By = "censor"
 
 
+class SlowLine(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The home's line carries `kbit` a second towards the home, whatever it is; a queue of 0.4 s stands before it."""
+
+    kbit: int
+
+
 class SynLimit(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The site takes `per_minute` connections from the client's address; when `spent`, neighbours have used them up."""
 
@@ -51,9 +57,9 @@ class SynLimit(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     spent: bool = True
 
 
-WorldFault = PathMtu | ConnectionLoss | LossyLine | BusyLine | SynLimit
-SILENT = ConnectionLoss | LossyLine
-"""What cannot be caught in the act, for it strikes by chance."""
+WorldFault = PathMtu | ConnectionLoss | LossyLine | BusyLine | SlowLine | SynLimit
+SILENT = ConnectionLoss | LossyLine | SlowLine
+"""What cannot be caught in the act, for it strikes by chance or is the kernel's own doing."""
 
 
 def family(address: str) -> str:
