@@ -23,6 +23,7 @@ import msgspec
 from measurements.rules import RULES
 from probe.network import Limits
 from tests.bench.figures import circumstances
+from tests.lab.accuracy import detector
 from tests.lab.accuracy.progress import Progress
 from tests.lab.accuracy.report import report
 from tests.lab.accuracy.results import Result, Results, Run, code_digest, commit, deed_of
@@ -44,6 +45,8 @@ def main() -> int:
     for ending in (signal.SIGINT, signal.SIGTERM):  # a shell has the first ignored in the background
         signal.signal(ending, signal.default_int_handler)
     options = parse()
+    if options.detector:
+        return detect(options)
     chosen = choose(options)
     if not chosen:
         print("no scenario is like that; `python -m tests.lab list` lists them", file=sys.stderr)
@@ -64,6 +67,22 @@ def main() -> int:
         print("the code was changed while it ran: these figures are about no one version of it", file=sys.stderr)
         status = status or 2
     return publish(results, options, started=status)
+
+
+def detect(options: argparse.Namespace) -> int:
+    """Report on the detector alone; no lab is needed for it."""
+    text, promised = detector.figures(options.votes, options.runs, options.labs, options.seed)
+    about = {**circumstances(), "code": commit(), "seed": options.seed}
+    lines = "\n".join(f"- {key}: {value}" for key, value in about.items())
+    report = f"{lines}\n\n{text}"
+    if options.json != "-":
+        sys.stdout.write(report)
+    if options.markdown:
+        options.markdown.write_text(f"# Accuracy of the detector\n\n{report}")
+    if options.json:
+        line = json.dumps({**about, "targets": [asdict(target) for target in promised]}, indent=1) + "\n"
+        sys.stdout.write(line) if options.json == "-" else Path(options.json).write_text(line)
+    return int(any(target.reached is False for target in promised))
 
 
 def work_off(missing: Sequence[Run], kept: Results, code: str, options: argparse.Namespace) -> tuple[int, list[Result]]:
@@ -168,6 +187,11 @@ def parse() -> argparse.Namespace:
     going.add_argument("--resume", action="store_true", help="do only what the out folder lacks (the default)")
     going.add_argument("--fresh", action="store_true", help="forget what is in the out folder")
     going.add_argument("--report", action="store_true", help="run nothing: report on what is in the out folder")
+    parser.add_argument(
+        "--detector", action="store_true", help="no lab: simulate votes, and report on the detector of events alone"
+    )
+    parser.add_argument("--votes", type=_count, default=detector.VOTES, metavar="N", help="… of each noise (3·10⁷)")
+    parser.add_argument("--runs", type=_count, default=detector.RUNS, metavar="N", help="… blocks of each kind (3,000)")
     out = REPOSITORY / ".accuracy"
     parser.add_argument("--out", type=Path, default=out, metavar="FOLDER", help="keep results there (.accuracy)")
     parser.add_argument("--json", metavar="FILE", help="write everything as JSON; - writes nothing else to stdout")

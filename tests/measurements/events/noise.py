@@ -15,6 +15,7 @@ from measurements.events.changes import Change, Direction
 from measurements.events.rates import Rates, weigh
 
 HOUR = 3600.0
+LASTING = 3 * HOUR  # so long a line alone must see a block
 LENGTH = 2_000  # votes of one series: twelve weeks of hourly ones
 
 Noise = Callable[[Random, float], Callable[[float], bool]]  # (chance, rate) -> (time -> does it fail?)
@@ -65,10 +66,11 @@ def bursts(minutes: float) -> Noise:
 
 @dataclass(frozen=True, slots=True)
 class Alarms:
-    """What honest noise did: votes given, and onsets that were claimed."""
+    """What honest noise did: votes given, onsets that were claimed, and those that still stood three hours later."""
 
     votes: int
     onsets: int
+    lasting: int
 
 
 def alarms(
@@ -80,26 +82,31 @@ def alarms(
     `lines` probes take turns, each with noise of its own. After a failure in a series that is well, its probe asks
     again after these many seconds, as the agent does, and those votes count like others.
     """
-    chance, given, onsets = Random(seed), 0, 0
+    chance, given, onsets, lasting = Random(seed), 0, 0, 0
     while given < votes:
         cell, time, until = Cell(rates), 0.0, given + min(LENGTH, votes - given)
         fails = [noise(chance, rate) for _ in range(lines)]
         plan: list[tuple[float, int]] = []
-        turn = 0
+        waiting, turn = math.inf, 0
         while given < until:
+            given += 1
             if plan and plan[0][0] <= time + every:
                 time, line = plan.pop(0)
-                given += 1
             else:
                 time, line = time + every, turn % lines
                 turn += 1
-                given += 1
             failed = fails[line](time)
             change = cell.add(time, failed, f"p{line}", "", threshold)
-            onsets += change is not None and change.direction is Direction.ONSET
-            if failed and asked_again and not plan:
-                plan = [(time + later, line) for later in asked_again]
-    return Alarms(given, onsets)
+            if change is not None:
+                onset = change.direction is Direction.ONSET
+                onsets += onset
+                waiting = change.since + LASTING if onset else math.inf
+            if failed:
+                if time >= waiting and cell.is_blocked:
+                    lasting, waiting = lasting + 1, math.inf
+                if asked_again and not plan:
+                    plan = [(time + later, line) for later in asked_again]
+    return Alarms(given, onsets, lasting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,3 +174,32 @@ def exact_alarms(p0: float, threshold: float, grid: float = 0.01) -> float:
                 break
         total += p0 * (1.0 if rise >= top else u[rise])
     return total
+
+
+def pursued(rates: Rates, threshold: float, seed: int, *, lines: int) -> float:
+    """Let a proven block begin that every vote shows; return the seconds from the last line's first vote to the claim.
+
+    Every line asks hourly, and again after each first verdict as the agent does, about a fifth early or late. One vote
+    a line and quarter of an hour counts.
+    """
+    chance, cell = Random(seed), Cell(rates)
+    onset = 100 * HOUR
+    votes: list[tuple[float, int]] = []
+    last = onset
+    for line in range(lines):
+        first = onset + chance.random() * HOUR
+        last = max(last, first)
+        votes += [(first + i * HOUR, line) for i in range(-90, 6)]
+        gaps = (1, 4, 10, 15, 30, 30, 30, 30, 31)
+        time = first
+        for gap in gaps:
+            time += 60.0 * gap * (1.0 + 0.2 * (2 * chance.random() - 1))
+            votes.append((time, line))
+    bins: set[tuple[int, int]] = set()
+    for time, line in sorted(votes):
+        if (line, int(time // 900)) in bins:
+            continue
+        bins.add((line, int(time // 900)))
+        if cell.add(time, time >= onset, f"p{line}", "", threshold):
+            return time - last
+    raise AssertionError("it was not found at all")
