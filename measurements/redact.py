@@ -284,13 +284,17 @@ def _everything(measurement: Measurement) -> tuple[bytes, bytes]:
     return said, "\n".join(naming).encode("utf-8", "surrogatepass")
 
 
+_WORDLESS = frozenset({int, float, bool, type(None)})
+
+
 def _gather(value: Any, texts: list[str], naming: list[str], raw: list[bytes]) -> None:
     kind = type(value)
     if kind is str:
         texts.append(value)
     elif kind is tuple:
         for item in value:
-            _gather(item, texts, naming, raw)
+            if type(item) not in _WORDLESS:  # transfers have hundreds of samples
+                _gather(item, texts, naming, raw)
     elif kind is bytes:
         raw.append(value)
     elif issubclass(kind, msgspec.Struct):

@@ -11,6 +11,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from statistics import median
 
 from measurements.model import (
     AnyObservation,
@@ -24,6 +25,8 @@ from measurements.model import (
     Outcome,
     Purpose,
     TcpConnect,
+    TlsHandshake,
+    Transfer,
     Verdict,
     View,
 )
@@ -32,6 +35,7 @@ from probe.wording import (
     OUTCOMES,
     PURPOSES,
     VIEWS,
+    bit_rate,
     clean,
     clip,
     columns,
@@ -40,6 +44,7 @@ from probe.wording import (
     problem,
     purpose,
     size,
+    transfer_rate,
 )
 
 WALKS = (Purpose.TRACE_TARGET, Purpose.TRACE_HARMLESS)  # told of in the meaning
@@ -163,6 +168,7 @@ def _place(measurement: Measurement) -> str:
 def _happened(steps: Sequence[AnyObservation]) -> list[str]:
     """Tell our own steps in order; when there are too many, those that worked give way first."""
     own = [s for s in steps if s.view is View.LOCAL and s.purpose is None and not _says_little(s)]
+    own = own or [s for s in steps if isinstance(s, Transfer) and s.purpose is Purpose.PACE_TARGET]
     own = sorted(own, key=_order)
     keep = sorted(own, key=lambda s: (not isinstance(s, HttpExchange) and s.failure is None, own.index(s)))[:6]
     lines = [_step(s) for s in own if s in keep]
@@ -195,13 +201,26 @@ def _compared(steps: Sequence[AnyObservation]) -> list[str]:
             and step.purpose not in WALKS
             and not _is_path(step, steps)
         ):
-            tallies.setdefault(step.purpose, Counter())[problem(step) or "worked"] += 1
-    lines += [f"{purpose(each)}: {_tally(tallies[each])}" for each in PURPOSES if each in tallies]
+            tally = tallies.setdefault(step.purpose, Counter())
+            if not isinstance(step, Transfer) or step.failure is not None:
+                tally[problem(step) or "worked"] += 1
+    for each in PURPOSES:
+        if each in tallies:
+            paces = [transfer_rate(s) for s in steps if isinstance(s, Transfer) and s.purpose is each and not s.failure]
+            told = [_paces(paces)] if paces else []
+            if tallies[each]:
+                told.append(f"{'failed: ' if paces else ''}{_tally(tallies[each])}")
+            lines.append(f"{purpose(each)}: {'; '.join(told)}")
     return lines or ["nothing: it was not needed, or nothing to compare with is configured"]
 
 
 def _is_path(step: AnyObservation, steps: Sequence[AnyObservation]) -> bool:
-    """Whether a connection of a follow-up only carried the handshake or request that counts."""
+    """Whether a connection of a follow-up only carried the handshake or request that counts.
+
+    So did a handshake that carried a transfer, under whatever certificate.
+    """
+    if isinstance(step, TlsHandshake):
+        return any(other.cause == step.id and isinstance(other, Transfer) for other in steps)
     if not isinstance(step, TcpConnect) or step.failure is not None:
         return False
     return any(other.cause == step.id and other.purpose == step.purpose for other in steps)
@@ -238,6 +257,13 @@ def _way(steps: Sequence[AnyObservation]) -> list[str]:
     last = min((ttl for ttl, there in met.items() if there == "the site"), default=max(met, default=0))
     whole = range(1, last + 1)
     return [f"the way: {', '.join(met[ttl] for ttl in whole)}"] if last > 1 and met.keys() >= set(whole) else []
+
+
+def _paces(rates: Sequence[float]) -> str:
+    """Tell the median of some rates, and between which they lie."""
+    middle, least, most = (bit_rate(rate) for rate in (median(rates), min(rates), max(rates)))
+    of = f" in the median of {len(rates)}" if len(rates) > 1 else ""
+    return f"{middle}{of}" + (f" ({least} to {most})" if least != most else "")
 
 
 def _tally(results: Counter[str]) -> str:

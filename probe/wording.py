@@ -158,6 +158,21 @@ def size(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count < 999_950_000 else f"{count / 1e9:.1f} GB"
 
 
+def bit_rate(bits: float) -> str:
+    """Write bit/s for people, in decimal units."""
+    if bits < 999.5:
+        return f"{bits:.0f} bit/s"
+    if bits < 999_500:
+        return f"{bits / 1e3:.0f} kbit/s"
+    return f"{bits / 1e6:.1f} Mbit/s" if bits < 999_500_000 else f"{bits / 1e9:.1f} Gbit/s"
+
+
+def transfer_rate(step: Transfer) -> float:
+    """Return the bit/s of a transfer as it is told: all bytes, from the request to the last or until it was left."""
+    whole = step.ended in ("whole", "enough") and step.samples
+    return 8 * step.received / max(step.samples[-1][0] if whole else step.elapsed, 1e-6)
+
+
 def plural(count: int, word: str) -> str:
     """Write a count with its noun."""
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
@@ -180,8 +195,8 @@ def _describe(step: AnyObservation) -> tuple[str, str]:
             return f"{step.method} {clean(step.url)}{host}", _page_result(step)
         case Transfer():
             name = f" as {clean(step.name or step.host)}" if step.name or step.host else ""
-            what = f"{size(step.wanted)} from {endpoint(step.address, step.port)}{name}"
-            return what, problem(step) or f"{size(step.received)} in {step.elapsed:.1f} s ({step.ended})"
+            what = f"{size(step.wanted)}{name} from {endpoint(step.address, step.port)}"
+            return what, _transfer_result(step)
         case Hop():
             return (
                 f"{step.probe} towards {endpoint(step.address, step.port)}, {plural(step.ttl, 'hop')} far",
@@ -246,6 +261,18 @@ def _page_result(step: HttpExchange) -> str:
     title = f" “{clean(step.title, 60)}”" if step.title else ""
     cut = f", {problem(step)}" if step.failure else ""
     return f"{step.status}, {size(step.body_length)}{title}{cut}"
+
+
+def _transfer_result(step: Transfer) -> str:
+    came = size(step.received)
+    last = step.samples[-1][0] if step.samples else step.elapsed
+    if step.failure is not None:
+        return f"{problem(step)}, after {came}" if step.received else problem(step)
+    if step.ended == "stall":
+        return f"{came} in {last:.1f} s, then nothing"
+    spent = step.elapsed if step.ended == "time" else last
+    cut = ", out of time" if step.ended == "time" else ""
+    return f"{came} in {spent:.{1 if spent >= 1 else 2}f} s, {bit_rate(transfer_rate(step))}{cut}"
 
 
 def _hop_result(step: Hop) -> str:

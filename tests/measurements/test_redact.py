@@ -36,6 +36,7 @@ from measurements.model import (
     Target,
     TcpConnect,
     TlsHandshake,
+    Transfer,
     Vantage,
     decode,
     encode,
@@ -268,6 +269,23 @@ def test_a_url_stays_a_url() -> None:
         for left in (step.url, step.redirect, step.headers[0][1], after.target.url):
             assert urlsplit(left or "").hostname == after.target.host
             assert "redacted.invalid" in after.target.host
+
+
+def test_a_transfer_names_nobody_of_ours() -> None:
+    leg = Transfer(
+        id=1,
+        url=f"http://{IPV4}/bytes/5",
+        address=IPV4,
+        host=IPV4,
+        name=None,
+        detail=f"from {IPV4}",
+        samples=((0.1, 5),),
+    )
+    done = redact(measurement(leg), OWN)
+    assert IPV4.encode() not in encode(done)
+    step = done.observations[0]
+    assert isinstance(step, Transfer)
+    assert (step.url, step.host, step.samples) == ("http://redacted.invalid/bytes/5", "redacted.invalid", ((0.1, 5),))
 
 
 def body_of(whole: Measurement) -> HttpExchange:

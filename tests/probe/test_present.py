@@ -29,12 +29,13 @@ from measurements.model import (
     Target,
     TcpConnect,
     TlsHandshake,
+    Transfer,
     Vantage,
     Verdict,
     View,
 )
 from probe.present import HEIGHT, WIDTH, screen, short, timeline
-from probe.wording import clean, clip, columns, describe, size
+from probe.wording import bit_rate, clean, clip, columns, describe, size
 
 URL = "https://site.example/"
 ADDRESS = "198.51.100.7"
@@ -318,3 +319,86 @@ def test_a_trace_shows_its_way_and_by_what_means_it_was_found() -> None:
     assert "routers told by the system" in " ".join(shown.split())
     assert "raw packets read" in traced("private-1", None, means="raw")
     assert "the way" not in traced("private-1"), "one router is no way"
+
+
+def leg(number: int, purpose: Purpose, name: str, seconds: float, **changes: object) -> tuple[AnyObservation, ...]:
+    """A transfer of 131,072 bytes under a certificate of the control's own, and what carried it."""
+    usual: dict[str, object] = {"view": View.FOLLOW_UP, "purpose": purpose, "address": ADDRESS, "port": 8443}
+    made = Transfer(
+        id=number + 2,
+        cause=number + 1,
+        started=float(number),
+        elapsed=seconds,
+        url=f"https://{name}/bytes/131072",
+        host=name,
+        name=name,
+        wanted=131_072,
+        status=200,
+        received=131_072,
+        samples=((0.1, 16_384), (seconds, 131_072)),
+        ended="whole",
+        **usual,  # type: ignore[arg-type]
+    )
+    return (
+        TcpConnect(id=number, started=float(number), **usual),  # type: ignore[arg-type]
+        TlsHandshake(
+            id=number + 1,
+            cause=number,
+            started=float(number),
+            name=name,
+            failure=Failure.SSL_UNKNOWN_AUTHORITY,
+            **usual,  # type: ignore[arg-type]
+        ),
+        msgspec.structs.replace(made, **changes),
+    )
+
+
+def test_a_transfer_in_plain_words() -> None:
+    _, _, slow = leg(1, Purpose.PACE_TARGET, "site.example", 8.1)
+    assert describe(slow) == (f"131.1 kB as site.example from {ADDRESS}:8443", "131.1 kB in 8.1 s, 129 kbit/s")
+    cut = msgspec.structs.replace(slow, received=98_304, ended="time", elapsed=10.0)
+    assert describe(cut)[1] == "98.3 kB in 10.0 s, 79 kbit/s, out of time"
+    frozen = msgspec.structs.replace(slow, received=16_384, ended="stall", samples=((0.1, 16_384),), elapsed=5.1)
+    assert describe(frozen)[1] == "16.4 kB in 0.1 s, then nothing"
+    swift = msgspec.structs.replace(slow, samples=((0.05, 131_072),), ended="enough", elapsed=0.06)
+    assert describe(swift)[1] == "131.1 kB in 0.05 s, 21.0 Mbit/s"
+    broken = msgspec.structs.replace(slow, failure=Failure.CONNECTION_RESET, ended="failure", received=5000)
+    assert describe(broken)[1] == "connection reset, after 5.0 kB"
+    silent = msgspec.structs.replace(broken, failure=Failure.TIMEOUT, received=0, samples=())
+    assert describe(silent)[1] == "no answer in time"
+
+
+def test_rates_in_plain_words() -> None:
+    rates = (0.0, 999.4, 999.6, 126_400.0, 999_600.0, 1e7, 2.5e9)
+    assert [bit_rate(rate) for rate in rates] == [
+        "0 bit/s",
+        "999 bit/s",
+        "1 kbit/s",
+        "126 kbit/s",
+        "1.0 Mbit/s",
+        "10.0 Mbit/s",
+        "2.5 Gbit/s",
+    ]
+
+
+def test_a_screen_tells_how_fast_under_which_name() -> None:
+    steps: list[AnyObservation] = []
+    for n in range(3):
+        steps += leg(1 + 10 * n, Purpose.PACE_TARGET, "site.example", 8.0 + n / 10)
+        steps += leg(5 + 10 * n, Purpose.PACE_HARMLESS, "kind.example", 0.1)
+    steps += leg(41, Purpose.PACE_TARGET, "site.example", 1.0, failure=Failure.CONNECTION_RESET, ended="failure")
+    steps += leg(51, Purpose.PACE_OBJECT, "site.example", 1.0)
+    verdict = msgspec.structs.replace(VERDICT, outcome=Outcome.THROTTLED, mechanism=Mechanism.THROTTLE_RATE)
+    slow = msgspec.structs.replace(MEASUREMENT, nettest="throttling", observations=tuple(steps))
+    text = screen(slow, verdict)
+    assert fits(text)
+    assert "131.1 kB as site.example from 198.51.1…: 131.1 kB in 8.0 s, 131 kbit/s" in text
+    words = " ".join(text.split())
+    assert (
+        "how fast under this name: 129 kbit/s in the median of 3 (128 kbit/s to 131 kbit/s); failed: connection reset"
+        in words
+    )
+    assert "how fast under a harmless name: 10.5 Mbit/s in the median of 3 how" in words
+    assert "how fast the site itself is: 1.0 Mbit/s" in words
+    assert "unknown authority" not in text  # the control's certificate is its own
+    assert "131.1 kB in 8.1 s, 129 kbit/s" in timeline(slow, verdict)

@@ -11,6 +11,7 @@ from measurements.model import (
     Outcome,
     Target,
     TcpConnect,
+    Transfer,
     Vantage,
     Verdict,
     decode,
@@ -27,6 +28,9 @@ MEASUREMENT = Measurement(
     observations=(
         TcpConnect(id=1, address="192.0.2.1", port=80),
         HttpExchange(id=2, cause=1, url=URL, status=200, body=b"<html>\x00", body_length=7, title="Hello"),
+        Transfer(
+            id=3, cause=1, url=URL, host="x.example", pair=2, received=9, samples=((0.25, 4), (1.5, 9)), ended="time"
+        ),
     ),
 )
 VERDICT = Verdict(

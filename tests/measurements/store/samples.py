@@ -19,6 +19,7 @@ from measurements.model import (
     Outcome,
     Target,
     TlsHandshake,
+    Transfer,
     Vantage,
     Verdict,
 )
@@ -99,6 +100,18 @@ observation: st.SearchStrategy[AnyObservation] = st.one_of(
             headers=st.lists(st.tuples(text, text), max_size=3).map(tuple),
             body=st.binary(max_size=200) | st.binary(min_size=32, max_size=32) | st.just(b"\0" * 65536),
             truncated=st.sampled_from([None, "sample", "wire"]),
+        ),
+    ),
+    st.builds(
+        Transfer,
+        **_step(
+            url=text,
+            host=text,
+            name=st.none() | text,
+            pair=small,
+            received=small,
+            samples=st.lists(st.tuples(number, small), max_size=200).map(tuple),
+            ended=st.sampled_from(["whole", "enough", "time", "stall", "failure"]),
         ),
     ),
 )
