@@ -17,7 +17,7 @@ written down: what was found is in the store, and a series follows from it.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, replace
 
 from measurements.model import Outcome, Past, Target, Verdict, Where
@@ -193,6 +193,11 @@ class Again:
                 series = group.pop(key).after(when)
                 if series.due:
                     group[key] = series
+
+    def keep(self, urls: Container[str]) -> None:
+        """Ask about nothing but these any more: the settings may have changed."""
+        self._running = {key: series for key, series in self._running.items() if key[1] in urls}
+        self._waiting = {key: series for key, series in self._waiting.items() if key[1] in urls}
 
     def admit(self, now: float, allowance: float) -> int:
         """Let in those that wait as long as all that run take at most `allowance` bytes more; return how many.

@@ -297,6 +297,8 @@ class Agent:
             budget=self.purse.budget,
             campaigns=tuple(self._state(campaign) for campaign in self.duties.campaigns),
             open_gaps=self.silence.open_gaps,
+            asked_again=len(self.aftermath.confirming.again.running),
+            waiting=len(self.aftermath.confirming.again.waiting),
             settings=self.about_settings(),
         )
         try:

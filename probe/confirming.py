@@ -117,6 +117,9 @@ class Confirming:
     async def _ask(self) -> None:
         """Ask what is due, among at least as many harmless sites."""
         desk = self.desk
+        self.again.keep({target.url for target in desk.targets})
+        if not self.again.running:
+            return
         if not self._crowd().size:
             log.warning("nothing is asked again: there is no harmless site to hide it among")
             self._rest = 15 * MINUTE

@@ -52,7 +52,10 @@ class SettingsState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
-    """What a running probe last said of itself. `spent` and `budget` are bytes of this UTC day."""
+    """What a running probe last said of itself. `spent` and `budget` are bytes of this UTC day.
+
+    `asked_again` counts the finds that are being confirmed, and `waiting` those that wait for room to be.
+    """
 
     alive: float
     started: float
@@ -66,6 +69,8 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     campaigns: tuple[CampaignState, ...] = ()
     open_gaps: tuple[Gap, ...] = ()
     settings: SettingsState | None = None
+    asked_again: int = 0
+    waiting: int = 0
 
     def is_fresh(self, now: float) -> bool:
         """Tell whether the probe was alive a moment ago, whichever way the clock was set since."""

@@ -2,7 +2,8 @@
 
 A test takes much data and has the line to itself, so it is never routine: a target is tested once in six hours at
 most, all tests together take a quarter of the day's data, and where many targets are slow at once, which is the
-line's doing more likely than anybody's, two of them are tested and no more.
+line's doing more likely than anybody's, two of them are tested and no more. A suspicion that a test could not settle,
+for the line must be known first, is looked into again after an hour.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from probe.suspicion import Paces, pace, sample, suspicious
 THROTTLING = "throttling"
 NAME = ":sample"  # in the timetable: no campaign can be called so
 APART = 6 * 3600.0  # seconds between two tests of a target
+SOONER = 3600.0  # the same where the last one could not tell
 AT_ONCE = 2
 SHARE = 0.25  # of the day's data
 
@@ -45,6 +47,7 @@ class Pacing:
         self.samples = samples if THROTTLING in desk.crew.bench.nettests else None
         self.paces = Paces()
         self.suspects: dict[str, Target] = {}
+        self._undecided: set[str] = set()  # URLs of which the last test could not tell
         self._day = ""
         self._spent = 0
 
@@ -72,8 +75,13 @@ class Pacing:
     def _tested(self, news: News) -> None:
         self._today()
         self._spent += news.spent
-        if news.verdict.outcome is Outcome.ACCESSIBLE:
-            self.paces.forget(news.order.target.url)
+        url, outcome = news.order.target.url, news.verdict.outcome
+        if outcome is Outcome.ACCESSIBLE:
+            self.paces.forget(url)
+        if outcome is Outcome.INCONCLUSIVE:
+            self._undecided.add(url)
+        else:
+            self._undecided.discard(url)
 
     def plan(self) -> None:
         """See that the next target of the day's sample is tested at its time."""
@@ -88,7 +96,8 @@ class Pacing:
         when, target = due
 
         async def run() -> None:
-            await self._test([target])
+            if self.samples:
+                await self._test([target])
             self.plan()
 
         self.desk.at(NAME, when, run)
@@ -113,7 +122,8 @@ class Pacing:
 
     def _is_due(self, target: Target) -> bool:
         last = self.annals.last_measured(target.url, THROTTLING, self.desk.crew.probe_id)
-        return last is None or not 0 <= self.desk.now - last < APART
+        apart = SOONER if target.url in self._undecided else APART
+        return last is None or not 0 <= self.desk.now - last < apart
 
     def _today(self) -> int:
         """The bytes that tests took today, in this life."""

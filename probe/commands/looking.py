@@ -108,6 +108,9 @@ def _probe(beat: Heartbeat | None, alive: bool) -> list[str]:
         lines.append(f"settings those of {moment(beat.settings.read)}; newer ones were refused:")
         lines += [f"         {clean(problem, 500)}" for problem in beat.settings.refused.splitlines()[:5]]
     lines += [f"settings {clean(sentence)}" for sentence in (beat.settings.waiting if beat.settings else ())]
+    if beat.asked_again or beat.waiting:
+        waiting = f", {beat.waiting} more when there is room" if beat.waiting else ""
+        lines.append(f"finds    {plural(beat.asked_again, 'target')} asked again until confirmed or cleared{waiting}")
     for campaign in beat.campaigns:
         last = moment(campaign.last_run) if campaign.last_run else "never"
         due = f", next run {moment(campaign.next_run)}" if campaign.next_run and alive else ""

@@ -27,6 +27,7 @@ from measurements.store import Store, open_store
 from probe.again import BLOCKED, PERSISTENCE
 from probe.agent import Agent, Duties
 from probe.clocks import read_clocks
+from probe.commands.looking import _probe as told
 from probe.harmless import Errand
 from probe.heartbeat import HeartbeatFile
 from probe.measuring import Bench
@@ -410,6 +411,38 @@ def test_no_harmless_site_is_asked_that_the_settings_do_not_name(store: Store, t
     assert {entry.host for entry in store.measurements()} == {target.host for target in targets(40)}
 
 
+def test_a_target_that_is_taken_out_of_the_settings_is_asked_no_more(store: Store, tmp_path: Path) -> None:
+    clock, country = Clock(), Country("t0")
+    life = here(store, tmp_path, country, clock)
+
+    async def act(agent: Agent) -> None:
+        await settled(agent, store, 5)
+        others = replace(life.campaigns[0], targets=targets(4)[1:])
+        agent.go_on_with(replace(agent.duties, campaigns=(others,)), bench=life.bench, judge=country.judge)
+        await ask_again(agent, clock)
+        await eventually(lambda: agent.aftermath.confirming._last > 0 and not agent.running)
+        assert agent.timetable.next_run(AGAIN) is None
+
+    live(life, act)
+    assert count(store, "t0.example") == 1
+
+
+def test_the_sign_of_life_says_what_is_asked_again(store: Store, tmp_path: Path) -> None:
+    clock, country = Clock(), Country(*(f"t{number}" for number in range(2, 30)))
+
+    async def act(agent: Agent) -> None:
+        await settled(agent, store, 33)
+
+    live(here(store, tmp_path, country, clock, size=30), act)
+    beat = HeartbeatFile(tmp_path).read()
+    assert beat is not None
+    assert (beat.asked_again, beat.waiting) == (12, 16)
+    assert "finds    12 targets asked again until confirmed or cleared, 16 more when there is room" in told(beat, True)
+    assert not any(
+        line.startswith("finds") for line in told(msgspec.structs.replace(beat, asked_again=0, waiting=0), True)
+    )
+
+
 # Throttling
 
 
@@ -489,6 +522,30 @@ def test_pages_that_stop_are_tested_two_at_a_time_and_not_twice_in_six_hours(
     made = [entry.url for entry in store.measurements() if entry.nettest == "throttling"]
     assert len(made) == len(set(made)) == 2 * tested
     assert set(site.beside) <= {0}
+
+
+def test_a_suspicion_that_a_test_could_not_settle_is_looked_into_after_an_hour(store: Store, tmp_path: Path) -> None:
+    clock, site = Clock(), Site()
+    site.stalls = True
+    told = [Outcome.ACCESSIBLE, Outcome.INCONCLUSIVE]
+
+    def judge(measurement: Measurement, past: tuple[Past, ...]) -> Verdict:
+        if measurement.nettest == "throttling" and told:
+            return msgspec.structs.replace(OPEN, outcome=told.pop())
+        return OPEN
+
+    life = pacing(store, tmp_path, site, clock)
+    life.judge = judge
+
+    async def act(agent: Agent) -> None:
+        await settled(agent, store, 2)
+        await hurry(agent, clock, "c", 1.1 * HOUR)
+        await settled(agent, store, 4)
+        await hurry(agent, clock, "c", 1.1 * HOUR)
+        await settled(agent, store, 5)
+
+    live(life, act)
+    assert count(store, "t0.example", "throttling") == 2
 
 
 def test_tests_that_the_days_data_do_not_allow_are_said(store: Store, tmp_path: Path) -> None:

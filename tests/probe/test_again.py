@@ -291,6 +291,15 @@ def test_a_series_that_waited_too_long_asks_what_is_left_of_it_or_lapses() -> No
     assert (again.admit(9 * HOUR, AMPLE), len(again.waiting)) == (0, 0), "a campaign has seen it meanwhile"
 
 
+def test_what_the_settings_name_no_more_is_let_be() -> None:
+    again = Again(random.Random(1))
+    found(again, MOST_SERIES + 8)
+    again.admit(20.0, AMPLE)
+    again.keep({target(0).url, target(MOST_SERIES).url})
+    assert [series.target for series in again.running] == [target(0)]
+    assert again.waiting == {("web", target(MOST_SERIES).url)}
+
+
 def test_memory_is_bounded() -> None:
     again = Again(random.Random(1))
     for number in range(3 * MOST_WAITING):
