@@ -8,10 +8,21 @@ from functools import cached_property
 
 from measurements.bogons import Bogons
 from measurements.fingerprints import Fingerprint, Fingerprints
-from measurements.model import DnsLookup, Finding, HttpExchange, Measurement, Past, TlsHandshake
+from measurements.model import (
+    DnsLookup,
+    Finding,
+    HttpExchange,
+    Measurement,
+    PaceSoFar,
+    Past,
+    Throttling,
+    TlsHandshake,
+)
+from measurements.pace import Tally, tally, weigh
 from measurements.reading import Reading
 
 NO_FINGERPRINTS = Fingerprints()
+NO_PACE = PaceSoFar()
 
 
 @dataclass(frozen=True)
@@ -27,6 +38,19 @@ class Case:
     def reading(self) -> Reading:
         m = self.measurement
         return Reading(m.target, m.observations, self.private)
+
+    @cached_property
+    def tally(self) -> Tally:
+        """The pairs of transfers of the measurement."""
+        return tally(self.measurement.observations)
+
+    @cached_property
+    def throttling(self) -> Throttling | None:
+        """What its pairs weigh on top of earlier sessions; None where there are none."""
+        counted = self.tally
+        if self.measurement.nettest != "throttling" or not counted.seen:
+            return None
+        return weigh(counted, self.measurement.pace or NO_PACE, self.measurement.started)
 
     def private(self, address: str) -> bool:
         """Whether no public host has this address; False for one that was the volunteer's own and is redacted."""

@@ -1,6 +1,6 @@
 """From a case to a verdict: the rules are asked, the first in order decides, and all that spoke are kept.
 
-An accusation that rests on a name's failure at witnesses is `likely`; the same finding in an earlier
+An accusation that rests on a name's failure at witnesses, or its slowness, is `likely`; the same finding in an earlier
 session, 15 minutes to a day before, makes it `confirmed` (DESIGN section 4). Where it was seen from inside a
 container, the first two hops are the machine's own and the home's: unless something beyond them is shown to do it,
 a filter at home cannot be ruled out, and the verdict says so.
@@ -55,16 +55,16 @@ def judge(case: Case) -> Verdict:
 
 def _seen_before(case: Case, finding: Finding) -> Finding:
     """Confirm what witnesses proved in an earlier session too; say `always` of what failed again after a pause."""
-    if finding.outcome is not Outcome.BLOCKED:
+    if finding.outcome not in (Outcome.BLOCKED, Outcome.THROTTLED):
         return finding
-    if finding.pattern is None and repeated(case.reading):
+    if finding.outcome is Outcome.BLOCKED and finding.pattern is None and repeated(case.reading):
         finding = structs.replace(finding, pattern=Pattern.ALWAYS)
     now = case.measurement.started
     earlier = [
         past
         for past in case.history
         if SESSION_APART <= now - past.started <= SESSION_WITHIN
-        and past.verdict.outcome is Outcome.BLOCKED
+        and past.verdict.outcome is finding.outcome
         and past.verdict.mechanism is finding.mechanism
         and any(before.proof in (Proof.ELSEWHERE, Proof.IMPOSSIBLE) for before in past.verdict.findings[:1])
     ]

@@ -475,6 +475,55 @@ class Vantage(msgspec.Struct, frozen=True, kw_only=True):
     resolver: str | None = None
 
 
+class Throttling(msgspec.Struct, frozen=True, kw_only=True):
+    """How a target's pace compares with that of a harmless name, as known after one session of pairs.
+
+    It goes on over sessions: each is weighed on top of the one before. Times are UTC seconds since the epoch, rates
+    bit/s, evidence the natural logarithm of odds (`measurements.pace` tells how each is found). `evidence` is of all
+    sessions since the last one that ended clear, `session_evidence` of this one alone. `alike_legs` and `alike_apart`
+    are of this session: how many transfers under a harmless name could be measured against, in pairs that differ in
+    nothing, and how many of those pairs were apart all the same; `q0` is the rate of chance that follows from these
+    and all earlier ones. `covers` is how surely the true median lies between `rate_low` and `rate_high`.
+    """
+
+    started: float
+    last: float
+    sessions: int = 0
+    evidence: float = 0.0
+    session_evidence: float = 0.0
+    pairs: int = 0  # of this session, that count
+    slower: int = 0  # of those, in which the target's leg was slower by the margin
+    skipped: tuple[tuple[str, int], ...] = ()  # pairs that say nothing, by reason
+    alike_legs: int = 0
+    alike_apart: int = 0
+    calibrated: bool = False
+    q0: float = 0.5
+    rates: tuple[tuple[float, float], ...] = ()  # (time, rate) of the target's latest legs, over sessions
+    rate: float | None = None  # the median of this session's legs under the target's name
+    rate_low: float | None = None
+    rate_high: float | None = None
+    covers: float = 0.0
+    harmless_rate: float | None = None  # the median under harmless names
+    ratio: float | None = None  # the median of the pairs' harmless over target
+    spread: float | None = None  # of the target's rates: the distance of their quartiles over their median
+    spent: int = 0  # bytes of objects that this session read in pairs about the target
+    mechanism: Mechanism | None = None  # what was found, if anything
+
+
+class PaceSoFar(msgspec.Struct, frozen=True, kw_only=True):
+    """What earlier sessions know when one about pace begins.
+
+    `last` is what the latest one of this probe about this target came to. `alike_legs` and `alike_apart` are summed
+    over the last four weeks of this probe in this network, whatever the target. `spent` bytes went today into pairs
+    about this target.
+    """
+
+    last: Throttling | None = None
+    alike_legs: int = 0
+    alike_apart: int = 0
+    spent: int = 0
+
+
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     """A fact: one nettest, run once. `id` is 128 random bits in hex, chosen before measuring.
 
@@ -503,6 +552,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     software: str = ""
     source: str = "wazi"
     schema: int = SCHEMA
+    pace: PaceSoFar | None = None  # what was known when pairs were laid: a fact, on which it depended how many
     observations: tuple[AnyObservation, ...] = ()
 
 
@@ -585,54 +635,6 @@ class Proof(StrEnum):
     IMPOSSIBLE = "b"  # something came back that the site cannot have sent
     SHORT = "c"  # its packets die short of its network, its neighbours' do not
     PEERS = "d"  # another network in the country reaches it now
-
-
-class Throttling(msgspec.Struct, frozen=True, kw_only=True):
-    """How a target's pace compares with that of a harmless name, as known after one session of pairs.
-
-    It goes on over sessions: each is weighed on top of the one before. Times are UTC seconds since the epoch, rates
-    bit/s, evidence the natural logarithm of odds (`measurements.pace` tells how each is found). `evidence` is of all
-    sessions since the last one that ended clear, `session_evidence` of this one alone. `alike_legs` and `alike_apart`
-    are of this session: how many transfers under a harmless name could be measured against, in pairs that differ in
-    nothing, and how many of those pairs were apart all the same; `q0` is the rate of chance that follows from these
-    and all earlier ones. `covers` is how surely the true median lies between `rate_low` and `rate_high`.
-    """
-
-    started: float
-    last: float
-    sessions: int = 0
-    evidence: float = 0.0
-    session_evidence: float = 0.0
-    pairs: int = 0  # of this session, that count
-    slower: int = 0  # of those, in which the target's leg was slower by the margin
-    skipped: tuple[tuple[str, int], ...] = ()  # pairs that say nothing, by reason
-    alike_legs: int = 0
-    alike_apart: int = 0
-    calibrated: bool = False
-    q0: float = 0.5
-    rates: tuple[tuple[float, float], ...] = ()  # (time, rate) of the target's latest legs, over sessions
-    rate: float | None = None  # the median of this session's legs under the target's name
-    rate_low: float | None = None
-    rate_high: float | None = None
-    covers: float = 0.0
-    harmless_rate: float | None = None  # the median under harmless names
-    ratio: float | None = None  # the median of the pairs' harmless over target
-    spread: float | None = None  # of the target's rates: the distance of their quartiles over their median
-    mechanism: Mechanism | None = None  # what was found, if anything
-
-
-class PaceSoFar(msgspec.Struct, frozen=True, kw_only=True):
-    """What earlier sessions know when one about pace begins.
-
-    `last` is what the latest one of this probe about this target came to. `alike_legs` and `alike_apart` are summed
-    over the last four weeks of this probe in this network, whatever the target. `spent` bytes went today into pairs
-    about this target.
-    """
-
-    last: Throttling | None = None
-    alike_legs: int = 0
-    alike_apart: int = 0
-    spent: int = 0
 
 
 class Past(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,9 +21,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from statistics import median, quantiles
 
+from measurements.events.chance import at_most, upper
 from measurements.model import (
     OURS,
     AnyObservation,
@@ -141,6 +141,11 @@ class Pair:
         return "round_trips" if times[1] > ROUND_TRIPS * times[0] else None
 
 
+def pace_of(transfer: Transfer) -> float:
+    """The rate of one transfer, in bit/s."""
+    return Leg(transfer, None, None, ()).rate
+
+
 PACES = (Purpose.PACE_TARGET, Purpose.PACE_HARMLESS, Purpose.PACE_ALIKE)
 
 
@@ -192,25 +197,33 @@ class Tally:
     ratios: list[float] = field(default_factory=list)
     evidence: list[int] = field(default_factory=list)  # ids of pairs that count
     usual: list[float] = field(default_factory=list)  # rates under harmless names
+    seen: int = 0  # pairs of both kinds
     laid: int = 0  # pairs about the target, whether or not they count
+    spent: int = 0  # bytes of their objects
 
     def add(self, pair: Pair) -> None:
         """Count one pair."""
-        self.laid += not pair.alike
+        self.seen += 1
+        if not pair.alike:
+            self.laid += 1
+            self.spent += sum(leg.transfer.received for leg in (pair.one, pair.other) if leg is not None)
         if pair.unfit is not None or pair.one is None or pair.other is None:
-            self._skip(pair, pair.unfit or "failed")
+            if not pair.alike:
+                self._skip(pair.unfit or "failed")
         elif pair.alike:
             rates = sorted((pair.one.rate, pair.other.rate))
             fit = [self._reference(rate) is None for rate in rates]
             self.alike_legs += sum(fit)
             self.alike_apart += fit[1] and rates[0] * MARGIN < rates[1]
+            if not any(fit):
+                self._skip(self._reference(rates[1]) or "")
             self.usual += rates
         else:
             slow, against = pair.one.rate, pair.other.rate
             why = self._reference(against)
             self.usual.append(against)
             if why is not None:
-                self._skip(pair, why)
+                self._skip(why)
                 return
             self.votes.append(slow * MARGIN < against)
             self.target.append(pair.one)
@@ -225,9 +238,8 @@ class Tally:
         slumped = len(self.usual) >= 2 and rate * SLUMP < median(self.usual)
         return "slump" if slumped else None
 
-    def _skip(self, pair: Pair, why: str) -> None:
-        if not pair.alike or why == "slow_line":
-            self.skipped[why] = self.skipped.get(why, 0) + 1
+    def _skip(self, why: str) -> None:
+        self.skipped[why] = self.skipped.get(why, 0) + 1
 
     @property
     def frozen(self) -> bool:
@@ -290,6 +302,7 @@ def weigh(counted: Tally, so_far: PaceSoFar, now: float = 0.0) -> Throttling:
         harmless_rate=median(leg.rate for leg in counted.harmless) if rates else None,
         ratio=median(counted.ratios) if rates else None,
         spread=spread,
+        spent=counted.spent,
         mechanism=mechanism,
     )
 
@@ -331,31 +344,7 @@ def chance_of_apart(legs: int, apart: int) -> float:
     its rate is that of both directions together, of which a target's leg has one.
     """
     pairs = legs // 2
-    return 0.5 if pairs == 0 else max(Q0, upper_bound(min(apart, pairs), pairs) / 2.0)
-
-
-@lru_cache(maxsize=256)
-def upper_bound(k: int, n: int, error: float = 0.05) -> float:
-    """Bound a rate from above: with a higher one, `k` or fewer of `n` would be seen less often than `error`.
-
-    It is the one-sided bound of Clopper and Pearson.
-    """
-    if k >= n:
-        return 1.0
-    low, high = k / n, 1.0
-    for _ in range(50):
-        middle = (low + high) / 2.0
-        low, high = (middle, high) if _at_most(k, n, middle) > error else (low, middle)
-    return high
-
-
-def _at_most(k: int, n: int, p: float) -> float:
-    """The probability of at most `k` of `n`."""
-    logs = (
-        math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * math.log(p) + (n - i) * math.log1p(-p)
-        for i in range(k + 1)
-    )
-    return sum(math.exp(each) for each in logs)
+    return 0.5 if pairs == 0 else max(Q0, upper(min(apart, pairs), pairs) / 2.0)
 
 
 def interval_of_median(rates: Iterable[float]) -> tuple[float | None, float | None, float]:
@@ -368,9 +357,9 @@ def interval_of_median(rates: Iterable[float]) -> tuple[float | None, float | No
     if n == 0:
         return None, None, 0.0
     outside = 0  # values left out at each end
-    while 2.0 * _at_most(outside + 1, n, 0.5) <= 0.05:
+    while 2.0 * at_most(outside + 1, n, 0.5) <= 0.05:
         outside += 1
-    covers = max(0.0, 1.0 - 2.0 * _at_most(outside, n, 0.5)) if n > 1 else 0.0
+    covers = max(0.0, 1.0 - 2.0 * at_most(outside, n, 0.5)) if n > 1 else 0.0
     return ordered[outside], ordered[n - 1 - outside], covers
 
 

@@ -17,7 +17,7 @@ from typing import Protocol
 
 import structlog
 
-from measurements.model import Measurement, Outcome, Past, Verdict
+from measurements.model import Measurement, Outcome, PaceSoFar, Past, Target, Verdict
 from probe.harmless import Errand
 from probe.measuring import Bench, Order
 from probe.purse import Purse
@@ -25,9 +25,10 @@ from probe.schedule import wants_full_body
 
 SPACING = 0.05  # seconds between two starts, so that no burst leaves this machine
 REMEMBERED = 24 * 3600.0  # seconds of history that a verdict may look at
-ALONE = frozenset({"throttling"})  # nettests that share the line with nothing
-MOST = {"throttling": 2_000_000}  # bytes that a measurement may take and must have, where that is more than usual
-OWN_COST = frozenset({"trace", "throttling"})  # nettests that take more than the routine, and are not reckoned with it
+PACE = "throttling"  # the nettest whose evidence goes on over sessions
+ALONE = frozenset({PACE})  # nettests that share the line with nothing
+MOST = {PACE: 8_000_000}  # bytes that a measurement may take and must have, where that is more than usual
+OWN_COST = frozenset({"trace", PACE})  # nettests that take more than the routine, and are not reckoned with it
 
 log = structlog.get_logger("wazi.agent")
 
@@ -57,6 +58,8 @@ class Shelf(Protocol):
     def last_full_body(self, url: str, probe_id: str | None = None) -> float | None: ...
 
     def history(self, target: str, probe_id: str, *, since: float, limit: int = 100) -> Sequence[Earlier]: ...
+
+    def pace_so_far(self, url: str, probe_id: str, asn: int | None) -> PaceSoFar: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +208,12 @@ class Crew:
             sequence=self.shelf.next_sequence(self.probe_id),
             full_body=target.url in self.troubled or wants_full_body(target.url, last_full, now),
             placebo=errand.placebo,
+            pace=self._pace_so_far(target) if errand.nettest == PACE else None,
         )
         return order, self.shelf.history(target.url, self.probe_id, since=now - REMEMBERED)
+
+    def _pace_so_far(self, target: Target) -> PaceSoFar:
+        return self.shelf.pace_so_far(target.url, self.probe_id, self.bench.vantage.asn)
 
     async def _keep(self, news: News) -> None:
         """Hand a measurement to the store before anything else, and wait until it is durable."""

@@ -19,7 +19,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from measurements.model import Measurement, Outcome, Preconditions, Target, Vantage, Verdict
+from measurements.model import Measurement, Outcome, PaceSoFar, Preconditions, Target, Vantage, Verdict
 from measurements.redact import redact
 from probe.network import Network, Route
 from probe.schedule import Instant
@@ -52,7 +52,7 @@ class Lender(Protocol):
     """Whoever owns the wire and lends a Network for each measurement."""
 
     def network(
-        self, *, preconditions: Preconditions = ..., full_body: bool = ...
+        self, *, preconditions: Preconditions = ..., full_body: bool = ..., pace: PaceSoFar | None = ...
     ) -> AbstractAsyncContextManager[LentNetwork]: ...
 
     def route(self, *, ipv6: bool) -> Route | None: ...
@@ -111,6 +111,7 @@ class Order:
     sequence: int = 0
     full_body: bool = False
     placebo: bool = False
+    pace: PaceSoFar | None = None  # what earlier sessions of pairs know
 
 
 @dataclass(slots=True)
@@ -128,6 +129,7 @@ class Bench:
     clocks: Clocks
     deadline: float
     stop: Stop
+    deadlines: Mapping[str, float] = field(default_factory=dict)  # of nettests that have their own
     looked_at: float | None = None
     looked: Preconditions = field(default_factory=Preconditions)
     vantage: Vantage = field(default_factory=lambda: Vantage(probe_id=""))
@@ -273,9 +275,10 @@ async def measure_once(order: Order, bench: Bench, preconditions: Preconditions)
     nettest = bench.nettests[order.nettest]
     limits: list[str] = []
     before = bench.clocks()
-    async with bench.wire.network(preconditions=preconditions, full_body=order.full_body) as net:
+    lent = bench.wire.network(preconditions=preconditions, full_body=order.full_body, pace=order.pace)
+    async with lent as net:
         try:
-            async with asyncio.timeout(bench.deadline) as deadline:
+            async with asyncio.timeout(bench.deadlines.get(order.nettest, bench.deadline)) as deadline:
                 if not await _until(bench.stop.cut, nettest(order.target, net)):
                     limits.append("stopped")
         except Exception as error:
@@ -301,6 +304,7 @@ async def measure_once(order: Order, bench: Bench, preconditions: Preconditions)
         received=net.spent.received,
         limits=tuple(dict.fromkeys((*net.spent.limits, *limits))),
         software=software(),
+        pace=order.pace,
         placebo=order.placebo,
         observations=tuple(net.observations),
     )

@@ -29,6 +29,7 @@ from measurements.model import (
     DnsLookup,
     Hop,
     HttpExchange,
+    PaceSoFar,
     Preconditions,
     Purpose,
     QuicHandshake,
@@ -100,6 +101,13 @@ class Limits:
     follow_up_bytes: int = 150_000
     max_hops: int = 20
     repetition_pause: float = 2.0
+    pace_object: int = 120_000
+    pace_alike_object: int = 64_000
+    pace_pairs: int = 12
+    pace_bytes: int = 2_000_000
+    pace_pause: float = 1.0
+    pace_leg_timeout: float = 10.0
+    pace_timeout: float = 200.0
 
 
 @dataclass(slots=True)
@@ -144,6 +152,11 @@ class Network(Protocol):
     @property
     def observations(self) -> Sequence[AnyObservation]:
         """Every step recorded so far, in the order in which they ended."""
+        ...
+
+    @property
+    def pace(self) -> PaceSoFar:
+        """What earlier sessions of pairs know about this target and this network."""
         ...
 
     @property

@@ -27,6 +27,7 @@ from measurements.model import (
     HttpExchange,
     IcmpError,
     Measurement,
+    PaceSoFar,
     Preconditions,
     Purpose,
     QuicHandshake,
@@ -181,6 +182,7 @@ class ScriptedNetwork:
         self.preconditions = preconditions or Preconditions(ipv4_route=True, ipv6_route=False)
         self.observations: list[AnyObservation] = []
         self.full_body = False
+        self.pace = PaceSoFar()
         self.routes = {4: True, 6: False}
         self.device = "eth0"
         self.nat64: str | None = None
@@ -556,5 +558,6 @@ class ScriptedNetwork:
             vantage=Vantage(probe_id="test"),
             started=started,
             preconditions=self.preconditions,
+            pace=self.pace,
             observations=tuple(self.observations),
         )

@@ -9,9 +9,9 @@ meaning; whatever changes a verdict raises `RULES_VERSION`.
 from __future__ import annotations
 
 from measurements.case import Rule
-from measurements.rules import dns, http, line, network, quic, site, tcp, tls, trace
+from measurements.rules import dns, http, line, network, quic, site, tcp, throttling, tls, trace
 
-RULES_VERSION = 2
+RULES_VERSION = 3
 
 RULES: dict[str, Rule] = {
     "network.elsewhere": network.elsewhere,
@@ -23,6 +23,9 @@ RULES: dict[str, Rule] = {
     "quic.accessible": quic.accessible,
     "trace.passable": trace.passable,
     "network.invalid": network.invalid,
+    "throttling.throttled": throttling.throttled,
+    "throttling.alike": throttling.alike,
+    "throttling.undecided": throttling.undecided,
     "trace.located": trace.located,
     "dns.injected": dns.injected,
     "dns.nxdomain": dns.nxdomain,
@@ -74,5 +77,6 @@ LAST_RESORT = frozenset(
         "site.unreachable",
         "network.ours",
         "site.unknown",
+        "throttling.undecided",
     }
 )

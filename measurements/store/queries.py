@@ -87,6 +87,15 @@ def history(target: str, probe_id: str, since: float, limit: int) -> Query:
     return _page(statement, None, limit, newest_first=True)
 
 
+def sessions(nettest: str, probe_id: str, since: float, url: str | None, limit: int) -> Query:
+    """Select the judged measurements of one probe by one nettest, of one URL or of all, newest first."""
+    mine = [_fact.c.nettest == nettest, _fact.c.probe_id == probe_id, _fact.c.started >= since]
+    if url is not None:
+        mine.append(_fact.c.url == url)
+    statement = select(*LIST_COLUMNS, *_opinion.c).select_from(_judged()).where(*mine, _opinion.c.outcome.is_not(None))
+    return _page(statement, None, limit, newest_first=True)
+
+
 def outcomes(wanted: Filter) -> Query:
     """Count measurements by the outcome of their latest verdict; NULL when there is none."""
     return (

@@ -24,8 +24,8 @@ from typing import Any, Self
 from sqlalchemy import Connection, Engine, RowMapping, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from measurements.model import Gap, Measurement, Outcome, Verdict
-from measurements.store import queries, tables
+from measurements.model import Gap, Measurement, Outcome, PaceSoFar, Verdict
+from measurements.store import paces, queries, tables
 from measurements.store.errors import NotFound, StoreBroken, StoreError, explain
 from measurements.store.ledger import Ledger
 from measurements.store.packing import (
@@ -278,6 +278,12 @@ class Store:
         """Return when a probe last measured `url` by a nettest; None when never."""
         value: float | None = self._value(queries.last_measured(url, nettest, probe_id))
         return value
+
+    def pace_so_far(self, url: str, probe_id: str, asn: int | None) -> PaceSoFar:
+        """Return what a probe's sessions of pairs know of a URL, and of the network that they were laid in."""
+        now = self._now()
+        rows = {row["id"]: row for query in paces.wanted(url, probe_id, now) for row in self._rows(query)}
+        return paces.sum_up(((row["asn"], row["url"], _verdict(row)) for row in rows.values()), url, asn, now)
 
     def health(self) -> Health:
         """Look at the store for `wazi status`."""

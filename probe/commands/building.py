@@ -130,6 +130,7 @@ async def open_bench(
             ),
             clocks=tempo.read if tempo else read_clocks,
             deadline=limits.measurement_timeout,
+            deadlines={"throttling": limits.pace_timeout},
             stop=stop,
         )
         yield bench

@@ -118,9 +118,10 @@ class _Check:
         return exit_code(self.outcomes, bad=self.lost)
 
     async def _measure_all(self, bench: Bench, progress: Progress) -> None:
+        from probe.crew import ALONE
         from probe.measuring import Order
 
-        slots = asyncio.Semaphore(self.settings.network.concurrency)
+        slots = asyncio.Semaphore(1 if self.options.nettest in ALONE else self.settings.network.concurrency)
 
         async def one(target: Target) -> None:
             async with slots:

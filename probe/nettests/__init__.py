@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from measurements.model import Target
-from probe.nettests import dns, quic, tcp, trace, web
+from probe.nettests import dns, quic, tcp, throttling, trace, web
 from probe.network import Network
 
 Nettest = Callable[[Target, Network], Awaitable[None]]
@@ -14,6 +14,7 @@ NETTESTS: dict[str, Nettest] = {
     "dns": dns.measure,
     "quic": quic.measure,
     "tcp": tcp.measure,
+    "throttling": throttling.measure,
     "trace": trace.measure,
     "web": web.measure,
 }

@@ -296,7 +296,7 @@ def _written(key: str, value: object) -> str:
         return str(value).lower()
     if isinstance(value, float):
         return show_duration(value)
-    if isinstance(value, int) and (key.startswith(("body_", "data_")) or key.endswith("_bytes")):
+    if isinstance(value, int) and (key.startswith(("body_", "data_")) or key.endswith(("_bytes", "_object"))):
         return show_size(value)
     if isinstance(value, Window):
         return "-".join(f"{int(time) // 3600:02d}:{int(time) % 3600 // 60:02d}" for time in (value.opens, value.closes))

@@ -42,6 +42,8 @@ boycott, and no two share an operator, so that no one failure or quarrel takes t
 
 _DEFAULT = Limits()
 _Timeout = Annotated[float, PlainValidator(values.between(duration, 0.1, 600.0, show_duration))]
+_LongTimeout = Annotated[float, PlainValidator(values.between(duration, 20.0, 3600.0, show_duration))]
+_Object = Annotated[int, PlainValidator(values.between(size, 64_000, 10_000_000, show_size))]
 _Pause = Annotated[float, PlainValidator(values.between(duration, 0.0, 60.0, show_duration))]
 _Size = Annotated[int, PlainValidator(values.between(size, 1000, 10**9, show_size))]
 _DataPerDay = Annotated[int, PlainValidator(values.between(size, 10**6, 10**12, show_size))]
@@ -96,6 +98,13 @@ class NetworkSettings(Section):
     follow_up_bytes: _Size = _DEFAULT.follow_up_bytes
     max_hops: _Count = _DEFAULT.max_hops
     repetition_pause: _Pause = _DEFAULT.repetition_pause
+    pace_object: _Object = _DEFAULT.pace_object
+    pace_alike_object: _Object = _DEFAULT.pace_alike_object
+    pace_pairs: _Count = _DEFAULT.pace_pairs
+    pace_bytes: _Size = _DEFAULT.pace_bytes
+    pace_pause: _Pause = _DEFAULT.pace_pause
+    pace_leg_timeout: _Timeout = _DEFAULT.pace_leg_timeout
+    pace_timeout: _LongTimeout = _DEFAULT.pace_timeout
 
 
 class ControlSettings(Section):

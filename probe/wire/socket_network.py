@@ -26,6 +26,7 @@ from measurements.model import (
     Failure,
     Hop,
     HttpExchange,
+    PaceSoFar,
     Preconditions,
     Purpose,
     QuicHandshake,
@@ -57,10 +58,11 @@ HOP_PROBES = ("syn", "hello", "request", "initial")
 class SocketNetwork(Network):
     """One measurement's sockets and what they saw (`probe.network.Network`)."""
 
-    def __init__(self, wire: Wire, *, preconditions: Preconditions, full_body: bool) -> None:
+    def __init__(self, wire: Wire, *, preconditions: Preconditions, full_body: bool, pace: PaceSoFar) -> None:
         self._wire = wire
         self._preconditions = preconditions
         self._full_body = full_body
+        self._pace = pace
         self._spent = Spent()
         self._recorder = Recorder()
         self._streams: dict[int, Stream] = {}
@@ -109,6 +111,10 @@ class SocketNetwork(Network):
     @property
     def full_body(self) -> bool:
         return self._full_body
+
+    @property
+    def pace(self) -> PaceSoFar:
+        return self._pace
 
     @property
     def loop_lag(self) -> float:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Protocol
 
 from measurements import nat64
-from measurements.model import AnyObservation, Failure, Preconditions
+from measurements.model import AnyObservation, Failure, PaceSoFar, Preconditions
 from probe.network import Limits, Peers, Route, Spent
 from probe.wire.certificates import Authorities, TrustStore, is_address
 from probe.wire.dns import make_query
@@ -119,9 +119,16 @@ class Wire:
         finally:
             await self.lag.stop()
 
-    def network(self, *, preconditions: Preconditions | None = None, full_body: bool = False) -> SocketNetwork:
+    def network(
+        self,
+        *,
+        preconditions: Preconditions | None = None,
+        full_body: bool = False,
+        pace: PaceSoFar | None = None,
+    ) -> SocketNetwork:
         """Make the Network of one measurement."""
-        return SocketNetwork(self, preconditions=preconditions or Preconditions(), full_body=full_body)
+        found = preconditions or Preconditions()
+        return SocketNetwork(self, preconditions=found, full_body=full_body, pace=pace or PaceSoFar())
 
     def route(self, *, ipv6: bool) -> Route | None:
         """Say which way packets to the public internet take now, and remember whose address they carry."""

@@ -17,6 +17,7 @@ from measurements.model import (
     HttpExchange,
     Measurement,
     Outcome,
+    PaceSoFar,
     Past,
     Preconditions,
     Target,
@@ -72,7 +73,7 @@ class Wire:
 
     @asynccontextmanager
     async def network(
-        self, *, preconditions: Preconditions | None = None, full_body: bool = False
+        self, *, preconditions: Preconditions | None = None, full_body: bool = False, pace: PaceSoFar | None = None
     ) -> AsyncIterator[Any]:
         net = Net(preconditions or Preconditions(), full_body, self.cost, loop_lag=self.lag)
         self.lent.append(net)

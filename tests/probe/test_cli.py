@@ -110,7 +110,10 @@ def test_a_bad_line_of_a_list_is_refused_by_number_unless_it_may_be_skipped(worl
         (["check"], "nothing to check"),
         (["check", "ftp://open.test/"], "only http and https"),
         (["check", "https://open.test/", ""], "argument 2 of check, '', is empty"),
-        (["check", "https://open.test/", "--nettest", "smell"], "must be one of dns, quic, tcp, trace, web"),
+        (
+            ["check", "https://open.test/", "--nettest", "smell"],
+            "one of dns, quic, tcp, throttling, trace, web",
+        ),
         (["check", "https://open.test/", "--pcap", "p.pcap"], "add --nettest trace"),
         ([*TRACE, "https://other.test/", "--pcap", "p.pcap"], "of one target, and 2 were given"),
         ([*TRACE, "--pcap", "wazi.toml"], "exists already"),

@@ -23,6 +23,7 @@ from tests.lab.book import (
     oddities,
     ooni,
     ordinary,
+    pace,
     quic,
     requests,
     tcp,
@@ -53,6 +54,7 @@ CHAPTERS: dict[str, tuple[Scenario, ...]] = {
     "mixed": mixed.MIXED,
     "fingerprints": fingerprints.FINGERPRINTS,
     "quic": quic.QUIC,
+    "pace": pace.PACE,
 }
 
 BOOK = {scenario.name: scenario for chapter in CHAPTERS.values() for scenario in chapter}
