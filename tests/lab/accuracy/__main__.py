@@ -23,7 +23,7 @@ import msgspec
 from measurements.rules import RULES
 from probe.network import Limits
 from tests.bench.figures import circumstances
-from tests.lab.accuracy import detector
+from tests.lab.accuracy import detector, paces
 from tests.lab.accuracy.progress import Progress
 from tests.lab.accuracy.report import report
 from tests.lab.accuracy.results import Result, Results, Run, code_digest, commit, deed_of
@@ -47,6 +47,8 @@ def main() -> int:
     options = parse()
     if options.detector:
         return detect(options)
+    if options.pairs:
+        return paces.report(options.paths, options.years)
     chosen = choose(options)
     if not chosen:
         print("no scenario is like that; `python -m tests.lab list` lists them", file=sys.stderr)
@@ -192,6 +194,9 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--votes", type=_count, default=detector.VOTES, metavar="N", help="… of each noise (3·10⁷)")
     parser.add_argument("--runs", type=_count, default=detector.RUNS, metavar="N", help="… blocks of each kind (3,000)")
+    parser.add_argument("--pairs", action="store_true", help="no lab: made-up lines, and report on throttling alone")
+    parser.add_argument("--paths", type=_count, default=paces.PATHS, metavar="N", help="… of each line (1,500)")
+    parser.add_argument("--years", type=_count, default=paces.YEARS, metavar="N", help="… of daily sessions (100)")
     out = REPOSITORY / ".accuracy"
     parser.add_argument("--out", type=Path, default=out, metavar="FOLDER", help="keep results there (.accuracy)")
     parser.add_argument("--json", metavar="FILE", help="write everything as JSON; - writes nothing else to stdout")

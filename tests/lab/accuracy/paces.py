@@ -1,4 +1,4 @@
-"""How often throttling is found, and how often one is claimed that is none: `python -m tests.lab.accuracy.paces`.
+"""How often throttling is found, and how often one is claimed that is none: `scripts/accuracy --pairs`.
 
 Every path is a session of the real nettest, or a year of them, on a line that was made up (`lines`), weighed by the
 real code. The seeds are fixed, so that the figures can be made again. Ends with 0 when every figure that is promised
@@ -7,9 +7,7 @@ is kept, else with 1.
 
 from __future__ import annotations
 
-import argparse
 import random
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -149,30 +147,21 @@ HEAD = (
 )
 
 
-def main(arguments: Sequence[str] | None = None, say: Callable[[str], None] = print) -> int:
-    """Play every row, then the years; say the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--paths", type=int, default=PATHS, help="sessions of each kind of line")
-    parser.add_argument("--years", type=int, default=YEARS, help="years of one session a day, of each kind of line")
-    options = parser.parse_args(arguments)
+def report(count: int, years: int, say: Callable[[str], None] = print) -> int:
+    """Play every row, then the years, and say the figures; 1 when a promise is not kept, else 0."""
     missed = False
-    say(f"{options.paths} first sessions of each line, which know nothing of it before")
+    say(f"{count} first sessions of each line, which know nothing of it before")
     say(HEAD)
     for row in ROWS:
-        ended = paths(row, options.paths)
+        ended = paths(row, count)
         missed |= not kept(row, ended)
         say(told(row, ended))
     claims, played = 0, 0
-    for line in YEARLY if options.years else ():
-        found = [year(line, random.Random(f"year {line.own} {number}")) for number in range(options.years)]
+    for line in YEARLY if years else ():
+        found = [year(line, random.Random(f"year {line.own} {number}")) for number in range(years)]
         hits = sum(each is not None for each in found)
-        claims, played = claims + hits, played + options.years
-        say(f"honest years, own {line.own}: {hits} of {options.years} targets claimed in 365 daily sessions")
+        claims, played = claims + hits, played + years
+        say(f"honest years, own {line.own}: {hits} of {years} targets claimed in 365 daily sessions")
     if played:
-        bound = upper(claims, played)
-        say(f"in all: {claims} of {played} target-years, at most {bound:.4f} a target-year (95 %)")
+        say(f"in all: {claims} of {played} target-years, at most {upper(claims, played):.4f} a target-year (95 %)")
     return int(missed)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

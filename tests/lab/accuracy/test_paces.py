@@ -9,7 +9,7 @@ from msgspec import structs
 
 from measurements.model import Mechanism, PaceSoFar
 from tests.lab.accuracy.lines import Line
-from tests.lab.accuracy.paces import ROWS, WILD, Row, kept, main, paths, session, told, year
+from tests.lab.accuracy.paces import ROWS, WILD, Row, kept, paths, report, session, told, year
 
 KNOWN = PaceSoFar(alike_legs=48, alike_apart=1)
 BY_NAME = {row.name: row for row in ROWS}
@@ -58,5 +58,5 @@ def test_a_promise_that_is_not_kept_is_noticed() -> None:
 
 def test_the_report_is_written() -> None:
     said: list[str] = []
-    assert main(["--paths", "1", "--years", "0"], said.append) in (0, 1)
+    assert report(1, 0, said.append) in (0, 1)
     assert len(said) == 2 + len(ROWS)
