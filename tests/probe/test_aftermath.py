@@ -28,6 +28,7 @@ from probe.again import BLOCKED, PERSISTENCE
 from probe.agent import Agent, Duties
 from probe.clocks import read_clocks
 from probe.commands.looking import _probe as told
+from probe.crew import MOST
 from probe.harmless import Errand
 from probe.heartbeat import HeartbeatFile
 from probe.measuring import Bench
@@ -570,7 +571,7 @@ def test_a_test_is_not_begun_on_the_last_of_the_data(store: Store, tmp_path: Pat
 
     async def act(agent: Agent) -> None:
         await settled(agent, store, 1)
-        agent.purse.spend(agent.purse.left - 1_999_999)
+        agent.purse.spend(agent.purse.left - MOST["throttling"] + 1)
         assert await agent.crew.measure([Errand("throttling", targets(1)[0])]) == 0
         agent.purse.spend(-1)
         assert await agent.crew.measure([Errand("throttling", targets(1)[0])]) == 1
