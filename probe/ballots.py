@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import IO, BinaryIO, TypeVar
+from typing import IO, Any, BinaryIO
 
 import msgspec
 
@@ -25,15 +25,13 @@ from measurements.model import Strength, Vote
 from probe.records import DAMAGE, lines_of, unpacked
 
 NEEDED = ("time", "probe", "country", "asn", "target", "layer", "blocked")
-OPTIONAL = ("strength", "witness", "mechanism", "software", "placebo")
 RUN = 200_000  # votes held at once: about 100 MB
 _BITE = 1_000  # votes of a run that are read back at once
 MAX_LINE = 64 * 1024
 _LONGEST = 2_048  # characters of a field
+_MOST_KNOWN = 20_000  # words of a column that are kept
 _LATEST = 253_402_300_799.0  # the year 9999, in seconds
 _YES, _NO = frozenset({"1", "true", "yes"}), frozenset({"0", "false", "no"})
-
-T = TypeVar("T")
 
 
 class BadHeader(Exception):
@@ -65,13 +63,12 @@ class VoteReader:
     def __init__(self, stream: BinaryIO, name: str) -> None:
         self._name = name
         self._lines = lines_of(unpacked(stream), MAX_LINE)
-        self._seen: dict[str, str] = {}  # one copy of what is said again and again
-        self._networks: dict[str, int] = {}
-        self._columns = self._header()
-
-    @property
-    def ignored(self) -> list[str]:
-        return [column for column in self._columns if column not in (*NEEDED, *OPTIONAL)]
+        columns = self._header()
+        self._width = len(columns)
+        self.ignored = [column for column in columns if column not in FIELDS]
+        self._fields = {
+            column: _Field(column, columns.index(column) if column in columns else None) for column in FIELDS
+        }
 
     def __iter__(self) -> Iterator[Vote | BadLine]:
         number = 1
@@ -96,7 +93,7 @@ class VoteReader:
             first = next(self._lines, b"")
         except DAMAGE as error:
             raise BadHeader(f"{self._name}: cannot be read ({error})") from None
-        columns = [column.strip().lower() for column in _fields(first.decode("utf-8-sig", "replace"))]
+        columns = [column.strip().lower() for column in _split(first.decode("utf-8-sig", "replace"))]
         missing = [column for column in NEEDED if column not in columns]
         if missing:
             found = ", ".join(columns)[:200] or "nothing"
@@ -112,52 +109,39 @@ class VoteReader:
     def _vote(self, line: bytes) -> Vote:
         if len(line) > MAX_LINE:
             raise _Bad(f"the line is longer than {MAX_LINE} bytes")
-        fields = _fields(line.decode("utf-8", "replace"))
-        if len(fields) != len(self._columns):
-            raise _Bad(f"the line has {len(fields)} fields, the first line names {len(self._columns)}")
-        row = dict(zip(self._columns, fields, strict=True))
-        blocked = _field(row, "blocked", _truth)
-        return Vote(
-            time=_field(row, "time", when),
-            probe=_field(row, "probe", self._text),
-            country=self._same(row["country"].strip().upper()[:_LONGEST]),
-            asn=_field(row, "asn", self._network),
-            target=_field(row, "target", self._text),
-            layer=_field(row, "layer", self._text).lower(),
-            blocked=blocked,
-            strength=_field(row, "strength", _strength) if "strength" in row else Strength.REPORTED,
-            witness=row.get("witness", "").strip()[:_LONGEST],
-            mechanism=self._same(row.get("mechanism", "").strip()[:_LONGEST]) if blocked else "",
-            software=self._same(row.get("software", "").strip()[:_LONGEST]),
-            placebo=_field(row, "placebo", _truth) if row.get("placebo", "").strip() else False,
-        )
+        row = _split(line.decode("utf-8", "replace"))
+        if len(row) != self._width:
+            raise _Bad(f"the line has {len(row)} fields, the first line names {self._width}")
+        return Vote(**{column: field.read(row) for column, field in self._fields.items()})
 
-    def _same(self, text: str) -> str:
-        if len(self._seen) > 100_000:
-            self._seen.clear()
-        return self._seen.setdefault(text, text)
 
-    def _text(self, text: str) -> str:
-        text = text.strip()
-        if not text:
-            raise _Bad("is empty; every vote needs one")
-        if len(text) > _LONGEST:
-            raise _Bad(f"is longer than {_LONGEST} characters")
-        return self._same(text)
+class _Field:
+    """Reads one column, and knows what it read lately: most words come again and again."""
 
-    def _network(self, text: str) -> int:
-        known = self._networks.get(text)
-        if known is None:
-            digits = text.strip().upper().removeprefix("AS")
-            if digits and not (digits.isascii() and digits.isdigit() and len(digits) < 12 and int(digits) < 1 << 32):
-                raise _Bad(f"{_short(text)} is no network; write 36924 or AS36924, or nothing when it is unknown")
-            known = self._networks[text] = int(digits or 0)
-        return known
+    __slots__ = ("_column", "_known", "_place", "_reader")
+
+    def __init__(self, column: str, place: int | None) -> None:
+        self._column, self._place = column, place
+        self._reader = FIELDS[column]
+        self._known: dict[str, Any] = {}
+
+    def read(self, row: list[str]) -> Any:
+        text = "" if self._place is None else row[self._place]
+        known = self._known
+        if text in known:
+            return known[text]
+        try:
+            value = self._reader(text.strip())
+        except _Bad as bad:
+            raise _Bad(f"column {self._column}: {bad}") from None
+        if len(known) >= _MOST_KNOWN:
+            known.clear()
+        known[text] = value
+        return value
 
 
 def when(text: str) -> float:
     """Read a time: ISO 8601 (UTC where it names no zone) or seconds since the epoch; raises `ValueError`."""
-    text = text.strip()
     try:
         time = float(text)
     except ValueError:
@@ -172,7 +156,7 @@ def when(text: str) -> float:
 
 
 def _truth(text: str) -> bool:
-    word = text.strip().lower()
+    word = text.lower()
     if word in _YES:
         return True
     if word in _NO:
@@ -181,23 +165,49 @@ def _truth(text: str) -> bool:
 
 
 def _strength(text: str) -> Strength:
-    word = text.strip().lower()
-    if not word:
-        return Strength.REPORTED
     try:
-        return Strength(word)
+        return Strength(text.lower() or Strength.REPORTED)
     except ValueError:
         raise _Bad(f"{_short(text)} is no strength; write {', '.join(Strength)} or nothing") from None
 
 
-def _field(row: dict[str, str], column: str, read: Callable[[str], T]) -> T:
-    try:
-        return read(row[column])
-    except _Bad as bad:
-        raise _Bad(f"column {column}: {bad}") from None
+def _some(text: str) -> str:
+    if not text:
+        raise _Bad("is empty; every vote needs one")
+    return _any(text)
 
 
-def _fields(line: str) -> list[str]:
+def _any(text: str) -> str:
+    if len(text) > _LONGEST:
+        raise _Bad(f"is longer than {_LONGEST} characters")
+    return text
+
+
+def _network(text: str) -> int:
+    digits = text.upper().removeprefix("AS")
+    if digits and not (digits.isascii() and digits.isdigit() and len(digits) < 12 and int(digits) < 1 << 32):
+        raise _Bad(f"{_short(text)} is no network; write 36924 or AS36924, or nothing when it is unknown")
+    return int(digits or 0)
+
+
+FIELDS: dict[str, Callable[[str], Any]] = {
+    "time": when,
+    "probe": _some,
+    "country": lambda text: _any(text).upper(),
+    "asn": _network,
+    "target": _some,
+    "layer": lambda text: _some(text).lower(),
+    "blocked": _truth,
+    "strength": _strength,
+    "witness": _any,
+    "mechanism": _any,
+    "software": _any,
+    "placebo": lambda text: bool(text) and _truth(text),
+}
+"""What reads each column; of those that are not NEEDED an empty field says nothing."""
+
+
+def _split(line: str) -> list[str]:
     line = line.rstrip("\r\n")
     return next(csv.reader([line]), []) if '"' in line else line.split(",")
 

@@ -84,6 +84,25 @@ class Detector:
             groups |= self._tick()
         return tuple(self._announce(groups))
 
+    def run(self, votes: Iterable[Vote]) -> Iterator[Event]:
+        """Count votes that come in `order`, and yield the events that are settled on the way; nothing else is told."""
+        thresholds, adders, due = self._thresholds, self._adders, 0.0
+        threshold, counted = thresholds.at(0.0), not self._settings.fixed_volume
+        for vote in votes:
+            if counted:
+                threshold = thresholds.count(vote)
+            key = (vote.country, vote.asn, vote.target, vote.layer, vote.placebo)
+            add = adders.get(key) or self._open(key, Room(self._settings, thresholds))
+            if add(vote, threshold):
+                thresholds.newest = vote.time
+                self._update(Place(*key), self._rooms[key])
+            if vote.time >= due:
+                thresholds.newest, due = vote.time, vote.time + _DAY
+                self._tick()
+                yield from self.settle()
+        if self._rooms:
+            thresholds.newest = max(thresholds.newest, vote.time)
+
     def events(self) -> list[Event]:
         """Return the events that are open, or closed so lately that a vote may still change them, oldest first."""
         return sorted(map(self._tell, self._grouping.groups), key=_age)
@@ -236,12 +255,7 @@ def detect(votes: Iterable[Vote], settings: Settings | None = None) -> list[Even
 def in_order(votes: Iterable[Vote], settings: Settings) -> Iterator[Event]:
     """Yield the events in votes that come in `order`, each when nothing can change it any more."""
     detector = Detector(msgspec.structs.replace(settings, lateness=0.0))
-    since = 0.0
-    for vote in votes:
-        detector.add(vote)
-        if vote.time - since > 86_400.0:
-            since = vote.time
-            yield from detector.settle()
+    yield from detector.run(votes)
     yield from detector.settle()
     yield from detector.events()
 
