@@ -46,6 +46,7 @@ class Detector:
         self._lateness = self._settings.lateness
         self._rooms: dict[RoomKey, Room] = {}
         self._adders: dict[RoomKey, Callable[[Vote, float], bool]] = {}
+        self._networks: dict[tuple[str, str], set[int]] = {}  # that vote on a target in a country
         self._thresholds = Thresholds(self._settings)
         self._grouping = Grouping(self._settings)
         self._alarms: dict[tuple[Place, Strength, float], float] = {}
@@ -147,7 +148,7 @@ class Detector:
             room = Room.restore(settings, data, detector._thresholds)
             detector._open(key, room)
             touched |= detector._update(Place(*key), room)
-        detector._tick()
+        detector._look_at_the_clock()
         for group in detector._grouping.groups:
             group.told |= {entry.id for entry in group.entries} & kept.told.keys()
         return detector
@@ -155,7 +156,11 @@ class Detector:
     def _open(self, key: RoomKey, room: Room) -> Callable[[Vote, float], bool]:
         self._rooms[key] = room
         add = self._adders[key] = room.add
+        self._networks.setdefault((key[0], key[2]), set()).add(key[1])
         return add
+
+    def _networks_of(self, country: str, target: str) -> int:
+        return len(self._networks.get((country, target), ()))
 
     def _room(self, place: Place) -> Room:
         return self._rooms[place.country, place.asn, place.target, place.layer, place.placebo]
@@ -186,13 +191,19 @@ class Detector:
 
     def _tick(self) -> set[Group]:
         """Do what only the passing of time calls for; return the groups whose event may have changed."""
-        before, hour = self._suspended, self._thresholds.newest + _HOUR
-        self._suspended = suspended(self._alarms.values(), self._thresholds.newest, self._settings)
+        before = self._suspended
+        self._look_at_the_clock()
         self._forget_alarms()
         if self._settings.lateness:
             self.settle()
-        self._wake = hour if self._suspended is None else min(self._suspended, hour)
         return set(self._grouping.groups) if before != self._suspended else set()
+
+    def _look_at_the_clock(self) -> None:
+        """Find whether claims are suspended, and when time alone may change something."""
+        now = self._thresholds.newest
+        self._suspended = suspended(self._alarms.values(), now, self._settings)
+        hour = (now // _HOUR + 1) * _HOUR
+        self._wake = hour if self._suspended is None else min(self._suspended, hour)
 
     def _forget_alarms(self) -> None:
         """Let go of placebo alarms that nothing can be held back by any more."""
@@ -216,7 +227,7 @@ class Detector:
     def _tell(self, group: Group) -> Event:
         settings, entries = self._settings, list(group.entries)
         alarms = [(time, key[0]) for key, time in self._alarms.items()]
-        confirmed, held = confirmation(entries, self._grouping.of_target, alarms, settings.together)
+        confirmed, held = confirmation(entries, self._grouping.of_target, alarms, self._networks_of, settings.together)
         if held in ("", "one_line") and self._was_suspended(group):
             held = "placebo"
         return tell(entries, confirmed, held, settings.false_alarms_per_week)

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from measurements.events import pairs
 from measurements.events.grouping import Entry
 from measurements.events.nouns import Settings, Standing
 from measurements.events.spells import Place, Spell
@@ -30,17 +31,22 @@ def confirmation(
     entries: Sequence[Entry],
     same_target: Mapping[str, Iterable[Entry]],
     alarms: Sequence[tuple[float, Place]],
+    networks: Callable[[str, str], int],
     far: float,
 ) -> tuple[float | None, str]:
     """Return when an event was confirmed, or None and the word for what holds it back.
 
-    `same_target` finds all spells about a target, of any country; `alarms` are those of placebos; `far` is how long
-    changes may lie apart and still point to one another, in seconds.
+    `same_target` finds all spells about a target, of any country; `alarms` are those of placebos; `networks`
+    counts those that vote on a target in a country; `far` is how long changes may lie apart and still point to one
+    another, in seconds.
     """
     by_target: dict[str, list[Entry]] = {}
     for entry in entries:
         by_target.setdefault(entry.place.target, []).append(entry)
-    found = [_of_target(group, same_target[target], alarms, far) for target, group in by_target.items()]
+    found = [
+        _of_target(group, same_target[target], alarms, networks(group[0].place.country, target), far)
+        for target, group in by_target.items()
+    ]
     times = [time for time, reason in found if time is not None and not reason]
     if times:
         return min(times), ""
@@ -49,10 +55,11 @@ def confirmation(
 
 
 def _of_target(
-    entries: list[Entry], everywhere: Iterable[Entry], alarms: Sequence[tuple[float, Place]], far: float
+    entries: list[Entry], everywhere: Iterable[Entry], alarms: Sequence[tuple[float, Place]], networks: int, far: float
 ) -> tuple[float | None, str]:
     spells = [entry.spell for entry in entries]
-    crossed = min((spell.crossed for spell in spells if spell.crossed is not None), default=None)
+    crossings = [spell.crossed for spell in spells] + [pairs.crossed(entries, networks, far)]
+    crossed = min((time for time in crossings if time is not None), default=None)
     if crossed is None:
         return None, "evidence"
     if _others(entries, everywhere, far):

@@ -13,6 +13,7 @@ the same as if all had come in order, because nothing else is looked at.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import deque
 from collections.abc import Callable
 from typing import cast
 
@@ -22,8 +23,8 @@ from measurements.events.cells import NEVER, Cell, CellState
 from measurements.events.changes import Suspicion
 from measurements.events.nouns import Settings
 from measurements.events.rates import RATES
-from measurements.events.spells import Spell
-from measurements.events.thresholds import ENDING, Thresholds
+from measurements.events.spells import MOST_WELL, Spell
+from measurements.events.thresholds import ALONE, ENDING, Thresholds
 from measurements.model import Strength, Vote
 
 _FOLD_EARLY = 21_600.0  # votes leave the order in batches of some hours
@@ -43,6 +44,7 @@ class TrackState(msgspec.Struct):
     bins: dict[str, float] = {}
     open: dict[Strength, Spell] = {}
     over: list[Spell] = []
+    lately: list[float] = []
 
 
 _decoder = msgspec.msgpack.Decoder(TrackState)
@@ -51,7 +53,7 @@ _decoder = msgspec.msgpack.Decoder(TrackState)
 class Track:
     """Votes in their order go in; series and spells are what is left of them."""
 
-    __slots__ = ("_bin", "_clean", "_persistence", "_series", "_strengths", "bins", "open", "over")
+    __slots__ = ("_bin", "_clean", "_lately", "_persistence", "_series", "_strengths", "bins", "open", "over")
 
     def __init__(self, settings: Settings, state: TrackState | None = None) -> None:
         state = state or TrackState()
@@ -60,11 +62,13 @@ class Track:
         self._clean = Cell(RATES[Strength.REPORTED]) if clean is None else Cell.restore(clean, RATES[Strength.REPORTED])
         self._series = {strength: Cell.restore(kept, RATES[strength]) for strength, kept in state.series.items()}
         self.bins, self.open, self.over = state.bins, state.open, state.over
+        self._lately = deque(state.lately, MOST_WELL)  # times of votes for access
 
     def state(self) -> bytes:
         """Return the track as data."""
         series = {strength: cell.state() for strength, cell in self._series.items()}
-        return _encoder.encode(TrackState(self._clean.state(), series, self.bins, self.open, self.over))
+        state = TrackState(self._clean.state(), series, self.bins, self.open, self.over, list(self._lately))
+        return _encoder.encode(state)
 
     def add(self, vote: Vote, threshold: float) -> bool:
         """Count the next vote; return whether anything changed that an event would tell."""
@@ -78,6 +82,7 @@ class Track:
         series = self._series
         if len(series) < self._strengths:
             self._clean.add(time, False, probe, "", threshold)
+        self._lately.append(time)
         return bool(series) and self._well(vote, threshold)
 
     def told(self) -> list[Spell]:
@@ -89,14 +94,16 @@ class Track:
         cell = self._series.get(strength)
         if cell is None:
             cell = self._series[strength] = self._fork(strength)
-        change = cell.add(time, True, vote.probe, vote.witness, threshold)
+        own = threshold + ALONE if strength is Strength.PROVEN else threshold
+        change = cell.add(time, True, vote.probe, vote.witness, own)
         spell, since = self.open.get(strength), cell.suspected_since
         if spell is not None and spell.crossed is None and since not in (None, spell.first):
             self._close(spell, time)  # a silence had cleared it
             spell = None
         if spell is None:
-            spell = Spell(strength=strength, first=time, last=time, onset=(time, time), threshold=threshold)
-            spell.seen = time if strength is Strength.PROVEN else None
+            spell = Spell(strength=strength, first=time, last=time, onset=(time, time), threshold=own)
+            if strength is Strength.PROVEN:
+                spell.seen, spell.well = time, list(self._lately)
             self.open[strength] = spell
         news = spell.against(vote, self._persistence)
         if change is not None:
@@ -106,7 +113,8 @@ class Track:
             if since is None:  # at so high a null rate nothing can be suspected
                 self._close(spell, time)
             elif spell.seen is not None:
-                spell.suspected(cast(Suspicion, cell.suspicion))
+                spell.suspected(cast(Suspicion, cell.suspicion), time)
+                news = True
         return (news or spell.is_over) and spell.seen is not None
 
     def _well(self, vote: Vote, threshold: float) -> bool:
@@ -120,6 +128,8 @@ class Track:
                 first_of_version, is_over = spell.against_it(vote), cell.suspected_since is None
                 if is_over:
                     self._close(spell, vote.time)
+                elif spell.seen is not None:
+                    spell.suspected(cast(Suspicion, cell.suspicion), vote.time)
                 news |= (first_of_version or is_over) and spell.seen is not None
             else:
                 change = cell.add(vote.time, False, vote.probe, vote.witness, min(threshold, ENDING))

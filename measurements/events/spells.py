@@ -15,6 +15,8 @@ from measurements.model import Strength, Vote
 
 MOST_PROBES = 64
 MOST_WITNESSES = 16
+MOST_STEPS = 32  # of a trail
+MOST_WELL = 8
 MOST_NAMES = 16  # of mechanisms, and of versions of software
 
 
@@ -32,7 +34,8 @@ class Spell(msgspec.Struct, kw_only=True):
     """A tally. `seen` is the time of the vote that made it worth telling: the first proven one, or the crossing.
 
     `lines` are the probes that voted blocked, with the time of their first such vote; `lasting` is the time of the
-    first blocked vote that was late enough for one line alone. `software` counts (blocked, not) by version.
+    first blocked vote that was late enough for one line alone. `software` counts (blocked, not) by version. `trail` is
+    the log evidence after each vote until it was enough; `well` are the times of the last votes for access before.
     """
 
     strength: Strength
@@ -49,10 +52,11 @@ class Spell(msgspec.Struct, kw_only=True):
     blocked: int = 0
     votes: int = 0
     lines: dict[str, float] = {}
-    more_lines: int = 0
     witnesses: list[str] = []
     mechanisms: list[tuple[str, float]] = []
     software: dict[str, tuple[int, int]] = {}
+    trail: list[tuple[float, float]] = []
+    well: list[float] = []
     log_evidence: float = 0.0
     p0: float = 0.0
     p1: float = 0.0
@@ -66,12 +70,9 @@ class Spell(msgspec.Struct, kw_only=True):
         news = self._version(vote.software, 1)
         if len(self.witnesses) < MOST_WITNESSES and vote.witness:
             self.witnesses.append(vote.witness)
-        if vote.probe not in self.lines:
-            if len(self.lines) < MOST_PROBES:
-                self.lines[vote.probe] = vote.time
-                news = True
-            else:
-                self.more_lines += 1
+        if vote.probe not in self.lines and len(self.lines) < MOST_PROBES:
+            self.lines[vote.probe] = vote.time
+            news = True
         known = self.mechanisms
         if vote.mechanism and len(known) < MOST_NAMES and all(name != vote.mechanism for name, _ in known):
             known.append((vote.mechanism, vote.time))
@@ -97,8 +98,10 @@ class Spell(msgspec.Struct, kw_only=True):
         self.software[version] = (known[0] + blocked, known[1] + 1 - blocked)
         return known[1 - blocked] == 0
 
-    def suspected(self, suspicion: Suspicion) -> None:
+    def suspected(self, suspicion: Suspicion, time: float) -> None:
         """Note how far the cell is from its threshold."""
+        if len(self.trail) < MOST_STEPS:
+            self.trail.append((time, suspicion.log_evidence))
         self.onset, self.open_ended = suspicion.bracket, suspicion.open_ended
         self.log_evidence = suspicion.log_evidence
         self.p0, self.p1 = suspicion.nulls.p0, suspicion.nulls.p1
@@ -107,6 +110,7 @@ class Spell(msgspec.Struct, kw_only=True):
         """Note that the cell crossed its threshold, or came back."""
         if change.direction is Direction.ONSET:
             self.standing, self.crossed = Standing.BLOCKED, change.time
+            self.trail.append((change.time, change.log_evidence))
             self.seen = change.time if self.seen is None else self.seen
             self.onset, self.open_ended = change.bracket, change.open_ended
             self.log_evidence, self.threshold = change.log_evidence, change.nulls.threshold
@@ -120,7 +124,7 @@ class Spell(msgspec.Struct, kw_only=True):
 
     @property
     def probes(self) -> int:
-        return len(self.lines) + self.more_lines
+        return len(self.lines)
 
     @property
     def is_over(self) -> bool:

@@ -7,6 +7,8 @@ volume that the settings expect stands in.
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from measurements.events.nouns import Settings
@@ -15,6 +17,10 @@ from measurements.model import Vote
 
 ENDING = 7.0
 """The threshold for the end of a block: a wrong end, once in 1,100 votes of a blocked cell, alarms nobody."""
+
+ALONE, IN_TWO = math.log(3 / 2), math.log(2)
+"""What a proven series adds to the threshold, because it may spend two thirds of what is allowed, and what two of
+different networks together add to that (`pairs`), because they may spend one third."""
 
 _ONE_EACH = ("blind", "quic", "throttle")  # of a known measurement's votes one or two are in these layers
 _DAY = 86_400.0

@@ -9,7 +9,7 @@ import pytest
 
 from measurements.events.detector import Detector, detect
 from measurements.events.nouns import Event, Kind, Standing, Status
-from measurements.model import Strength
+from measurements.model import Strength, Vote
 from tests.measurements.events.votes_of import HOUR, SETTINGS, START, hours, live, series, within
 
 CLEAN = [series(f"quiet{i}.org") for i in range(3)]
@@ -52,6 +52,33 @@ def test_a_second_line_confirms_at_once() -> None:
     confirmed = next(event for event in told if event.status is Status.CONFIRMED)
     assert confirmed.probe_count == 2
     assert hours(confirmed.updated) - 48.0 <= 1.5
+
+
+@pytest.mark.parametrize("later", [0.05, 0.5])
+def test_a_second_network_confirms_within_twenty_minutes(later: float) -> None:
+    """Each asks again after 15, 30 and 60 minutes; alone, neither would have enough for hours."""
+    votes: list[Vote] = []
+    for asn, since in ((64500, 48.0), (64501, 48.0 + later)):
+        asked = [*range(48), since, since + 0.25, since + 0.5, since + 1.0, since + 2.0, since + 3.0]
+        for hour in asked:
+            votes += series("x.com", within(48, 99), asn=asn, probe=f"p{asn}", first=hour, hours=hour + 0.001)
+    _, told = live(votes, msgspec.structs.replace(SETTINGS, volume_per_week=20_000.0))
+    confirmed = next(event for event in told if event.status is Status.CONFIRMED)
+    assert hours(confirmed.updated) - (48.0 + later) <= 1 / 3
+    assert {part.standing for part in confirmed.parts} == {Standing.SUSPECTED}
+    assert confirmed.asns == (64500, 64501)
+    alone = [vote for vote in votes if vote.asn == 64500]
+    assert hours(live(alone)[1][-1].updated) == 51.0
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_network_that_still_works_speaks_against_a_pair(works: bool) -> None:
+    """What the second network saw after the first was blocked counts as well."""
+    one = series("x.com", within(48, 99), every=0.5, hours=49.4)
+    before = series("x.com", asn=64501, probe="p2", every=0.5, first=0.1, hours=48.7 if works else 48.0)
+    after = series("x.com", within(0, 99), asn=64501, probe="p2", every=0.5, first=48.8, hours=49.4)
+    _, told = live([*one, *before, *after], msgspec.structs.replace(SETTINGS, volume_per_week=20_000.0))
+    assert (Status.CONFIRMED in {event.status for event in told}) is not works
 
 
 def test_one_line_alone_waits_for_three_hours() -> None:
