@@ -67,11 +67,10 @@ class Grouping:
 
     def update(self, place: Place, spells: Iterable[Spell]) -> set[Group]:
         """Put the spells of a place where its former ones were; return the groups that changed."""
-        known = self._of_place.get(place, {})
-        now = self._keyed(place, spells)
+        known, now = self._of_place.get(place, {}), self._keyed(place, spells)
         touched: set[Group] = set()
         for key in [key for key, entry in known.items() if key not in now or now[key].first != entry.first]:
-            touched |= self._remove(known[key])
+            touched |= self._remove(self._of_place[place][key])  # whose neighbours are entered anew
         for key, spell in now.items():
             entry = self._of_place.get(place, {}).get(key)
             if entry is None:

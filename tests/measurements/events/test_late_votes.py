@@ -6,7 +6,7 @@ import itertools
 import random
 
 import msgspec
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from measurements.events.detector import Detector, detect, in_order
@@ -16,7 +16,7 @@ from measurements.model import Strength, Vote
 from tests.measurements.events.votes_of import HOUR, SETTINGS, START
 
 MEASURED = msgspec.structs.replace(SETTINGS, fixed_volume=False, volume_per_week=700.0)
-PHASES = (Phase.reuse, Phase.generate)  # a failure names its seed; a smaller one says no more
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)  # a failure names its seed; a smaller one says no more
 TARGETS, NETWORKS = ("a.org", "b.org", "c.org"), (("TZ", 1), ("TZ", 2), ("KE", 3), ("UG", 4))
 
 
@@ -78,7 +78,8 @@ class Keeping(Detector):
         return settled
 
 
-@settings(max_examples=8, deadline=None, phases=PHASES)
+@example(seed=297, days=11.0, late=172_800.0)  # two spells of one place go at once
+@settings(max_examples=6, deadline=None, phases=PHASES)
 @given(seed=st.integers(0, 10_000), days=st.sampled_from((3.0, 11.0)), late=st.sampled_from((120.0, 7200.0, 172_800.0)))
 def test_late_votes_give_the_events_of_votes_in_order(seed: int, days: float, late: float) -> None:
     votes = world(seed, days)
@@ -95,7 +96,8 @@ def test_late_votes_give_the_events_of_votes_in_order(seed: int, days: float, la
     assert {id: (told[id].status, told[id].kind, told[id].reason) for id in final} == final
 
 
-@settings(max_examples=6, deadline=None, phases=PHASES)
+@example(seed=5032, stops=[0.0, 0.9299373518913827])  # an event closed long before the second
+@settings(max_examples=4, deadline=None, phases=PHASES)
 @given(seed=st.integers(0, 10_000), stops=st.lists(st.floats(0.0, 1.0), max_size=4))
 def test_a_restart_changes_nothing(seed: int, stops: list[float]) -> None:
     votes = shuffled(world(seed, 5.0), 36_000.0, seed)
