@@ -88,9 +88,9 @@ def _others(entries: list[Entry], everywhere: Iterable[Entry], far: float) -> bo
 
 
 def _by_software(spells: list[Spell]) -> bool:
-    accusing = {version for spell in spells for version, (blocked, _) in spell.software.items() if blocked}
-    silent = {version for spell in spells for version, (blocked, _) in spell.software.items() if not blocked}
-    return len(accusing) == 1 and bool(silent - accusing)
+    accusing = {version for spell in spells for version in spell.accusing}
+    clearing = {version for spell in spells for version in spell.clearing}
+    return len(accusing) == 1 and bool(clearing - accusing)
 
 
 def _lines(spells: list[Spell]) -> float | None:

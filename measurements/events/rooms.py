@@ -105,7 +105,7 @@ class Track:
             if strength is Strength.PROVEN:
                 spell.seen, spell.well = time, list(self._lately)
             self.open[strength] = spell
-        news = spell.against(vote, self._persistence)
+        news = spell.count_against(vote, self._persistence)
         if change is not None:
             spell.changed(change)
             return True
@@ -125,15 +125,16 @@ class Track:
                 cell.add(vote.time, False, vote.probe, "", threshold)
             elif spell.crossed is None:
                 cell.add(vote.time, False, vote.probe, "", threshold)
-                first_of_version, is_over = spell.against_it(vote), cell.suspected_since is None
-                if is_over:
+                spell.count_for(vote)
+                if cell.suspected_since is None:
                     self._close(spell, vote.time)
                 elif spell.seen is not None:
                     spell.suspected(cast(Suspicion, cell.suspicion), vote.time)
-                news |= (first_of_version or is_over) and spell.seen is not None
+                news |= spell.is_over and spell.seen is not None
             else:
                 change = cell.add(vote.time, False, vote.probe, vote.witness, min(threshold, ENDING))
-                news |= spell.against_it(vote) or change is not None
+                spell.count_for(vote)
+                news |= change is not None
                 if change is not None:
                     spell.changed(change)
                     self._end(spell)

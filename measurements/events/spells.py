@@ -34,8 +34,10 @@ class Spell(msgspec.Struct, kw_only=True):
     """A tally. `seen` is the time of the vote that made it worth telling: the first proven one, or the crossing.
 
     `lines` are the probes that voted blocked, with the time of their first such vote; `lasting` is the time of the
-    first blocked vote that was late enough for one line alone. `software` counts (blocked, not) by version. `trail` is
-    the log evidence after each vote until it was enough; `well` are the times of the last votes for access before.
+    first blocked vote that was late enough for one line alone. `accusing` and `clearing` are the versions of the
+    software that voted blocked and for access, the latter while others still voted blocked (`waiting`: since then).
+    `trail` is the log evidence after each vote until it was enough; `well` are the times of the last votes for access
+    before.
     """
 
     strength: Strength
@@ -54,7 +56,9 @@ class Spell(msgspec.Struct, kw_only=True):
     lines: dict[str, float] = {}
     witnesses: list[str] = []
     mechanisms: list[tuple[str, float]] = []
-    software: dict[str, tuple[int, int]] = {}
+    accusing: dict[str, None] = {}
+    clearing: dict[str, None] = {}
+    waiting: dict[str, None] = {}
     trail: list[tuple[float, float]] = []
     well: list[float] = []
     log_evidence: float = 0.0
@@ -62,12 +66,12 @@ class Spell(msgspec.Struct, kw_only=True):
     p1: float = 0.0
     threshold: float = 0.0
 
-    def against(self, vote: Vote, persistence: float) -> bool:
+    def count_against(self, vote: Vote, persistence: float) -> bool:
         """Count a blocked vote; return whether anything changed that an event would tell."""
         self.blocked += 1
         self.votes += 1
         self.last = vote.time
-        news = self._version(vote.software, 1)
+        news = self._version(vote.software)
         if len(self.witnesses) < MOST_WITNESSES and vote.witness:
             self.witnesses.append(vote.witness)
         if vote.probe not in self.lines and len(self.lines) < MOST_PROBES:
@@ -82,21 +86,20 @@ class Spell(msgspec.Struct, kw_only=True):
             news = True
         return news
 
-    def against_it(self, vote: Vote) -> bool:
-        """Count a vote for access; return whether it is the first of its version of the software."""
+    def count_for(self, vote: Vote) -> None:
+        """Count a vote for access."""
         self.votes += 1
-        return self._version(vote.software, 0)
+        if vote.software and len(self.waiting) < MOST_NAMES:
+            self.waiting.setdefault(vote.software)
 
-    def _version(self, version: str, blocked: int) -> bool:
-        if not version:
-            return False
-        known = self.software.get(version)
-        if known is None:
-            if len(self.software) >= MOST_NAMES:
-                return False
-            known = (0, 0)
-        self.software[version] = (known[0] + blocked, known[1] + 1 - blocked)
-        return known[1 - blocked] == 0
+    def _version(self, version: str) -> bool:
+        """Note who sees what; return whether that is new. Those who see access count once somebody is blocked again."""
+        before = len(self.accusing), len(self.clearing)
+        for name, versions in ((version, self.accusing), *((name, self.clearing) for name in self.waiting)):
+            if name and len(versions) < MOST_NAMES:
+                versions.setdefault(name)
+        self.waiting.clear()
+        return before != (len(self.accusing), len(self.clearing))
 
     def suspected(self, suspicion: Suspicion, time: float) -> None:
         """Note how far the cell is from its threshold."""

@@ -171,6 +171,13 @@ def test_what_one_version_of_the_software_sees_alone_is_held_back(other: str) ->
     )
 
 
+def test_a_probe_that_is_upgraded_when_the_block_ends_takes_nothing_back() -> None:
+    old = series("x.com", within(48, 60), hours=60.0, software="wazi 1")
+    new = series("x.com", first=60.0, hours=90.0, software="wazi 2")
+    event = only(live([*old, *new])[0].events())
+    assert (event.status, event.reason, event.confirmed is not None) == (Status.CLOSED, "ended", True)
+
+
 def test_a_blind_probe_is_an_event_of_its_own_kind() -> None:
     votes = series("x.com", within(48, 72), layer="blind", strength=Strength.FAILED, mechanism="")
     detector, _ = live([*votes, *series("y.com", within(48, 72))])
