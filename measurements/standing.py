@@ -49,7 +49,8 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
 class Standing:
     """Counts the votes of one store. Every method may be called from any thread; `catch_up` one at a time.
 
-    `trouble` says why the last attempt failed, in a sentence, and is empty when it went well.
+    `trouble` says why the last attempt failed, in a sentence, and is empty when it went well; `is_behind` whether the
+    last attempt left votes for the next.
     """
 
     def __init__(self, ledger: Ledger, settings: Settings, *, now: Callable[[], float] = time.time) -> None:
@@ -62,6 +63,7 @@ class Standing:
         self._turn = -1
         self._counting = threading.Lock()
         self.trouble = ""
+        self.is_behind = False
 
     def catch_up(self, most: int | None = None) -> list[Event]:
         """Count what has arrived, or the next `most` votes of it; return the events that have news, in order.
@@ -70,6 +72,7 @@ class Standing:
         """
         news: list[Event] = []
         with self._counting:
+            self.is_behind = False
             try:
                 left = most
                 while left is None or left > 0:
@@ -78,6 +81,8 @@ class Standing:
                     if not counted:
                         break
                     left = None if left is None else left - counted
+                else:
+                    self.is_behind = True
                 self.trouble = ""
             except StoreError as error:
                 self._failed(f"votes wait to be counted: {error}", error)

@@ -169,6 +169,27 @@ def show(
 
 
 @app.command()
+def events(
+    context: typer.Context,
+    id: Annotated[str | None, typer.Argument(help="The id of an event, or how it begins: shows all of it.")] = None,
+    since: Since = None,
+    target: Target = None,
+    status: Annotated[
+        str | None, typer.Option("--status", help="Only these: unconfirmed, confirmed, closed or withdrawn.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Also those that are over.")] = False,
+    limit: Annotated[int, typer.Option("--limit", help="At most so many, the newest.", min=1)] = 50,
+    as_json: Json = False,
+) -> int:
+    """List what changed and is not over, the newest first; or show one event with its timeline and witnesses."""
+    from probe.commands.standing import Wanted, list_events, show_event
+
+    if id is not None:
+        return show_event(context.obj, id, as_json=as_json)
+    return list_events(context.obj, Wanted(since, target, status, every), limit=limit, as_json=as_json)
+
+
+@app.command()
 def judge(
     context: typer.Context,
     files: Annotated[list[str], typer.Argument(help="Wazi's JSON lines or OONI's; plain, .gz or .zst; - is stdin.")],

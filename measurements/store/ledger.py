@@ -41,10 +41,14 @@ _decode_event = msgspec.json.Decoder(Event).decode
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
-    """How far votes were counted: by when, to which number, and how many votes wait since which time (UTC seconds)."""
+    """How far votes were counted: by when, to which number, and how many votes wait since which time (UTC seconds).
+
+    `header` is what the detector remembers besides its cells, empty before the first turn.
+    """
 
     updated: float | None
     number: int
+    header: bytes
     waiting: int
     since: float | None
 
@@ -159,21 +163,14 @@ class Ledger:
         """Tell how far votes were counted, and what waits."""
         table = tables.detector
         with self._reading() as connection:
-            row = connection.execute(select(table.c.number, table.c.updated).where(table.c.name == name)).one_or_none()
+            row = connection.execute(select(table).where(table.c.name == name)).one_or_none()
             number = row.number if row else 0
             left = (
                 select(func.count(), func.min(_fact.c.started)).join_from(_vote, _fact).where(_vote.c.number > number)
             )
             waiting, since = connection.execute(left).one()
-        return Position(updated=row.updated if row else None, number=number, waiting=waiting, since=since)
-
-    def checkpoint(self, name: str = LIVE) -> tuple[bytes, dict[str, bytes]] | None:
-        """Read what a detector remembers, header and cells, without keeping anybody from a turn; None before any."""
-        table, cell = tables.detector, tables.detector_cell
-        with self._reading() as connection:
-            header = connection.execute(select(table.c.header).where(table.c.name == name)).scalar()
-            rows = connection.execute(select(cell.c.cell, cell.c.state).where(cell.c.detector == name)).all()
-        return None if not header else (header, {key: decompress(state, f"the count of {key}") for key, state in rows})
+        updated, header = (row.updated, row.header) if row else (None, b"")
+        return Position(updated=updated, number=number, header=header, waiting=waiting, since=since)
 
     def events(
         self, *, since: float | None = None, only_open: bool = False, limit: int | None = None

@@ -14,6 +14,7 @@ from measurements.model import Measurement, Past, Vantage, Verdict
 from probe.commands.console import Common, Refusal
 
 if TYPE_CHECKING:
+    from measurements.events.nouns import Settings as CountingRules
     from measurements.store import Store
     from probe.clocks import Tempo
     from probe.measuring import Bench, Stop
@@ -63,6 +64,17 @@ def read_store(settings: Settings) -> Store:
         return open_store(settings.store.url, read_only=True)
     except StoreError as error:
         raise Refusal(str(error)) from None
+
+
+def counting_rules(settings: Settings) -> CountingRules:
+    """Return by what rules votes become events; the volume is what the campaigns give, until a week was counted."""
+    from measurements.events.nouns import Settings as CountingRules
+
+    week = 7 * 86_400.0
+    volume = sum(len(campaign.targets) * week / campaign.every for campaign in settings.campaigns)
+    return CountingRules(
+        false_alarms_per_week=settings.events.false_alarms_per_week, volume_per_week=max(1.0, round(volume))
+    )
 
 
 def passing_id() -> str:

@@ -16,6 +16,7 @@ from measurements.model import Gap, Outcome, encode
 from probe.commands.building import data_folder, load_settings, read_store, remarks
 from probe.commands.console import FINE, FOUND, Common, Refusal, say, wants_colour, width, write, write_line
 from probe.commands.exporting import judged
+from probe.commands.standing import standing
 from probe.commands.which import Which
 from probe.heartbeat import Heartbeat, HeartbeatFile
 from probe.present import moment, short, timeline
@@ -39,12 +40,20 @@ def status(common: Common, *, as_json: bool, health: bool) -> int:
         return FINE if alive else FOUND
     with read_store(settings) as store:
         now = time.time()
+        access, told = standing(store, settings)
         kept, gaps, outcomes = store.health(), store.gaps(since=now - LOOK_BACK), store.outcomes(since=now - LOOK_BACK)
     if as_json:
-        record = {"alive": alive, "probe": beat, "store": kept, "gaps": gaps, "outcomes": _counts(outcomes)}
+        record = {
+            "alive": alive,
+            "probe": beat,
+            "store": kept,
+            "gaps": gaps,
+            "outcomes": _counts(outcomes),
+            "events": access,
+        }
         write_line(encode(record) + b"\n")
     else:
-        write("\n".join([*_probe(beat, alive), *_store(kept), *_day(gaps, outcomes)]))
+        write("\n".join([*_probe(beat, alive), *_store(kept), *_day(gaps, outcomes), *told]))
     return FINE
 
 

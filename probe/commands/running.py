@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from measurements.model import Measurement, Verdict
 from probe.commands import logs
-from probe.commands.building import data_folder, judge_with, load_settings, open_bench, remarks
+from probe.commands.building import counting_rules, data_folder, judge_with, load_settings, open_bench, remarks
 from probe.commands.console import FINE, FOUND, Common, Refusal, say, wants_colour, width
 from probe.heartbeat import HeartbeatFile
 from probe.identity import IdentityError, load_probe_id
 from probe.present import short
 
 if TYPE_CHECKING:
+    from measurements.events.nouns import Event
     from measurements.store import Store
     from probe.agent import Duties
     from probe.clocks import Tempo
@@ -30,8 +31,10 @@ GRACE = 4.0  # seconds in which running measurements may end by themselves after
 
 def run(common: Common, *, skip_bad_lines: bool | None, tempo: Tempo | None = None) -> int:
     """Measure the campaigns until a signal; return the exit code. `tempo` is for rehearsals in a faster time."""
+    from measurements.standing import Standing
     from measurements.store import StoreError, open_store
     from probe.clocks import Tempo
+    from probe.counting import counting
 
     def read() -> Settings:
         from probe.settings import load
@@ -48,7 +51,8 @@ def run(common: Common, *, skip_bad_lines: bool | None, tempo: Tempo | None = No
     except StoreError as error:
         raise Refusal(str(error)) from None
     heart = HeartbeatFile(data_folder(settings))
-    with store, heart.held():
+    standing = Standing(store.ledger, counting_rules(settings))
+    with store, heart.held(), counting(standing, _tell_event):
         for notice in store.notices:
             say(notice)
         return asyncio.run(_Run(settings, read, store, heart, probe_id, tempo or Tempo()).measure())
@@ -201,6 +205,13 @@ def _has_terminal() -> bool:
     except OSError:
         return False
     return True
+
+
+def _tell_event(event: Event) -> None:
+    from probe.announcing import event_line
+
+    if sys.stderr.isatty():
+        sys.stderr.write(f"event {event_line(event, colour=wants_colour(sys.stderr))}\n")
 
 
 def _greet(settings: Settings) -> None:

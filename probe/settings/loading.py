@@ -47,6 +47,7 @@ from probe.settings.sections import (
     SECTIONS,
     CampaignSettings,
     ControlSettings,
+    EventsSettings,
     MomentSettings,
     NetworkSettings,
     Section,
@@ -68,6 +69,7 @@ class Settings(Section):
     vantage: VantageSettings = VantageSettings()
     store: StoreSettings = Field(default_factory=StoreSettings)
     throttling: ThrottlingSettings = ThrottlingSettings()
+    events: EventsSettings = EventsSettings()
     campaign: Annotated[tuple[CampaignSettings, ...], BeforeValidator(values.tables)] = (
         CampaignSettings(name="global"),
     )

@@ -52,6 +52,7 @@ _CountOrNone = Annotated[int, PlainValidator(values.between(values.count, 0, 100
 _Concurrency = Annotated[int, PlainValidator(values.between(values.count, 1, 500, str))]
 _Every = Annotated[float, PlainValidator(values.between(duration, 60.0, 31 * 86_400.0, show_duration))]
 _Jitter = Annotated[float, PlainValidator(values.between(duration, 0.0, 86_400.0, show_duration))]
+_PerWeek = Annotated[float, PlainValidator(values.between(values.number, 0.01, 1000.0, "{:g}".format))]
 _Switch = Annotated[bool, PlainValidator(values.switch)]
 _DohUrl = Annotated[str, PlainValidator(values.doh_url)]
 _WebUrl = Annotated[str, PlainValidator(values.web_url)]
@@ -149,6 +150,12 @@ class ThrottlingSettings(Section):
     sample_per_day: _CountOrNone = 3
 
 
+class EventsSettings(Section):
+    """`[events]`: how readily verdicts become events."""
+
+    false_alarms_per_week: _PerWeek = 1.0
+
+
 class CampaignSettings(Section):
     """`[[campaign]]`: what is measured again and again; without targets, the list that ships with Wazi."""
 
@@ -167,6 +174,7 @@ SECTIONS: dict[str, type[Section]] = {
     "vantage": VantageSettings,
     "store": StoreSettings,
     "throttling": ThrottlingSettings,
+    "events": EventsSettings,
     "campaign": CampaignSettings,
     "campaign.moment": MomentSettings,
 }

@@ -47,6 +47,15 @@ def count(value: object) -> int:
     raise ValueError("write a whole number")
 
 
+def number(value: object) -> float:
+    """Read a number, whole or not."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,12}(\.[0-9]{1,12})?\s*", value, re.ASCII):
+        return float(value)
+    raise ValueError("write a number such as 0.5")
+
+
 def switch(value: object) -> bool:
     """Read true or false."""
     if isinstance(value, bool):

@@ -420,7 +420,7 @@ def test_a_wrong_network_setting_is_told_by_line(tmp_path: Path, line: str, comp
         ("[netwrok]\nipv6 = true", "line 1: [netwrok] is no setting; did you mean network?"),
         (
             "[web]\nlisten = 1",
-            "line 1: [web] is no setting; there are network, control, vantage, store, throttling, campaign",
+            "line 1: [web] is no setting; there are network, control, vantage, store, throttling, events, campaign",
         ),
         ("network = 5", "line 1: [network] = 5: must be a table of settings"),
         ("[campaign]\nname = 'a'", "must be a table; write [[campaign]], with two brackets"),
