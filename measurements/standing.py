@@ -76,9 +76,10 @@ class Standing:
             try:
                 left = most
                 while left is None or left > 0:
-                    counted, told = self._one_turn(BATCH if left is None else min(BATCH, left))
+                    asked = BATCH if left is None else min(BATCH, left)
+                    counted, told = self._one_turn(asked)
                     news += told
-                    if not counted:
+                    if counted < asked:
                         break
                     left = None if left is None else left - counted
                 else:

@@ -1,7 +1,7 @@
 """Votes are counted beside the measuring, in a thread of their own, and what is news is told.
 
 Measuring does not wait for it and does not end with it: whatever goes wrong here is logged, and tried again after a
-pause. Votes that were not counted wait in the store, where `wazi status` sees them.
+pause. Votes that were not counted wait in the store, where `wazi status` sees them. The log names no site.
 """
 
 from __future__ import annotations
@@ -38,9 +38,7 @@ def counting(counter: Counter, tell: Callable[[Event], None], *, pause: float = 
     def look() -> None:
         try:
             for event in counter.catch_up(AT_ONCE):
-                log.warning(
-                    "event", id=event.id, kind=event.kind, status=event.status, reason=event.reason, said=event.summary
-                )
+                log.warning("event", id=event.id, kind=event.kind, status=event.status, reason=event.reason)
                 tell(event)
         except Exception:  # whatever it is, the next measurement matters more
             log.exception("events could not be told")

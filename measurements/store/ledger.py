@@ -107,6 +107,8 @@ class Turn:
         before = self._connection.execute(
             select(table.c.version, table.c.encoded).where(table.c.id == event.id)
         ).one_or_none()
+        if before is None and event.status is Status.WITHDRAWN:
+            return False  # it came and went within this turn, and nobody heard of it
         news = before is None or bool(TOLD(_event(event.id, before.encoded)) != TOLD(event))
         version = (before.version if before else 0) + news
         values = {

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from probe.settings import Settings
 
 MOST_VOTES = 5000  # of a timeline
+WIDEST = 100  # columns of a page
 AROUND = 0.5  # of an event's length, before and after it
 
 
@@ -65,7 +66,8 @@ def show_event(common: Common, prefix: str, *, as_json: bool) -> int:
             write_line(encode(record(event)) + b"\n")
             return FINE
         versions, votes = store.ledger.versions(event.id), _votes(store, event)
-    write(event_page(event, versions=versions, votes=votes, colour=wants_colour(sys.stdout), width=width(sys.stdout)))
+    room = min(WIDEST, width(sys.stdout))
+    write(event_page(event, versions=versions, votes=votes, colour=wants_colour(sys.stdout), width=room))
     return FINE
 
 
@@ -108,8 +110,8 @@ def standing(store: Store, settings: Settings) -> tuple[dict[str, Any], list[str
     position, events = ledger.position(), list(ledger.events(only_open=True))
     memory = recall(position.header)
     waits = [] if memory is None else _delays(settings, memory.threshold)
-    record = {
-        "open": events,
+    said = {
+        "open": [record(event) for event in events],
         "false_alarms_per_week": settings.events.false_alarms_per_week,
         "promise": promise(settings.events.false_alarms_per_week),
         "threshold": None if memory is None else memory.threshold,
@@ -119,7 +121,7 @@ def standing(store: Store, settings: Settings) -> tuple[dict[str, Any], list[str
         "waiting": position.waiting,
         "waiting_since": position.since,
     }
-    return record, standing_lines(events, memory, position.waiting, position.since, waits)
+    return said, standing_lines(events, memory, position.waiting, position.since, waits)
 
 
 def _delays(settings: Settings, threshold: float) -> list[Delay]:

@@ -17,7 +17,7 @@ import pytest
 from tests.probe.world import SITE, World
 
 TRACE = ("check", "https://open.test/", "--nettest", "trace")
-COMMANDS = ("check", "run", "status", "list", "show", "judge", "export", "import", "control", "config", "store")
+COMMANDS = ("check", "run", "status", "list", "show", "events", "judge", "export", "import", "control", "config", "store")
 FIELDS = [
     "schema", "target", "outcome", "mechanism", "trigger", "where", "pattern", "confidence", "reason", "summary",
     "findings", "rules_version", "vantage", "measurement",

@@ -199,11 +199,21 @@ def test_an_event_is_amended_in_place_and_keeps_a_version_of_each_news(store: St
     assert store.ledger.event("e1f") == closed
 
 
+def test_what_was_never_told_is_not_withdrawn(store: Store) -> None:
+    gone = replace(EVENT, status=Status.WITHDRAWN, reason="merged", into="other")
+    assert save(store, gone) == []
+    assert list(store.ledger.events()) == []
+    save(store, EVENT)
+    assert save(store, gone) == [gone]
+    assert list(store.ledger.events()) == [gone]
+
+
 def test_events_are_listed_newest_first_and_found_by_how_they_begin(store: Store) -> None:
     old = replace(EVENT, id="aa01", opened=START, updated=START, status=Status.CLOSED)
     withdrawn = replace(EVENT, id="aa02", opened=START + 50.0, updated=START + 90.0, status=Status.WITHDRAWN)
     new = replace(EVENT, id="bb01", opened=START + 100.0, status=Status.CONFIRMED)
-    save(store, old, withdrawn, new)
+    save(store, old, replace(withdrawn, status=Status.CONFIRMED), new)
+    save(store, withdrawn)
     ledger = store.ledger
     assert list(ledger.events()) == [new, withdrawn, old]
     assert list(ledger.events(limit=2)) == [new, withdrawn]
