@@ -17,7 +17,9 @@ import pytest
 from tests.probe.world import SITE, World
 
 TRACE = ("check", "https://open.test/", "--nettest", "trace")
-COMMANDS = ("check", "run", "status", "list", "show", "events", "judge", "export", "import", "control", "config", "store")
+COMMANDS = (
+    "check", "run", "status", "list", "show", "events", "judge", "detect", "export", "import", "control", "config", "store",
+)  # fmt: skip
 FIELDS = [
     "schema", "target", "outcome", "mechanism", "trigger", "where", "pattern", "confidence", "reason", "summary",
     "findings", "rules_version", "vantage", "measurement",
