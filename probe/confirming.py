@@ -73,7 +73,7 @@ class Confirming:
     def _take_up(self, nettest: str, target: Target, past: Iterable[Past]) -> None:
         newest, *older = sorted(past, key=lambda one: one.started, reverse=True)
         if newest.verdict.outcome is not Outcome.ACCESSIBLE:
-            self.again.heard(nettest, target, newest.started, newest.verdict, older, 2 * UNKNOWN_COST)
+            self.again.heard(nettest, target, newest.started, newest.verdict, older, 3 * UNKNOWN_COST)
 
     def heard(self, news: News) -> None:
         """Take note of a verdict."""
@@ -84,7 +84,7 @@ class Confirming:
             self.open[order.target.url] = order.target
         else:
             self.open.pop(order.target.url, None)
-        cost = news.spent + UNKNOWN_COST  # and that of its company
+        cost = news.spent + 2 * UNKNOWN_COST  # and that of its company, and of the looks at the network
         self.again.heard(order.nettest, order.target, news.measurement.started, verdict, news.past, cost)
         self.plan()
 

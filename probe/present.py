@@ -112,6 +112,8 @@ def timeline(measurement: Measurement, verdict: Verdict, *, colour: bool = False
         f" {size(measurement.received)} received",
         f"vantage     probe {clean(vantage.probe_id)}, {_place(measurement)}",
     ]
+    if measurement.placebo:
+        lines.append("placebo     a harmless site, asked only to learn how often Wazi errs")
     if measurement.preconditions.reason:
         why = clean(measurement.preconditions.detail or measurement.preconditions.reason)
         lines.append(f"network     cannot be judged: {why}")

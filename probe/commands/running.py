@@ -153,7 +153,8 @@ class _Run:
     def _report(self, measurement: Measurement, verdict: Verdict) -> None:
         if sys.stderr.isatty():
             url, room = measurement.target.url, width(sys.stderr)
-            line = short(measurement.started, url, verdict, nettest=measurement.nettest, colour=self.colour, width=room)
+            what = "placebo" if measurement.placebo else measurement.nettest
+            line = short(measurement.started, url, verdict, nettest=what, colour=self.colour, width=room)
             sys.stderr.write(line + "\n")
 
 

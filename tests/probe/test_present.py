@@ -185,6 +185,12 @@ def test_failures_are_kept_on_the_screen_when_there_are_many_steps() -> None:
     assert "24 more steps" in text
 
 
+def test_a_placebo_is_said_to_be_one() -> None:
+    placebo = msgspec.structs.replace(MEASUREMENT, placebo=True)
+    assert "placebo     a harmless site" in timeline(placebo, VERDICT)
+    assert "placebo" not in timeline(MEASUREMENT, VERDICT)
+
+
 def test_a_timeline_leaves_no_step_out_and_marks_the_evidence() -> None:
     limited = msgspec.structs.replace(
         MEASUREMENT, limits=("redirects",), preconditions=Preconditions(reason="offline", detail="No way out.")
