@@ -143,7 +143,7 @@ def live(life: Life, act: Callable[[Agent], Awaitable[None]]) -> Agent:
 
 def here(store: Store, folder: Path, country: Country, clock: Clock, size: int = 4, **bench: Any) -> Here:
     campaigns = (Campaign("c", targets(size), "web", 10 * HOUR),)
-    return Here(store, folder, bench_of(clocks=clock, **bench), campaigns, judge=country.judge)
+    return Here(store, folder, bench_of(clocks=clock, **bench), campaigns, budget=50_000_000, judge=country.judge)
 
 
 def test_a_find_is_asked_about_until_three_hours_have_passed_and_never_alone(store: Store, tmp_path: Path) -> None:
@@ -261,6 +261,18 @@ def test_a_whole_country_blocked_is_bounded_and_the_rest_is_said(store: Store, t
     assert "16 finds to be confirmed, beside 12 others that are asked again, were put off" in gap.detail
 
 
+def test_fewer_are_asked_again_where_the_data_are_few(store: Store, tmp_path: Path) -> None:
+    clock = Clock()
+    life = here(store, tmp_path, Country(*(f"t{number}" for number in range(2, 30))), clock, size=30)
+    life.budget = 3_100_000  # a quarter pays for two series of nine questions at 41 kB
+
+    async def act(agent: Agent) -> None:
+        await settled(agent, store, 33)
+        assert len(agent.aftermath.confirming.again.running) == 2
+
+    live(life, act)
+
+
 def test_where_nothing_harmless_is_known_nothing_is_asked_alone(store: Store, tmp_path: Path) -> None:
     clock = Clock()
     life = here(store, tmp_path, Country("t0"), clock, size=1)
@@ -292,7 +304,7 @@ def test_questions_that_the_days_data_do_not_allow_are_said(store: Store, tmp_pa
     assert store.count() == 5
     (gap,) = gaps(store)
     assert gap.why == "budget"
-    assert gap.detail.startswith("1 questions about what was found were put off: 10000000 of 10000000 bytes")
+    assert gap.detail.startswith("1 questions about what was found were put off: 50000000 of 50000000 bytes")
 
 
 def test_a_network_that_cannot_be_judged_is_asked_nothing_until_it_can(store: Store, tmp_path: Path) -> None:
