@@ -5,7 +5,7 @@ from measurements.exports.columns import FIELDS
 from measurements.exports.judged import AnyFormat, FolderFormat, Format
 
 EXPORTS: dict[str, AnyFormat] = {
-    "csv": Format(csv.write, "verdicts.csv", FIELDS, bodies=False, about=csv.ABOUT),
+    "csv": Format(csv.write, "verdicts.csv", FIELDS, whole=False, about=csv.ABOUT),
     "jsonl": Format(jsonl.write, "measurements.jsonl.gz", jsonl.FIELDS, about=jsonl.ABOUT),
     "ooni": Format(ooni.write, "measurements.jsonl.gz", ooni.FIELDS, about=ooni.ABOUT),
     "parquet": FolderFormat(parquet.write, "parquet", parquet.PARQUET_FIELDS, about=parquet.ABOUT),

@@ -18,9 +18,10 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import date, timedelta
 from functools import lru_cache
 from typing import Any, BinaryIO
 
@@ -33,6 +34,7 @@ ABOUT = (
     "cell is unknown or none."
 )
 
+_PLAIN = re.compile(r"[A-Za-z][^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\\;]*")  # most text: nothing to escape in it
 _FORMULA = "=+\\-@\uff1d\uff0b\uff0d\uff20|%"
 _BEGINS_FORMULA = re.compile(rf"[\s\"']*[{_FORMULA}]")
 _SEMICOLON = re.compile(rf";(?=[\s\"']*[{_FORMULA}])")
@@ -43,15 +45,19 @@ _ESCAPED = re.compile(r"\\(?:\\|x([0-9a-f]{2})|u([0-9a-f]{4}))")
 
 def write(rows: Iterable[Judged], stream: BinaryIO) -> int:
     """Write the heading and one row a verdict."""
-    text = io.TextIOWrapper(stream, encoding="utf-8", errors="backslashreplace", newline="", write_through=True)
-    try:
-        writer = csv.writer(text)
-        writer.writerow(COLUMNS)
-        cells = [(column.value, _CELLS[column.field.kind]) for column in COLUMNS.values()]
-        count = 0
+    text = io.TextIOWrapper(stream, encoding="utf-8", errors="backslashreplace", newline="")
+    columns = [(column.value, _CELLS[column.field.kind]) for column in COLUMNS.values()]
+    count = 0
+
+    def lines() -> Iterator[list[str]]:
+        nonlocal count
+        yield list(COLUMNS)
         for row in rows:
-            writer.writerow([cell(found) if (found := value(row)) is not None else "" for value, cell in cells])
+            yield [cell(found) if (found := value(row)) is not None else "" for value, cell in columns]
             count += 1
+
+    try:
+        csv.writer(text).writerows(lines())
         return count
     finally:
         text.detach()  # the stream is the caller's to close
@@ -70,6 +76,8 @@ def read(stream: BinaryIO) -> Iterator[dict[str, str]]:
 @lru_cache(maxsize=4096)  # most cells say one of a few things
 def escape(text: str) -> str:
     """Make text safe in a spreadsheet's cell; see the module's docstring for the rules."""
+    if _PLAIN.fullmatch(text):
+        return text
     escaped = _SEMICOLON.sub(r"\\x3b", _CONTROL.sub(_escape_character, text))
     if escaped.startswith("'") or _BEGINS_FORMULA.match(text) or _LOOKS_LIKE_NUMBER.fullmatch(text):
         return "'" + escaped
@@ -96,9 +104,17 @@ def _unescape_character(match: re.Match[str]) -> str:
 
 def _iso(seconds: float) -> str:
     try:
-        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    except (ValueError, OverflowError, OSError):  # a foreign record may name a time no calendar holds
+        whole = math.floor(seconds)
+        moment, micro = divmod(round((seconds - whole) * 1e6), 1_000_000)
+        day, moment = divmod(whole + moment, 86_400)
+        return f"{_date(day)}T{moment // 3600:02d}:{moment // 60 % 60:02d}:{moment % 60:02d}.{micro:06d}Z"
+    except (ValueError, OverflowError):  # a foreign record may name a time no calendar holds
         return str(seconds)
+
+
+@lru_cache(maxsize=64)  # rows come in order of time
+def _date(day: int) -> str:
+    return (date(1970, 1, 1) + timedelta(day)).isoformat()
 
 
 def _list(items: Iterable[object]) -> str:

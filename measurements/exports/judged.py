@@ -48,13 +48,13 @@ class MissingExtra(Exception):
 class Format:
     """A format that is one stream: how it is written, what is in it, and its name when it stands in a folder.
 
-    `bodies` tells whether it holds pages, which need not be read otherwise.
+    `whole` tells whether it looks into observations; otherwise they need only be counted.
     """
 
     write: Export
     file: str
     fields: Mapping[str, Field]
-    bodies: bool = True
+    whole: bool = True
     about: str = ""
 
 
@@ -65,7 +65,7 @@ class FolderFormat:
     write: FolderExport
     ending: str
     fields: Mapping[str, Field]
-    bodies: bool = False
+    whole: bool = False
     about: str = ""
 
 

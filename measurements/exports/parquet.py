@@ -77,12 +77,14 @@ class _Groups:
     def __init__(self, folder: Path, schema: pyarrow.Schema) -> None:
         self._folder = folder
         self._schema = schema
-        self._columns = [(COLUMNS[name].value, _READY.get(COLUMNS[name].field.kind)) for name in schema.names]
+        self._columns = [COLUMNS[name].value for name in schema.names]
+        self._ready = [_READY.get(COLUMNS[name].field.kind, list) for name in schema.names]
         self._waiting: dict[Group, list[list[Any]]] = {}
         self._size = 0
         self._files: dict[Group, pyarrow.parquet.ParquetWriter] = {}
         self._parts: dict[Group, int] = {}
         self._day = ""
+        self._number = math.nan  # of the day, since the epoch
 
     def __enter__(self) -> _Groups:
         return self
@@ -95,19 +97,16 @@ class _Groups:
                 file.close()
 
     def add(self, row: Judged) -> int:
-        day, country = _day(row.measurement.started), row.measurement.vantage.country or UNKNOWN
-        if day != self._day:
+        started, country = row.measurement.started, row.measurement.vantage.country or UNKNOWN
+        if started // 86_400 != self._number:
             self._end_day()
-            self._day = day
-        values = []
-        for value, ready in self._columns:
-            found = value(row)
-            values.append(found if ready is None or found is None else ready(found))
-        group = self._waiting.setdefault((day, country), [])
+            self._day, self._number = _day(started), started // 86_400
+        values = [value(row) for value in self._columns]
+        group = self._waiting.setdefault((self._day, country), [])
         group.append(values)
         self._size += 1
         if len(group) >= ROW_GROUP:
-            self._flush((day, country))
+            self._flush((self._day, country))
         elif self._size >= BUFFERED:
             self._flush(max(self._waiting, key=lambda key: len(self._waiting[key])))
         return 1
@@ -124,8 +123,8 @@ class _Groups:
         rows = self._waiting.pop(group)
         self._size -= len(rows)
         columns = [
-            pyarrow.array(values, type=field.type)
-            for values, field in zip(zip(*rows, strict=True), self._schema, strict=True)
+            pyarrow.array(ready(values), type=field.type)
+            for values, ready, field in zip(zip(*rows, strict=True), self._ready, self._schema, strict=True)
         ]
         self._file(group).write_table(pyarrow.Table.from_arrays(columns, schema=self._schema), row_group_size=ROW_GROUP)
 
@@ -155,12 +154,12 @@ def _day(seconds: float) -> str:
         return UNKNOWN
 
 
-def _microseconds(seconds: float) -> int | None:
-    return round(seconds * 1e6) if math.isfinite(seconds) and abs(seconds) < 1e11 else None
+def _microseconds(times: Iterable[float]) -> list[int | None]:
+    return [round(time * 1e6) if abs(time) < 1e11 else None for time in times]
 
 
-def _fitting(number: int) -> int | None:
-    return number if -(2**63) <= number < 2**63 else None
+def _fitting(numbers: Iterable[int | None]) -> list[int | None]:
+    return [number if number is not None and -(2**63) <= number < 2**63 else None for number in numbers]
 
 
-_READY: dict[str, Callable[[Any], Any]] = {"datetime": _microseconds, "integer": _fitting}
+_READY: dict[str, Callable[[Iterable[Any]], list[Any]]] = {"datetime": _microseconds, "integer": _fitting}

@@ -11,12 +11,14 @@ are read from the frame and bounded before decompressing.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
+import msgspec
 import zstandard
 from msgspec.structs import replace
 from sqlalchemy import RowMapping, Table
@@ -46,6 +48,8 @@ from measurements.store.errors import StoreError
 BODY_LIMIT = 64 * 1024
 HTTP3 = "HTTP/3"
 UNPACKED_LIMIT = 64 * 1024 * 1024  # bytes; a measurement has some 100 kB
+
+_local = threading.local()
 
 Row = dict[str, Any]
 Rows = Mapping[Table, Sequence[Row]]
@@ -136,13 +140,19 @@ def digests(encoded: Measurement) -> set[bytes]:
     return {step.body for step in encoded.observations if isinstance(step, HttpExchange) and step.body}
 
 
-def unpack(measurement_id: str, compressed: bytes, digest: bytes) -> Measurement:
+class Outline(Measurement, frozen=True, kw_only=True):
+    """A measurement whose observations are counted and not read, which takes an eighth of the time."""
+
+    observations: tuple[msgspec.Raw, ...] = ()  # type: ignore[assignment]  # only their number may be asked for
+
+
+def unpack(measurement_id: str, compressed: bytes, digest: bytes, kind: type[Measurement] = Measurement) -> Measurement:
     """Read an encoded measurement, whose bodies are still digests; raises StoreError when it is damaged."""
     plain = decompress(compressed, f"measurement {measurement_id}")
     if sha256(plain).digest() != digest:
         raise StoreError(f"measurement {measurement_id} is damaged in the store: its digest does not match")
     try:
-        return decode(plain, Measurement)
+        return decode(plain, kind)
     except ValueError as error:  # msgspec's errors are ValueErrors
         raise StoreError(f"measurement {measurement_id} cannot be read: {error}") from error
 
@@ -171,10 +181,18 @@ def decompress(compressed: bytes, what: str) -> bytes:
     try:
         size = zstandard.frame_content_size(compressed)
         if 0 <= size <= UNPACKED_LIMIT:
-            return zstandard.decompress(compressed, max_output_size=size)
+            return _decompressor().decompress(compressed, max_output_size=size)
     except zstandard.ZstdError as error:
         raise StoreError(f"{what} is damaged in the store: {error}") from error
     raise StoreError(f"{what} is damaged in the store: its size is not stated or beyond {UNPACKED_LIMIT} bytes")
+
+
+def _decompressor() -> zstandard.ZstdDecompressor:
+    """Return this thread's own: making one takes as long as using it."""
+    if not hasattr(_local, "decompressor"):
+        _local.decompressor = zstandard.ZstdDecompressor()
+    made: zstandard.ZstdDecompressor = _local.decompressor
+    return made
 
 
 def unpack_verdict(row: RowMapping) -> Verdict:

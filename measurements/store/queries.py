@@ -41,9 +41,10 @@ class Filter:
 
 
 def entries(wanted: Filter, after: Key | None, size: int, *, newest_first: bool, whole: bool) -> Query:
-    """Select a page of measurements with their latest verdicts; `whole` adds the encoded measurement."""
-    columns = [*LIST_COLUMNS, *_opinion.c] + ([_fact.c.digest, _fact.c.encoded] if whole else [])
-    statement = select(*columns).select_from(_judged(wanted.rules_version)).where(*_conditions(wanted))
+    """Select a page of measurements with their latest verdicts, listed or, if `whole`, encoded."""
+    columns = [_fact.c.id, _fact.c.started, _fact.c.digest, _fact.c.encoded] if whole else LIST_COLUMNS
+    judged = _judged(wanted.rules_version)
+    statement = select(*columns, *_opinion.c).select_from(judged).where(*_conditions(wanted))
     return _page(statement, after, size, newest_first=newest_first)
 
 

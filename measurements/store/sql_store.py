@@ -29,6 +29,7 @@ from measurements.store import paces, queries, tables
 from measurements.store.errors import NotFound, StoreBroken, StoreError, explain
 from measurements.store.ledger import Ledger
 from measurements.store.packing import (
+    Outline,
     Rows,
     digests,
     id_bytes,
@@ -47,7 +48,7 @@ from measurements.store.writer import Receipt, Writer
 
 _PAGE = 500  # rows of a list
 _WHOLE_PAGE = 20  # whole measurements, each with its pages
-_BARE_PAGE = 100  # whole measurements without their pages
+_BARE_PAGE = 200  # measurements in outline
 
 log = logging.getLogger(__name__)
 
@@ -185,15 +186,15 @@ class Store:
             for row, measurement in self._whole(page):
                 yield _kept(row, measurement)
 
-    def stream(self, wanted: Filter, *, after: str | None = None, bodies: bool = True) -> Iterator[Kept]:
-        """Stream whole measurements, the oldest first, from the one that follows the id `after`.
+    def stream(self, wanted: Filter, *, after: str | None = None, whole: bool = True) -> Iterator[Kept]:
+        """Stream measurements, the oldest first, from the one that follows the id `after`.
 
-        Without `bodies` every page is empty, which takes a third of the time. Raises NotFound when `after` is not
-        stored; what is damaged is logged by name and left out.
+        Unless they are `whole`, they come as outlines: their observations may be counted, and not looked at. Raises
+        NotFound when `after` is not stored; what is damaged is logged by name and left out.
         """
         place = self._place_of(after)
-        for page in self._entries(wanted, None, False, whole=True, after=place, size=None if bodies else _BARE_PAGE):
-            for row, measurement in self._whole(page, bodies=bodies):
+        for page in self._entries(wanted, None, False, whole=True, after=place, size=None if whole else _BARE_PAGE):
+            for row, measurement in self._whole(page) if whole else self._unpacked(page, Outline):
                 yield _kept(row, measurement)
 
     def amount(self, wanted: Filter, *, after: str | None = None) -> int:
@@ -347,16 +348,18 @@ class Store:
             raise NotFound(f"no measurement has the id {measurement_id}: `wazi list` shows their ids")
         return (found[0]["started"], found[0]["id"])
 
-    def _whole(self, page: Sequence[Read], *, bodies: bool = True) -> Iterator[tuple[Read, Measurement]]:
-        bare: list[tuple[Read, Measurement]] = []
+    def _whole(self, page: Sequence[Read]) -> Iterator[tuple[Read, Measurement]]:
+        bare = list(self._unpacked(page, Measurement))
+        copies = self._copies({digest for _, measurement in bare for digest in digests(measurement)})
+        return ((row, with_bodies(measurement, copies)) for row, measurement in bare)
+
+    @staticmethod
+    def _unpacked(page: Sequence[Read], kind: type[Measurement]) -> Iterator[tuple[Read, Measurement]]:
         for row in page:
             try:
-                bare.append((row, unpack(row["id"].hex(), row["encoded"], row["digest"])))
+                yield row, unpack(row["id"].hex(), row["encoded"], row["digest"], kind)
             except StoreError as error:
                 log.error("%s: left out", error)
-        wanted = {digest for _, measurement in bare for digest in digests(measurement)} if bodies else set()
-        copies = self._copies(wanted)
-        return ((row, with_bodies(measurement, copies)) for row, measurement in bare)
 
     def _copies(self, wanted: set[bytes]) -> dict[bytes, bytes]:
         """Fetch the stored copies of pages; one that is damaged is logged and left out."""

@@ -83,11 +83,17 @@ class _Source:
         complete = judged(self.settings)
         total = lambda: self.store.amount(self.wanted, after=self.after)  # noqa: E731 - counted only if it is shown
         with advancing("exporting", None if hidden else total) as advance:
-            for kept in self.store.stream(self.wanted, after=self.after, bodies=self.form.bodies):
-                yield complete(kept)
+            for kept in self.store.stream(self.wanted, after=self.after, whole=self.form.whole):
+                yield (
+                    Judged(kept.measurement, kept.verdict) if kept.verdict is not None else complete(self._whole(kept))
+                )
                 self.read += 1
                 self.last = kept.measurement.id
                 advance(self.read)
+
+    def _whole(self, kept: Kept) -> Kept:
+        """Fetch what is to be judged, which an outline cannot be."""
+        return kept if self.form.whole else self.store.measurement(kept.measurement.id)
 
 
 def _write(source: _Source, form: str, output: str | None, chosen: str) -> int:

@@ -9,9 +9,10 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-from tests.bench import judging, listing, measuring, recognising, storing
+from tests.bench import exporting, judging, listing, measuring, recognising, storing
 from tests.bench.figures import Figure, circumstances, table
 
 # part -> what it measures, its rounds by default, and how
@@ -19,6 +20,7 @@ PARTS: dict[str, tuple[str, int, Callable[[int], Iterator[Figure]]]] = {
     "cpu": ("CPU of a measurement, against bare asyncio and ssl (2 minutes)", 5, measuring.run),
     "store": ("stored measurements a second, against bare sqlite3 (1 minute)", 7, storing.run),
     "judge": ("encoding, redacting and judging (half a minute)", 7, judging.run),
+    "export": ("exports, against sqlite3 with csv, json and pyarrow, and their memory (1 minute)", 3, exporting.run),
     "fingerprints": ("recognising block pages, against a loop of `in` (ten seconds)", 7, recognising.run),
     "list": ("wall time and memory of a list of 300 sites, in the lab (10 minutes)", 3, listing.run),
 }
@@ -31,6 +33,8 @@ def main() -> int:
     figures: list[Figure] = []
     for part in options.parts or PARTS:
         _, rounds, run = PARTS[part]
+        if part == "export":
+            run = partial(exporting.run, rows=options.rows)
         figures += run(options.rounds or rounds)
     report = json.dumps({**found, "figures": [figure.for_programs() for figure in figures]}, indent=1) + "\n"
     if options.json == "-":
@@ -53,6 +57,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help="what to measure; everything by default")
     parser.add_argument("--rounds", type=_count, help="how often each side takes its turn")
+    parser.add_argument("--rows", type=_count, help=f"how many verdicts are exported ({exporting.ROWS})")
     parser.add_argument(
         "--json", metavar="FILE", help="also write the figures as JSON; - writes nothing else to stdout"
     )

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 
+from measurements.exports import csv, jsonl, parquet
+from measurements.exports.judged import Judged
+from measurements.store import open_store
+from tests.bench import exported
 from tests.bench.bare import Bare
 from tests.bench.figures import Figure, table
 from tests.bench.http2 import ByHand, ByLibrary, Http2
 from tests.bench.listing import DEAD, SITES, bounds, expected
 from tests.bench.loopback import PAGE_BYTES, SITE, loopback, page
 from tests.lab.spaces import REPOSITORY
+from tests.measurements.store.samples import ACCESSIBLE, BLOCKED, START, measurement
 
 HEADERS = [("Host", SITE), ("Accept", "*/*"), ("Connection", "keep-alive")]
 
@@ -58,6 +66,32 @@ def test_a_list_that_was_not_measured_counts_for_nothing() -> None:
     for wrong in (Counter(accessible=SITES), Counter(accessible=alive)):
         with pytest.raises(RuntimeError, match="not measured as it should be"):
             expected(wrong)
+
+
+def test_the_bare_side_of_an_export_writes_what_we_write(tmp_path: Path) -> None:
+    """Otherwise the ratio would compare two works."""
+    facts = [measurement(n, id=f"{n:032x}", started=START + 30_000 * n) for n in range(9)]
+    store = tmp_path / "wazi.db"
+    with open_store(f"sqlite:///{store}") as opened:
+        for fact in facts:
+            opened.add(fact, BLOCKED if fact.sequence % 2 else ACCESSIBLE)
+    rows = [Judged(fact, BLOCKED if fact.sequence % 2 else ACCESSIBLE) for fact in facts]
+
+    exported.to_csv(store, tmp_path / "bare.csv")
+    exported.to_jsonl(store, tmp_path / "bare.jsonl")
+    ours = {"csv": io.BytesIO(), "jsonl": io.BytesIO()}
+    csv.write(iter(rows), ours["csv"])
+    jsonl.write(iter(rows), ours["jsonl"])
+    read = [list(csv.read(io.BytesIO(text))) for text in (ours["csv"].getvalue(), (tmp_path / "bare.csv").read_bytes())]
+    assert [{**row, "started": ""} for row in read[0]] == [{**row, "started": ""} for row in read[1]]
+    written = (tmp_path / "bare.jsonl").read_bytes().splitlines()
+    assert list(map(json.loads, written)) == list(map(json.loads, ours["jsonl"].getvalue().splitlines()))
+
+    exported.to_parquet(store, tmp_path / "bare")
+    parquet.write(iter(rows), tmp_path / "ours")
+    tables = [pyarrow.parquet.read_table(tmp_path / name).sort_by("id").to_pylist() for name in ("bare", "ours")]
+    assert tables[0] == [{key: row[key] for key in tables[0][0]} for row in tables[1]]
+    assert len(tables[0]) == len(facts)
 
 
 def test_the_bench_runs_and_tells_programs() -> None:

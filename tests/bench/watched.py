@@ -28,7 +28,7 @@ def main() -> None:
     with Path(output).open("wb") as out:
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
     while process.poll() is None and time.monotonic() - began < PATIENCE:
-        peak = max(peak, _peak_kilobytes(process.pid))
+        peak = max(peak, peak_kilobytes(process.pid))
         if store != "-" and not took and _stored(Path(store)) >= int(count):
             took = time.monotonic() - began
             process.terminate()
@@ -40,7 +40,7 @@ def main() -> None:
     print(json.dumps({"code": code, "seconds": took, "peak_megabytes": peak * 1024 / 1e6}))
 
 
-def _peak_kilobytes(pid: int) -> int:
+def peak_kilobytes(pid: int) -> int:
     """Read the largest resident memory so far (VmHWM); 0 when the process has just ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
