@@ -294,11 +294,14 @@ def control_serve(
         ),
     ] = None,
     allow_private: Annotated[bool, typer.Option("--allow-private", help="Also ask private addresses.")] = False,
+    give: Annotated[
+        int, typer.Option("--give", help="Objects for one client, in MiB an hour; 32 times as much for all.", min=1)
+    ] = 64,
 ) -> int:
     """Be the second opinion for probes elsewhere, until stopped."""
     from probe.commands.running import serve_control
 
-    return serve_control(context.obj, listen, tls=tls, allow_private=allow_private)
+    return serve_control(context.obj, listen, tls=tls, allow_private=allow_private, give=give)
 
 
 @config_app.command("check")

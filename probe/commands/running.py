@@ -228,8 +228,10 @@ def _identity(folder: Path) -> str:
         raise Refusal(str(error)) from None
 
 
-def serve_control(common: Common, listen: str, *, tls: str | None, allow_private: bool) -> int:
-    """Serve as the second opinion until a signal."""
+def serve_control(common: Common, listen: str, *, tls: str | None, allow_private: bool, give: int) -> int:
+    """Serve as the second opinion until a signal; `give` is how many MiB of objects one client may have in an hour."""
+    from probe.control.app import ServiceLimits
+    from probe.control.objects import ObjectLimits
     from probe.control.server import CannotListen, serve
 
     settings = load_settings(common)
@@ -245,6 +247,7 @@ def serve_control(common: Common, listen: str, *, tls: str | None, allow_private
                 ipv6=settings.network.ipv6,
                 allow_private=allow_private,
                 tls=tls,
+                service=ServiceLimits(objects=ObjectLimits(client_hourly=give << 20, hourly=give << 25)),
                 announce=lambda url: say(f"control listens at {url}"),
             )
         )

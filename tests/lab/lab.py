@@ -82,7 +82,7 @@ class Lab:
             return
         address, port = CONTROL, settings.CONTROL_PORT
         argv = [*WAZI, "--config", str(self.work / "control.toml"), "control", "serve", "--listen", f"{address}:{port}"]
-        argv += ["--tls", f"{address}:443"]
+        argv += ["--tls", f"{address}:443", "--give", "65536"]  # one client, and many scenarios an hour
         self._control = self.spaces.spawn("ctl", argv, log="control.log")
         try:
             wait_for(self.spaces, "ctl", address, port, patience=15)

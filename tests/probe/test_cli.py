@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.probe.world import SITE, World
@@ -370,7 +371,7 @@ def test_no_network_becomes_one_invalid_measurement_and_a_gap(world: World) -> N
 
 
 def test_the_second_opinion_can_be_served_and_asked(world: World) -> None:
-    process = world.start("control", "serve", "--listen", f"{SITE}:0", "--allow-private")
+    process = world.start("control", "serve", "--listen", f"{SITE}:0", "--allow-private", "--give", "1")
     assert process.stderr
     announced = process.stderr.readline()
     control = announced.split()[-1]
@@ -378,6 +379,8 @@ def test_the_second_opinion_can_be_served_and_asked(world: World) -> None:
     (record,) = lines(ran.stdout)
     (query,) = [step for step in record["measurement"]["observations"] if step["type"] == "control_query"]
     assert query["failure"] is None
+    given = [httpx.get(f"{control}bytes/{size}", trust_env=False).status_code for size in (1 << 20, 1)]
+    assert given == [200, 429]  # one MiB an hour
     assert end(process, signal.SIGTERM)[0] == 0
 
 
