@@ -21,6 +21,7 @@ from measurements.model import (
     Mechanism,
     Outcome,
     Pattern,
+    Throttling,
     Trigger,
     Vantage,
     Verdict,
@@ -49,13 +50,17 @@ FIELDS: dict[str, Field] = {
 
 
 class FindingLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A finding as `check --json` prints it; `fingerprint` is there only where a known artefact was found."""
+    """A finding as `check --json` prints it.
+
+    `fingerprint` is there only where a known artefact was found, `throttling` where pairs of transfers were weighed.
+    """
 
     rule: str
     outcome: Outcome
     mechanism: Mechanism | None = None
     evidence: tuple[int, ...] = ()
     fingerprint: str | msgspec.UnsetType = msgspec.UNSET
+    throttling: Throttling | msgspec.UnsetType = msgspec.UNSET
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +100,7 @@ def line(measurement: Measurement, verdict: Verdict, *, bodies: bool = False) ->
             mechanism=f.mechanism,
             evidence=f.evidence,
             fingerprint=f.fingerprint or msgspec.UNSET,
+            throttling=f.throttling or msgspec.UNSET,
         )
         for f in verdict.findings
     )

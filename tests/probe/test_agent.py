@@ -22,6 +22,7 @@ from measurements.model import (
     Preconditions,
     Target,
     TcpConnect,
+    Throttling,
     Vantage,
     Verdict,
 )
@@ -755,6 +756,30 @@ def test_a_deadline_keeps_the_steps_already_seen() -> None:
     assert [step.failure for step in made.observations] == [None, Failure.INTERRUPTED]
     assert 0.15 < made.runtime < 2
     assert made.preconditions.reason is None
+
+
+def test_a_nettest_may_have_a_deadline_of_its_own() -> None:
+    bench = bench_of(endless, deadline=30.0)
+    bench.deadlines = {"web": 0.2}
+    assert once(bench).limits == ("measurement_timeout",)
+
+
+def test_pairs_begin_with_what_earlier_ones_came_to(store: Store, tmp_path: Path) -> None:
+    """If a session was stored, the next about its target knows it, and keeps that with what it measures."""
+    state = Throttling(started=0.0, last=1.0, alike_legs=4, alike_apart=1)
+    said = msgspec.structs.replace(OPEN, findings=(Finding(rule="r", outcome=Outcome.ACCESSIBLE, throttling=state),))
+    clock = Clock()
+    bench = bench_of(clocks=clock)
+    bench.nettests = {"throttling": quick, "web": quick}
+    life = Life(store, tmp_path, bench, (Campaign("c", targets(1), "throttling", HOUR),), judge=lambda *_: said)
+    life.until(1)
+    agent = life.agent()
+    known = agent.crew.order(Errand("throttling", targets(1)[0]))[0].pace
+    assert known is not None
+    assert known.last == state
+    assert agent.crew.order(Errand("web", targets(1)[0]))[0].pace is None
+    order = Order(targets(1)[0], "throttling", pace=known)
+    assert asyncio.run(measure_once(order, bench, Preconditions())).pace == known
 
 
 def test_a_mistake_of_ours_accuses_nobody(caplog: pytest.LogCaptureFixture) -> None:

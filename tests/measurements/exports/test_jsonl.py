@@ -9,8 +9,10 @@ from measurements.model import (
     HttpExchange,
     Measurement,
     Outcome,
+    PaceSoFar,
     Target,
     TcpConnect,
+    Throttling,
     Transfer,
     Vantage,
     Verdict,
@@ -56,6 +58,16 @@ def test_a_line_has_exactly_the_agreed_fields() -> None:
     assert record["confidence"] is None
     assert record["findings"] == [{"rule": "http.page", "outcome": "accessible", "mechanism": None, "evidence": [2]}]
     assert record["vantage"]["country"] == "KE"
+
+
+def test_what_pairs_weigh_is_in_the_line() -> None:
+    state = Throttling(started=1.0, last=2.0, pairs=4, slower=4, evidence=7.8, rate=128_000.0)
+    finding = Finding(rule="throttling.throttled", outcome=Outcome.THROTTLED, throttling=state)
+    verdict = msgspec.structs.replace(VERDICT, outcome=Outcome.THROTTLED, findings=(finding,))
+    known = msgspec.structs.replace(MEASUREMENT, pace=PaceSoFar(last=state, alike_legs=48))
+    record = msgspec.json.decode(line(known, verdict))
+    assert msgspec.convert(record["findings"][0]["throttling"], Throttling) == state
+    assert msgspec.convert(record["measurement"]["pace"], PaceSoFar) == known.pace
 
 
 def test_bodies_are_left_out_unless_asked_for() -> None:
