@@ -44,6 +44,7 @@ CLEAR = -4.0  # evidence of a session at which it is over
 SESSION = math.log(20.0)  # evidence that a session which claims has by itself
 NEEDED = 24  # pairs that differ in nothing, before anything is claimed
 SLOW_LINE = 200_000.0  # bit/s below which a harmless leg is nothing to be measured against
+FAST = 20_000_000.0  # bit/s that are fast enough: what is above differs by milliseconds, which show nothing
 SLUMP = 16.0  # times slower than the harmless legs before it: nothing to be measured against either
 ROUND_TRIPS = 3.0  # how far the times to connect of two legs may differ
 SHORTEST = 0.005  # seconds: times to connect below this are alike
@@ -211,7 +212,7 @@ class Tally:
             if not pair.alike:
                 self._skip(pair.unfit or "failed")
         elif pair.alike:
-            rates = sorted((pair.one.rate, pair.other.rate))
+            rates = sorted((_seen(pair.one), _seen(pair.other)))
             fit = [self._reference(rate) is None for rate in rates]
             self.alike_legs += sum(fit)
             self.alike_apart += fit[1] and rates[0] * MARGIN < rates[1]
@@ -219,7 +220,7 @@ class Tally:
                 self._skip(self._reference(rates[1]) or "")
             self.usual += rates
         else:
-            slow, against = pair.one.rate, pair.other.rate
+            slow, against = _seen(pair.one), _seen(pair.other)
             why = self._reference(against)
             self.usual.append(against)
             if why is not None:
@@ -228,7 +229,7 @@ class Tally:
             self.votes.append(slow * MARGIN < against)
             self.target.append(pair.one)
             self.harmless.append(pair.other)
-            self.ratios.append(against / max(slow, 1.0))
+            self.ratios.append(pair.other.rate / max(pair.one.rate, 1.0))
             self.evidence += pair.evidence
 
     def _reference(self, rate: float) -> str | None:
@@ -245,6 +246,11 @@ class Tally:
     def frozen(self) -> bool:
         """Whether the target's legs froze while the harmless ones beside them went through."""
         return sum(a.frozen and not b.frozen for a, b in zip(self.target, self.harmless, strict=True)) >= FROZEN
+
+
+def _seen(leg: Leg) -> float:
+    """The rate by which a leg is compared."""
+    return min(leg.rate, FAST)
 
 
 def tally(observations: Sequence[AnyObservation]) -> Tally:

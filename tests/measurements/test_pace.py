@@ -235,6 +235,15 @@ def test_a_pair_votes_for_slower_only_beyond_the_margin() -> None:
     assert tally(session.observations).votes == [True, False]
 
 
+def test_what_is_fast_enough_is_alike() -> None:
+    """If a transfer takes milliseconds, another that takes five times as many is no slower in any way that matters."""
+    session = Session().lay(transfer(20e6), transfer(200e6)).lay(transfer(4.9e6), transfer(200e6))
+    session.lay(transfer(20e6), transfer(200e6), sides=(ALIKE, ALIKE))
+    counted = tally(session.observations)
+    assert (counted.votes, counted.alike_apart) == ([False, True], 0)
+    assert counted.ratios == pytest.approx([10.0, 200 / 4.9])
+
+
 def test_a_slow_line_has_no_vote() -> None:
     """If the harmless leg is below 200 kbit/s, nothing is said, about pairs that differ in nothing either."""
     session = Session().lay(transfer(20_000.0), transfer(190_000.0))
