@@ -135,6 +135,14 @@ def test_what_a_campaign_asks_meanwhile_is_not_asked_twice() -> None:
         assert max(times) - min(times) >= PERSISTENCE
 
 
+@pytest.mark.parametrize("minutes", [160, 170, 178])
+def test_what_was_asked_shortly_before_the_three_hours_does_not_stand_for_the_last_question(minutes: int) -> None:
+    world = World(lambda when: SHUT)
+    asked = world.live(24 * HOUR, [0.0, minutes * 60.0])
+    assert asked[-1] > 180
+    assert world.told[-1].started - world.told[0].started >= PERSISTENCE
+
+
 def test_what_a_campaign_is_about_to_ask_is_left_to_it() -> None:
     again = Again(random.Random(1))
     again.heard("web", target(), 0.0, SHUT)
