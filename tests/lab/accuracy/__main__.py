@@ -24,6 +24,7 @@ from measurements.rules import RULES
 from probe.network import Limits
 from tests.bench.figures import circumstances
 from tests.lab.accuracy import detector, paces
+from tests.lab.accuracy.plots import draw
 from tests.lab.accuracy.progress import Progress
 from tests.lab.accuracy.report import report
 from tests.lab.accuracy.results import Result, Results, Run, code_digest, commit, deed_of
@@ -73,6 +74,9 @@ def main() -> int:
 
 def detect(options: argparse.Namespace) -> int:
     """Report on the detector alone; no lab is needed for it."""
+    if options.plots:
+        for path in draw(options.plots, options.runs, options.seed):
+            print(path, file=sys.stderr)
     text, promised = detector.figures(options.votes, options.runs, options.labs, options.seed)
     about = {**circumstances(), "code": commit(), "seed": options.seed}
     lines = "\n".join(f"- {key}: {value}" for key, value in about.items())
@@ -194,6 +198,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--votes", type=_count, default=detector.VOTES, metavar="N", help="… of each noise (3·10⁷)")
     parser.add_argument("--runs", type=_count, default=detector.RUNS, metavar="N", help="… blocks of each kind (3,000)")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="… and draw power.svg and delay.svg there")
     parser.add_argument("--pairs", action="store_true", help="no lab: made-up lines, and report on throttling alone")
     parser.add_argument("--paths", type=_count, default=paces.PATHS, metavar="N", help="… of each line (1,500)")
     parser.add_argument("--years", type=_count, default=paces.YEARS, metavar="N", help="… of daily sessions (100)")

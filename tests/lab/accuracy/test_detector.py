@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 from tests.lab.accuracy.detector import KINDS, WEEKLY, noisy
 from tests.lab.spaces import REPOSITORY, environment
@@ -14,12 +15,15 @@ from tests.lab.spaces import REPOSITORY, environment
 def test_the_command_reports(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     argv = [sys.executable, "-m", "tests.lab.accuracy", "--detector", "--votes", "20000", "--runs", "60"]
-    argv += ["--labs", "1", "--json", "-", "--markdown", str(page)]
+    argv += ["--labs", "1", "--json", "-", "--markdown", str(page), "--plots", str(tmp_path / "plots")]
     done = subprocess.run(argv, cwd=REPOSITORY, env=environment(), capture_output=True, text=True, timeout=60)
     told = json.loads(done.stdout)
     missed = [target["promise"] for target in told["targets"] if target["reached"] is False]
     assert (done.returncode, missed) == (0, []), done.stderr
     assert "## False alarms" in page.read_text()
+    for name in ("power.svg", "delay.svg"):
+        svg = ElementTree.parse(tmp_path / "plots" / name)
+        assert len(svg.findall(".//{*}path[@class='line reactive nofill']")) == 5
 
 
 def test_a_promise_can_be_missed() -> None:
