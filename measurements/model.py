@@ -713,13 +713,22 @@ class Vote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
-    """A stretch without measuring: UTC seconds since the epoch, and why in a word and a sentence."""
+    """A stretch without measuring: UTC seconds since the epoch, and why in a word and a sentence.
+
+    `why` is off (no sign of life), asleep, stalled, offline (no link), outage (the link was up, and nothing answered),
+    another reason for which a network cannot be judged, window, or budget. Where looks at the network showed it,
+    `since` is the first that failed and `failed` the last, `worked` the last time that something had worked before,
+    and `restored` whether something did at `until`; None where that is not known.
+    """
 
     probe_id: str
     since: float
     until: float
     why: str
     detail: str = ""
+    worked: float | None = None
+    failed: float | None = None
+    restored: bool | None = None
 
 
 T = TypeVar("T")

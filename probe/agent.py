@@ -19,22 +19,22 @@ from typing import Any, Protocol
 
 import structlog
 
-from measurements.model import Measurement, Target, Verdict
+from measurements.model import Measurement, Outcome, Preconditions, Target, Verdict
 from probe.aftermath import Aftermath, Annals
 from probe.clocks import Tempo
 from probe.crew import Crew, Judge, News, Shelf
 from probe.desk import Desk
 from probe.harmless import SHARE, Errand, Placebos
 from probe.heartbeat import INTERVAL, CampaignState, Heartbeat, MomentState, SettingsState
-from probe.measuring import Bench
+from probe.measuring import DOUBTED, FRESH, Bench
 from probe.network import Limits
 from probe.purse import Counters, Purse
 from probe.schedule import Campaign, Instant, Moment, first_run, next_run, shuffled, stall
-from probe.silence import GapKeeper, Silence
+from probe.silence import GapKeeper, Silence, why_silent
 from probe.timetable import Timetable
 from probe.version import software
 
-LOOK_AGAIN = 300.0  # seconds after which a network that could not be judged is looked at again
+ANSWERED = frozenset({Outcome.ACCESSIBLE, Outcome.SERVER_SIDE})  # outcomes that show that the network works
 ENDING = 3.0  # seconds that what was cut may take to end
 
 log = structlog.get_logger("wazi.agent")
@@ -155,6 +155,7 @@ class Agent:
         What is remembered stays: last runs, what was spent, what is still to be looked into.
         """
         bench.own_addresses |= self.bench.own_addresses
+        bench.worked, bench.failing_since = self.bench.worked, self.bench.failing_since
         self.bench = self.crew.bench = bench
         self.crew.judge = judge
         self.purse.allow(duties.budget, _trouble(duties.limits))
@@ -208,22 +209,44 @@ class Agent:
             self.silence.begin(campaign.name, "window", f"The window of campaign {campaign.name} was closed.")
             return
         async with self.crew.line.shared():  # what has the line to itself is not disturbed by a look at it either
-            found = await self.bench.preconditions()
+            found = await self.bench.preconditions(DOUBTED if self.silence.is_open(campaign.name) else FRESH)
         self.crew.count_looking()
         if self.bench.stop.asked.is_set():
             return
         now = self.last_runs[campaign.name] = self._now()
         order = shuffled(campaign.at(now).targets, secrets.token_hex(8))
         if found.reason is None:
-            self.silence.end(campaign.name)
+            self._worked(self.bench.worked)
+            self.silence.end(campaign.name, restored=True)
+            for other in self.silence.failing:
+                self.timetable.run_at(other, self._now())
             await self._measure_all(campaign, order)
-            return
-        log.warning("network cannot be judged", reason=found.reason, campaign=campaign.name)
-        if not self.silence.is_open(campaign.name):  # one measurement shows it, the rest would only cost
+            if self.bench.stop.asked.is_set():
+                return
+            if self.bench.looked_at is None:  # a glance has shown that the network is not what it was
+                await self.bench.preconditions()
+            found = self.bench.looked  # if it failed meanwhile, the gap begins now, and not in an hour
+            if found.reason is None:
+                return
+        elif not self.silence.is_open(campaign.name):  # one measurement shows it, the rest would only cost
             await self.crew.measure([Errand(campaign.nettest, order[0])])
-        self.silence.begin(campaign.name, found.reason, f"Campaign {campaign.name}: {found.detail}")
-        again = self._now() + min(campaign.at(now).every, LOOK_AGAIN)
+        self._cannot_judge(campaign, found)
+
+    def _cannot_judge(self, campaign: Campaign, found: Preconditions) -> None:
+        """Take note of a look that failed, and see that there is another soon."""
+        if campaign not in self.duties.campaigns:
+            return  # it was changed or taken away meanwhile
+        log.warning("network cannot be judged", reason=found.reason, campaign=campaign.name)
+        now = self._now()
+        since = now if self.bench.failing_since is None else self.bench.failing_since
+        detail = f"Campaign {campaign.name}: {found.detail}"
+        pause = self.silence.failed(campaign.name, why_silent(found), detail, since)
+        again = now + min(campaign.at(now).every, pause)
         self.timetable.run_at(campaign.name, campaign.due_by(again, now))
+
+    def _worked(self, when: float | None) -> None:
+        if when is not None:
+            self.silence.works(when)
 
     async def _measure_all(self, campaign: Campaign, order: tuple[Target, ...]) -> None:
         now = self._now()
@@ -246,6 +269,8 @@ class Agent:
 
     def _heard(self, news: News) -> None:
         """See to what follows from a measurement that is on its way to the store, and report it."""
+        if news.verdict.outcome in ANSWERED:
+            self.silence.works(news.measurement.started)
         self.aftermath.heard(news)
         self.report(news.measurement, news.verdict)
 
@@ -254,8 +279,8 @@ class Agent:
         last = self.heart.read()
         if last is None or last.probe_id != self.probe_id:
             return
-        for gap in last.open_gaps:
-            self.silence.add(gap.since, last.alive, gap.why, gap.detail)
+        self.silence.add_cut_off(last.open_gaps, last.alive)
+        self._worked(last.worked)
         self.last_runs = {one.name: one.last_run for one in last.campaigns if one.last_run is not None}
         self._silent_since(last.alive, "off", "Wazi did not run")
 
@@ -299,6 +324,7 @@ class Agent:
             open_gaps=self.silence.open_gaps,
             asked_again=len(self.aftermath.confirming.again.running),
             waiting=len(self.aftermath.confirming.again.waiting),
+            worked=self.silence.worked,
             settings=self.about_settings(),
         )
         try:

@@ -55,6 +55,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """What a running probe last said of itself. `spent` and `budget` are bytes of this UTC day.
 
     `asked_again` counts the finds that are being confirmed, and `waiting` those that wait for room to be.
+    `worked` is the last time that the network was seen to work, in UTC seconds.
     """
 
     alive: float
@@ -68,6 +69,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     budget: int = 0
     campaigns: tuple[CampaignState, ...] = ()
     open_gaps: tuple[Gap, ...] = ()
+    worked: float | None = None
     settings: SettingsState | None = None
     asked_again: int = 0
     waiting: int = 0

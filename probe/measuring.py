@@ -137,6 +137,8 @@ class Bench:
     glanced_at: float | None = None
     spent_looking: int = 0  # bytes; whoever counts them sets it back
     looking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    worked: float | None = None  # wall clock of the last look that found nothing wrong
+    failing_since: float | None = None  # the same of the first that did since
     users: int = 0
     left: asyncio.Event = field(default_factory=asyncio.Event)
     own_addresses: set[str] = field(default_factory=set)
@@ -183,7 +185,12 @@ class Bench:
                 self.own_addresses |= net.own_addresses
                 self.spent_looking += net.spent.sent + net.spent.received
             if found.reason != "stopped":
-                self.looked, self.looked_at = found, self.clocks().boottime
+                after = self.clocks()
+                self.looked, self.looked_at = found, after.boottime
+                if found.reason is None:
+                    self.worked, self.failing_since = after.wall, None
+                elif self.failing_since is None:
+                    self.failing_since = after.wall
             return found
 
     def _place(self, sight: Sight) -> Preconditions:

@@ -103,6 +103,9 @@ def pack_gap(gap: Gap) -> Rows:
         "until": gap.until,
         "why": _text(gap.why),
         "detail": _text(gap.detail),
+        "worked": gap.worked,
+        "failed": gap.failed,
+        "restored": gap.restored,
     }
     return {tables.gap: [row]}
 

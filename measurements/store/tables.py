@@ -32,7 +32,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration that this build knows; `migrations/versions/` ends with it."""
 
 APPLICATION_ID = 0x57415A49  # "WAZI" in SQLite's file header: tells our files from other people's
@@ -105,6 +105,9 @@ gap = Table(
     Column("until", Double, nullable=False),
     Column("why", Text, nullable=False),
     Column("detail", Text, nullable=False),
+    Column("worked", Double),
+    Column("failed", Double),
+    Column("restored", Boolean),
     PrimaryKeyConstraint("probe_id", "since", "why"),
 )
 

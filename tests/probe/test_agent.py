@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from measurements.events.outages import outages
 from measurements.model import (
     AnyObservation,
     Confidence,
@@ -281,7 +282,7 @@ def test_the_network_is_looked_at_again_soon_and_the_gap_ends(store: Store, tmp_
         await eventually(lambda: bool(agent.silence.open_gaps))
         due = agent.timetable.next_run("c")
         assert due is not None
-        assert 250 < due - clock().wall <= 300
+        assert 20 < due - clock().wall <= 30, "soon, so that the end is known closely"
         clock.asleep = 300.0
         agent.timetable.run_at("c", read_clocks().wall)
         await eventually(lambda: store.count() == 4)
@@ -292,6 +293,58 @@ def test_the_network_is_looked_at_again_soon_and_the_gap_ends(store: Store, tmp_
     assert [gap.why for gap in gaps(store)] == ["offline"]
     (gap,) = gaps(store)
     assert 299 < gap.until - gap.since < 320
+
+
+def test_a_line_that_dies_during_a_run_is_a_gap_from_the_first_look_that_failed(store: Store, tmp_path: Path) -> None:
+    """The link stays up: it is an outage, with brackets as narrow as the looks, and every campaign goes on after it."""
+    dead = False
+
+    async def look(net: Network) -> Preconditions:
+        return Preconditions(reason="offline", detail="Dead.", ipv4_route=True) if dead else Preconditions()
+
+    async def failing(target: Target, net: Network) -> None:
+        nonlocal dead
+        dead = dead or store.count() >= 2
+        step = msgspec.structs.replace(STEP, failure=Failure.TIMEOUT if dead else None)
+        net.observations.append(step)  # type: ignore[attr-defined]
+        if dead and bench.looked_at is not None:
+            bench.looked_at -= 10.0  # the look is no longer fresh
+
+    def strict(measurement: Measurement, past: tuple[Past, ...]) -> Verdict:
+        if measurement.observations and measurement.observations[0].failure is None:
+            return OPEN
+        outcome = Outcome.INVALID if measurement.preconditions.reason else Outcome.UNREACHABLE
+        return msgspec.structs.replace(OPEN, outcome=outcome)
+
+    bench = bench_of(failing, look)
+    campaigns = (Campaign("c", targets(4), "web", HOUR), Campaign("d", targets(1), "web", HOUR))
+    life = Life(store, tmp_path, bench, campaigns, concurrency=1, judge=strict)
+
+    async def run() -> None:
+        nonlocal dead
+        agent = life.agent()
+        running = asyncio.create_task(agent.run())
+        await eventually(lambda: len(agent.silence.failing) > 0 and not agent.running)
+        agent.timetable.run_at("d", read_clocks().wall)
+        await eventually(lambda: len(agent.silence.failing) == 2)
+        beat = HeartbeatFile(tmp_path).read()
+        assert beat is not None
+        dead = False
+        bench.nettests = {"web": quick}
+        bench.looked_at = None
+        agent.timetable.run_at("c", read_clocks().wall)
+        await eventually(lambda: not agent.silence.failing)
+        life.bench.stop.ask()
+        await running
+
+    asyncio.run(run())
+    found = gaps(store)
+    assert {gap.why for gap in found} == {"outage"}
+    (event,) = outages(found)
+    assert event.end is not None
+    (worked, failed), (still, again) = event.onset, event.end
+    assert worked <= failed <= still <= again
+    assert again - worked < 10.0
 
 
 def test_a_closed_window_is_a_gap(store: Store, tmp_path: Path) -> None:
