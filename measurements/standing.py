@@ -15,12 +15,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
 from measurements.events.detector import Detector
 from measurements.events.nouns import DETECTOR_VERSION, Event, Settings
+from measurements.events.outages import outages
+from measurements.model import Gap
 from measurements.store.errors import StoreError
 from measurements.store.ledger import Ledger, Turn
 
@@ -165,3 +167,12 @@ def recall(header: bytes) -> Memory | None:
     except msgspec.MsgspecError:
         return None
     return memory if memory.version == DETECTOR_VERSION else None
+
+
+def keep_outages(ledger: Ledger, gaps: Iterable[Gap], *, country: str | None, asn: int | None) -> list[Event]:
+    """Store the outages among a probe's gaps as events; return those that have news. Raises StoreError."""
+    found = outages(gaps, country=country, asn=asn)
+    if not found:
+        return []
+    with ledger.turn("outages") as turn:
+        return turn.save(turn.number, b"", {}, found)

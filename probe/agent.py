@@ -19,17 +19,17 @@ from typing import Any, Protocol
 
 import structlog
 
-from measurements.model import Measurement, Outcome, Preconditions, Target, Verdict
+from measurements.model import Gap, Measurement, Outcome, Preconditions, Target, Vantage, Verdict
 from probe.aftermath import Aftermath, Annals
 from probe.clocks import Tempo
 from probe.crew import Crew, Judge, News, Shelf
 from probe.desk import Desk
 from probe.harmless import SHARE, Errand, Placebos
-from probe.heartbeat import INTERVAL, CampaignState, Heartbeat, MomentState, SettingsState
+from probe.heartbeat import INTERVAL, CampaignState, Heartbeat, SettingsState, state_of
 from probe.measuring import DOUBTED, FRESH, Bench
 from probe.network import Limits
 from probe.purse import Counters, Purse
-from probe.schedule import Campaign, Instant, Moment, first_run, next_run, shuffled, stall
+from probe.schedule import Campaign, Instant, first_run, next_run, shuffled, stall
 from probe.silence import GapKeeper, Silence, why_silent
 from probe.timetable import Timetable
 from probe.version import software
@@ -88,12 +88,14 @@ class Agent:
         tempo: Tempo | None = None,
         chance: random.Random | None = None,
         about_settings: Callable[[], SettingsState | None] = lambda: None,
+        keep_outages: Callable[[Sequence[Gap], Vantage], object] = lambda gaps, vantage: None,
     ) -> None:
         self.duties = duties
         self.bench = bench
         self.heart = heart
         self.report = report
         self.about_settings = about_settings
+        self.keep_outages = keep_outages
         self.probe_id = duties.probe_id
         self.purse = Purse(store, self.probe_id, duties.budget, self._now, _trouble(duties.limits))
         self.silence = Silence(store, self.probe_id, self._now)
@@ -214,10 +216,14 @@ class Agent:
         if self.bench.stop.asked.is_set():
             return
         now = self.last_runs[campaign.name] = self._now()
+        await asyncio.to_thread(self._leave, self._life(running=True))  # or a kill would forget this run
         order = shuffled(campaign.at(now).targets, secrets.token_hex(8))
         if found.reason is None:
             self._worked(self.bench.worked)
+            was_failing = bool(self.silence.failing)
             self.silence.end(campaign.name, restored=True)
+            if was_failing:
+                self._begin("outages", self._tell_of_outages())
             for other in self.silence.failing:
                 self.timetable.run_at(other, self._now())
             await self._measure_all(campaign, order)
@@ -241,8 +247,13 @@ class Agent:
         since = now if self.bench.failing_since is None else self.bench.failing_since
         detail = f"Campaign {campaign.name}: {found.detail}"
         pause = self.silence.failed(campaign.name, why_silent(found), detail, since)
+        self._begin("outages", self._tell_of_outages())
         again = now + min(campaign.at(now).every, pause)
         self.timetable.run_at(campaign.name, campaign.due_by(again, now))
+
+    async def _tell_of_outages(self) -> None:
+        """Have events made of the gaps, also of those that go on."""
+        await asyncio.to_thread(self.keep_outages, self.silence.open_gaps, self.bench.vantage)
 
     def _worked(self, when: float | None) -> None:
         if when is not None:
@@ -282,7 +293,11 @@ class Agent:
         self.silence.add_cut_off(last.open_gaps, last.alive)
         self._worked(last.worked)
         self.last_runs = {one.name: one.last_run for one in last.campaigns if one.last_run is not None}
-        self._silent_since(last.alive, "off", "Wazi did not run")
+        clocks = self.bench.clocks()
+        what = "Wazi did not run" if not last.running else "Wazi was killed"
+        if clocks.wall - clocks.boottime > last.alive:
+            what += ", and this computer was off or started anew"
+        self._silent_since(last.alive, "off", what)
 
     def _silent_since(self, since: float, why: str, what: str) -> None:
         self.silence.add_if_due(since, why, what, self.duties.campaigns, self.last_runs)
@@ -292,7 +307,7 @@ class Agent:
     async def _watch(self) -> None:
         before = self.bench.clocks()
         while True:
-            self._beat(running=True)
+            await asyncio.to_thread(self._leave, self._life(running=True))  # a slow disk delays no measurement
             await asyncio.sleep(self.tempo.wait(INTERVAL))
             now = self.bench.clocks()
             self._notice(before, now)
@@ -310,7 +325,10 @@ class Agent:
             self.timetable.wake_up()
 
     def _beat(self, *, running: bool) -> None:
-        beat = Heartbeat(
+        self._leave(self._life(running=running))
+
+    def _life(self, *, running: bool) -> Heartbeat:
+        return Heartbeat(
             alive=self._now(),
             started=self.started,
             pid=os.getpid(),
@@ -320,28 +338,23 @@ class Agent:
             measured=self.crew.measured,
             spent=self.purse.spent,
             budget=self.purse.budget,
-            campaigns=tuple(self._state(campaign) for campaign in self.duties.campaigns),
+            campaigns=tuple(map(self._state, self.duties.campaigns)),
             open_gaps=self.silence.open_gaps,
             asked_again=len(self.aftermath.confirming.again.running),
             waiting=len(self.aftermath.confirming.again.waiting),
             worked=self.silence.worked,
             settings=self.about_settings(),
         )
+
+    def _leave(self, beat: Heartbeat) -> None:
         try:
             self.heart.write(beat)
         except OSError as error:
             log.warning("no sign of life could be left", why=error.strerror)
 
     def _state(self, campaign: Campaign) -> CampaignState:
-        now = self._now()
-        return CampaignState(
-            name=campaign.name,
-            targets=len(campaign.at(now).targets),
-            last_run=self.last_runs.get(campaign.name),
-            next_run=self.timetable.next_run(campaign.name),
-            moment=_state_of(campaign.moment(now)),
-            next_moment=_state_of(campaign.next_moment(now)),
-        )
+        last, due = self.last_runs.get(campaign.name), self.timetable.next_run(campaign.name)
+        return state_of(campaign, self._now(), last, due)
 
     # The end
 
@@ -384,9 +397,3 @@ class Agent:
 def _trouble(limits: Limits) -> int:
     """Say how much a measurement in trouble may take beyond a routine one, in bytes."""
     return limits.body_wire + limits.follow_up_bytes
-
-
-def _state_of(moment: Moment | None) -> MomentState | None:
-    if moment is None:
-        return None
-    return MomentState(since=moment.since, until=moment.until, every=moment.every, targets=len(moment.targets))

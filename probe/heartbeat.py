@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from measurements.model import Gap, decode, encode
+from probe.schedule import Campaign, Moment
 
 INTERVAL = 30.0
 FRESH = 3 * INTERVAL
@@ -41,6 +43,24 @@ class CampaignState(msgspec.Struct, frozen=True, kw_only=True):
     next_run: float | None = None
     moment: MomentState | None = None
     next_moment: MomentState | None = None
+
+
+def state_of(campaign: Campaign, now: float, last_run: float | None, next_run: float | None) -> CampaignState:
+    """Say where a campaign is."""
+    return CampaignState(
+        name=campaign.name,
+        targets=len(campaign.at(now).targets),
+        last_run=last_run,
+        next_run=next_run,
+        moment=_moment(campaign.moment(now)),
+        next_moment=_moment(campaign.next_moment(now)),
+    )
+
+
+def _moment(moment: Moment | None) -> MomentState | None:
+    if moment is None:
+        return None
+    return MomentState(since=moment.since, until=moment.until, every=moment.every, targets=len(moment.targets))
 
 
 class SettingsState(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,14 +105,28 @@ class HeartbeatFile:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "heartbeat.json"
         self._lock = folder / "heartbeat.lock"
+        self._writing = threading.Lock()
+        self._ended: float | None = None
 
     def write(self, beat: Heartbeat) -> None:
-        """Replace the file, in a folder that is made where there is none; raises OSError."""
+        """Replace the file, in a folder that is made where there is none; raises OSError.
+
+        Any thread may call this. After the last beat of a life none of that life replaces it.
+        """
+        with self._writing:
+            if beat.running and beat.started == self._ended:
+                return
+            self._replace(beat)
+            self._ended = None if beat.running else beat.started
+
+    def _replace(self, beat: Heartbeat) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = self.path.with_suffix(".new")
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(encode(beat) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut may leave an empty file in the place of the old one
         draft.replace(self.path)
 
     @contextmanager

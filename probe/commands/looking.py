@@ -11,6 +11,8 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from measurements.exports.jsonl import line
 from measurements.model import Gap, Outcome, encode
 from probe.commands.building import data_folder, load_settings, read_store, remarks
@@ -20,6 +22,7 @@ from probe.commands.standing import standing
 from probe.commands.which import Which
 from probe.heartbeat import Heartbeat, HeartbeatFile
 from probe.present import moment, short, timeline
+from probe.silence import SHORTEST
 from probe.wording import clean, plural, size
 
 if TYPE_CHECKING:
@@ -41,7 +44,8 @@ def status(common: Common, *, as_json: bool, health: bool) -> int:
     with read_store(settings) as store:
         now = time.time()
         access, told = standing(store, settings)
-        kept, gaps, outcomes = store.health(), store.gaps(since=now - LOOK_BACK), store.outcomes(since=now - LOOK_BACK)
+        kept, outcomes = store.health(), store.outcomes(since=now - LOOK_BACK)
+        gaps = [*store.gaps(since=now - LOOK_BACK), *going_on(beat, alive, now)]
     if as_json:
         record = {
             "alive": alive,
@@ -61,11 +65,20 @@ def list_measurements(common: Common, which: Which, *, limit: int, as_json: bool
     """List measurements, the newest first."""
     settings = load_settings(common)
     colour, room = wants_colour(sys.stdout), width(sys.stdout)
+    heart = HeartbeatFile(data_folder(settings))
     with read_store(settings) as store:
-        wanted = which.filter(time.time())
+        now = time.time()
+        wanted = which.filter(now)
+        gaps: list[Gap] = []
+        if wanted.outcome is None and not as_json:
+            known = [*store.gaps(since=wanted.since), *going_on(heart.read(), heart.is_alive(now), now)]
+            gaps = sorted(known, key=lambda gap: gap.until)  # the newest is taken first
+            gaps = [gap for gap in gaps if wanted.until is None or gap.since < wanted.until]
         for entry in store.measurements(
             target=wanted.target, outcome=wanted.outcome, since=wanted.since, until=wanted.until, limit=limit
         ):
+            while gaps and gaps[-1].until >= entry.started:
+                write(gap_line(gaps.pop()))
             if as_json:
                 write_line(encode(entry) + b"\n")
             elif entry.verdict is None:
@@ -76,6 +89,23 @@ def list_measurements(common: Common, which: Which, *, limit: int, as_json: bool
                 told = short(entry.started, entry.url, entry.verdict, nettest=entry.nettest, colour=colour, width=left)
                 write(head + told)
     return FINE
+
+
+def going_on(beat: Heartbeat | None, alive: bool, now: float) -> list[Gap]:
+    """Return the gaps that go on: what a probe that lives waits for, or that one gives no sign of life."""
+    if beat is None:
+        return []
+    if alive:
+        return [replace(gap, until=now) for gap in beat.open_gaps]
+    if now - beat.alive < SHORTEST:
+        return []
+    detail = "Wazi was stopped." if not beat.running else "No sign of life: it was killed, or the power failed."
+    return [Gap(probe_id=beat.probe_id, since=beat.alive, until=now, why="off", detail=detail)]
+
+
+def gap_line(gap: Gap) -> str:
+    """Write a gap for people."""
+    return f"gap      {moment(gap.since)} to {moment(gap.until)}, {clean(gap.why)}: {clean(gap.detail)}"
 
 
 def show(common: Common, prefix: str, *, as_json: bool, bodies: bool) -> int:
@@ -145,7 +175,7 @@ def _day(gaps: list[Gap], outcomes: dict[Outcome | None, int]) -> list[str]:
     counted = ", ".join(f"{number} {name}" for name, number in _counts(outcomes).items()) or "nothing measured"
     lines = [f"24 hours {counted}"]
     for gap in gaps[-8:]:
-        lines.append(f"gap      {moment(gap.since)} to {moment(gap.until)}, {clean(gap.why)}: {clean(gap.detail)}")
+        lines.append(gap_line(gap))
     return lines
 
 

@@ -6,11 +6,13 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from measurements.model import Measurement, Verdict
+import structlog
+
+from measurements.model import Gap, Measurement, Vantage, Verdict
 from probe.commands import logs
 from probe.commands.building import counting_rules, data_folder, judge_with, load_settings, open_bench, remarks
 from probe.commands.console import FINE, FOUND, Common, Refusal, say, wants_colour, width
@@ -26,7 +28,11 @@ if TYPE_CHECKING:
     from probe.measuring import Bench, Stop
     from probe.settings import Settings
 
+DAYS = 7 * 86_400.0  # seconds of gaps that an outage may lie in
+FLUSHED = 5.0  # seconds in which a gap is written
 GRACE = 4.0  # seconds in which running measurements may end by themselves after a first signal
+
+log = structlog.get_logger("wazi.run")
 
 
 def run(common: Common, *, skip_bad_lines: bool | None, tempo: Tempo | None = None) -> int:
@@ -96,6 +102,7 @@ class _Run:
                 report=self._report,
                 tempo=self.tempo,
                 about_settings=lambda: reloading.state,
+                keep_outages=self._keep_outages,
             )
             logs.strike(lambda: self.agent.bench.own_addresses)
             if sys.stderr.isatty():
@@ -145,6 +152,18 @@ class _Run:
         self.benches.leave_all_but(bench)
         for remark in remarks(settings):
             self._tell(remark)
+
+    def _keep_outages(self, going_on: Sequence[Gap], vantage: Vantage) -> None:
+        """Make events of the outages of the last days; one that cannot be stored now is tried at the next look."""
+        from measurements.standing import keep_outages
+        from measurements.store import StoreError
+
+        try:
+            self.store.flush(FLUSHED)
+            gaps = self.store.gaps(since=self.tempo.read().wall - DAYS, probe_id=self.probe_id)
+            keep_outages(self.store.ledger, [*gaps, *going_on], country=vantage.country, asn=vantage.asn)
+        except (StoreError, TimeoutError) as error:
+            log.warning("an outage could not be stored as an event", why=str(error))
 
     def _tell(self, sentence: str) -> None:
         if sys.stderr.isatty():

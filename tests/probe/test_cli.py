@@ -367,7 +367,36 @@ def test_no_network_becomes_one_invalid_measurement_and_a_gap(world: World) -> N
     assert end(process, signal.SIGTERM)[0] == 0
     assert [entry["verdict"]["outcome"] for entry in stored(world)] == ["invalid"]
     (record,) = lines(world.wazi("status", "--json").stdout)
-    assert [gap["why"] for gap in record["gaps"]] == ["offline"]
+    (gap,) = record["gaps"]
+    assert gap["why"] in ("offline", "outage"), "as this machine has a route to the internet or none"
+    assert gap["since"] <= gap["failed"] <= gap["until"]
+    listed = world.wazi("list").stdout.splitlines()
+    assert [line.split()[0] == "gap" for line in listed] == [True, False], "the newest first"
+    assert f", {gap['why']}: Campaign main: " in listed[0]
+    assert listed[0] in world.wazi("status").stdout
+    assert len(world.wazi("list", "--outcome", "invalid").stdout.splitlines()) == 1
+
+
+def test_what_was_killed_leaves_a_gap_that_is_shown_while_it_lasts_and_after(world: World) -> None:
+    process = world.start("run")
+    wait_for(lambda: stored(world))
+    end(process, signal.SIGKILL)
+    heartbeat = world.folder / "heartbeat.json"
+    beat = json.loads(heartbeat.read_text())
+    for key in ("alive", "started"):
+        beat[key] -= 7200.0
+    beat["campaigns"][0]["last_run"] -= 7200.0
+    heartbeat.write_text(json.dumps(beat))  # it was killed two hours ago
+    listed = world.wazi("list").stdout.splitlines()
+    assert "off: No sign of life: it was killed, or the power failed." in listed[0]
+    process = world.start("run")
+    wait_for(lambda: len(stored(world)) >= 2)
+    end(process, signal.SIGTERM)
+    (record,) = lines(world.wazi("status", "--json").stdout)
+    (gap,) = [gap for gap in record["gaps"] if gap["why"] == "off"]
+    assert gap["since"] == beat["alive"]
+    assert "Wazi was killed" in gap["detail"]
+    assert "runs that were due meanwhile: 1" in gap["detail"]
 
 
 def test_the_second_opinion_can_be_served_and_asked(world: World) -> None:

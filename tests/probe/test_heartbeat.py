@@ -1,5 +1,7 @@
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from measurements.model import Gap
 from probe.heartbeat import FRESH, CampaignState, Heartbeat, HeartbeatFile
 
@@ -24,6 +26,17 @@ def test_a_heartbeat_is_read_back_and_is_the_owners_only(tmp_path: Path) -> None
     assert file.read() == BEAT
     assert file.path.stat().st_mode & 0o777 == 0o600
     assert list(file.path.parent.iterdir()) == [file.path]
+
+
+def test_no_beat_comes_after_the_last_of_a_life(tmp_path: Path) -> None:
+    """If a thread is late, the probe is yet said to have stopped; its next life may say otherwise."""
+    file = HeartbeatFile(tmp_path)
+    last = replace(BEAT, running=False)
+    for beat in (BEAT, last, BEAT):
+        file.write(beat)
+    assert file.read() == last
+    file.write(replace(BEAT, started=11.0))
+    assert file.read() == replace(BEAT, started=11.0)
 
 
 def test_what_is_no_heartbeat_counts_as_none(tmp_path: Path) -> None:
