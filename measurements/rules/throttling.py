@@ -162,17 +162,15 @@ def _evidence(found: Throttling) -> str:
 
 
 def _between(found: Throttling) -> str:
-    if found.rate_low is None or found.rate_high is None or found.pairs < 2:
-        return "seen once"
     return f"between {_plain(found.rate_low)} and {_plain(found.rate_high)} with {100 * found.covers:.0f} % certainty"
 
 
 def _times(ratio: float | None) -> str:
-    return "many" if ratio is None else f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}"
+    times = ratio or 0.0
+    return f"{times:.0f}" if times >= 10 else f"{times:.1f}"
 
 
 def _plain(rate: float | None) -> str:
     """Write bit/s for people."""
-    if rate is None:
-        return "an unknown rate"
+    rate = rate or 0.0
     return f"{rate / 1e6:.1f} Mbit/s" if rate >= 1e6 else f"{rate / 1e3:.0f} kbit/s"
