@@ -297,7 +297,7 @@ def _written(key: str, value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return show_duration(value)
+        return str(value) if key.endswith("_per_week") else show_duration(value)
     if isinstance(value, int) and (key.startswith(("body_", "data_")) or key.endswith(("_bytes", "_object"))):
         return show_size(value)
     if isinstance(value, Window):
