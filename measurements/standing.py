@@ -67,6 +67,13 @@ class Standing:
         self.trouble = ""
         self.is_behind = False
 
+    def use(self, settings: Settings) -> None:
+        """Count by other settings from the next turn on."""
+        with self._counting:
+            if settings != self._settings:
+                self._settings = settings
+                self._forget()
+
     def catch_up(self, most: int | None = None) -> list[Event]:
         """Count what has arrived, or the next `most` votes of it; return the events that have news, in order.
 

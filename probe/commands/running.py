@@ -22,6 +22,7 @@ from probe.present import short
 
 if TYPE_CHECKING:
     from measurements.events.nouns import Event
+    from measurements.standing import Standing
     from measurements.store import Store
     from probe.agent import Duties
     from probe.clocks import Tempo
@@ -61,7 +62,7 @@ def run(common: Common, *, skip_bad_lines: bool | None, tempo: Tempo | None = No
     with store, heart.held(), counting(standing, _tell_event):
         for notice in store.notices:
             say(notice)
-        return asyncio.run(_Run(settings, read, store, heart, probe_id, tempo or Tempo()).measure())
+        return asyncio.run(_Run(settings, read, store, standing, heart, probe_id, tempo or Tempo()).measure())
 
 
 class _Run:
@@ -72,11 +73,12 @@ class _Run:
         settings: Settings,
         read: Callable[[], Settings],
         store: Store,
+        standing: Standing,
         heart: HeartbeatFile,
         probe_id: str,
         tempo: Tempo,
     ) -> None:
-        self.settings, self.read = settings, read
+        self.settings, self.read, self.standing = settings, read, standing
         self.store, self.heart, self.probe_id, self.tempo = store, heart, probe_id, tempo
         self.colour = wants_colour(sys.stderr)
 
@@ -150,6 +152,7 @@ class _Run:
         bench = await self.benches.lay_out(settings)
         self.agent.go_on_with(duties, bench=bench, judge=judge)
         self.benches.leave_all_but(bench)
+        await asyncio.to_thread(self.standing.use, counting_rules(settings))
         for remark in remarks(settings):
             self._tell(remark)
 

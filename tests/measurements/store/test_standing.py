@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterable
 from subprocess import PIPE
 
 import pytest
+from msgspec.structs import replace
 
 from measurements.events.detector import detect
 from measurements.events.nouns import Event, Settings, Status
@@ -136,6 +138,22 @@ def test_of_two_programs_one_counts_until_it_falls_silent(postgres_url: str) -> 
         assert second_later.catch_up()
         assert first.catch_up() == []
         assert list(one.ledger.events()) == detect(all_votes(one), SETTINGS)
+
+
+def test_other_settings_hold_from_the_next_turn_on(store: Store) -> None:
+    standing = Standing(store.ledger, SETTINGS)
+    keep(store, hourly(range(50)))
+    standing.catch_up()
+    before = recall(store.ledger.position().header)
+    standing.use(replace(SETTINGS, false_alarms_per_week=0.01))
+    keep(store, hourly(range(50, 56)))
+    standing.catch_up()
+    after = recall(store.ledger.position().header)
+    assert before is not None
+    assert after is not None
+    assert (before.false_alarms_per_week, after.false_alarms_per_week) == (1.0, 0.01)
+    assert after.threshold == pytest.approx(before.threshold + math.log(100))
+    assert list(store.ledger.events()) == detect(all_votes(store), replace(SETTINGS, false_alarms_per_week=0.01))
 
 
 def test_a_memory_that_cannot_be_read_is_made_anew(store: Store, caplog: pytest.LogCaptureFixture) -> None:
