@@ -296,6 +296,8 @@ def _written(key: str, value: object) -> str:
         return _UNSET.get(key, "not set")
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, float) and key.endswith("_per_week"):
+        return f"{value:g}"
     if isinstance(value, float):
         return str(value) if key.endswith("_per_week") else show_duration(value)
     if isinstance(value, int) and (key.startswith(("body_", "data_")) or key.endswith(("_bytes", "_object"))):
