@@ -25,7 +25,7 @@ from tests.bench.figures import Figure, ratios, say
 PART = "detector"
 SERIES, HOURS = 100, 500
 LONG = 10  # times as long a history
-MEMORY = 200  # hours: enough for the votes of two days, which are kept
+MEMORY, FEW = 800, 20  # hours, which is more than the four weeks that a series looks back, and series
 LIVE = 4_000
 H = 11.0
 START = 1_767_225_600.0
@@ -59,15 +59,15 @@ def run(rounds: int) -> Iterator[Figure]:
     yield Figure(
         PART, "A vote live, long history against short", "ratio", ratios(taken["long"], taken["short"]), at_most=1.5
     )
-    yield Figure(PART, f"Memory of {SERIES} series, {MEMORY} hours", "MiB", (memory[0],))
+    yield Figure(PART, f"Memory of {FEW} series, {MEMORY} hours", "MiB", (memory[0],))
     yield Figure(PART, f"Memory, {LONG} times the history", "ratio", (memory[1] / memory[0],), at_most=1.2)
 
 
-def votes(hours: int, seed: int = 1) -> Iterator[Vote]:
+def votes(hours: int, many: int = SERIES, seed: int = 1) -> Iterator[Vote]:
     """Yield a vote an hour and series, of which one in fifty says blocked; in order."""
     chance = Random(seed)
     for hour in range(hours):
-        for series in range(SERIES):
+        for series in range(many):
             blocked = chance.random() < 0.02
             yield Vote(
                 time=START + hour * 3600.0 + series,
@@ -125,7 +125,7 @@ def kept(hours: int) -> float:
     gc.collect()
     tracemalloc.start()
     detector = Detector(Settings())
-    for vote in votes(hours):
+    for vote in votes(hours, FEW):
         detector.add(vote)
     gc.collect()
     held, _ = tracemalloc.get_traced_memory()
