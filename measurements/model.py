@@ -690,7 +690,7 @@ class Strength(StrEnum):
     FAILED = "failed"  # unreachable, or a measurement that saw nothing: an anomaly
 
 
-class Vote(msgspec.Struct, frozen=True, kw_only=True):
+class Vote(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # there are millions, of plain values only
     """A verdict reduced for counting: did `target` work, in one layer, from one network, at one time?
 
     `time` is UTC seconds since the epoch, `probe` the probe's id, `target` a host or URL. `layer` is dns, tcp, tls,

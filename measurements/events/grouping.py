@@ -1,9 +1,11 @@
 """Which spells belong to one event.
 
 Two spells of a country that began within six hours of one another are of one event when they share their target
-or their network; so is what hangs together by such steps. Blind cells keep to themselves: they say that nothing was
-seen, and not of what. The rule looks at nothing but the spells, so that the order in which they became known
-cannot show; a group changes when a spell joins, goes, or turns out to have begun at another time.
+or their network; so is what hangs together by such steps. A spell that was cleared keeps to its target: now and then
+one is suspected somewhere in every network, and by its help everything would hang together. Blind cells keep to
+themselves: they say that nothing was seen, and not of what. The rule looks at nothing but the spells, so that the order
+in which they became known cannot show; a group changes when a spell joins, goes, is cleared, or turns out to have begun
+at another time.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
 
-from measurements.events.nouns import Settings
+from measurements.events.nouns import Settings, Standing
 from measurements.events.spells import Place, Spell
 from measurements.model import Strength
 
@@ -22,15 +24,20 @@ Key = tuple[Place, Strength, int, int]
 class Entry:
     """A spell in its place, and the group it belongs to. `id` is that of an event whose first part it is."""
 
-    __slots__ = ("first", "group", "id", "key", "place", "spell")
+    __slots__ = ("cleared", "first", "group", "id", "key", "place", "spell")
 
     def __init__(self, key: Key, spell: Spell, group: Group) -> None:
         self.key = key
         self.place = key[0]
         self.spell = spell
         self.first = spell.first
+        self.cleared = spell.standing is Standing.CLEARED
         self.group = group
         self.id = _id(key)
+
+    def is_other(self, spell: Spell) -> bool:
+        """Whether a spell that takes this one's place may have other neighbours."""
+        return spell.first != self.first or (spell.standing is Standing.CLEARED) is not self.cleared
 
     @property
     def rank(self) -> tuple[float, Place, Strength, float]:
@@ -69,7 +76,7 @@ class Grouping:
         """Put the spells of a place where its former ones were; return the groups that changed."""
         known, now = self._of_place.get(place, {}), self._keyed(place, spells)
         touched: set[Group] = set()
-        for key in [key for key, entry in known.items() if key not in now or now[key].first != entry.first]:
+        for key in [key for key, entry in known.items() if key not in now or entry.is_other(now[key])]:
             touched |= self._remove(self._of_place[place][key])  # whose neighbours are entered anew
         for key, spell in now.items():
             entry = self._of_place.get(place, {}).get(key)
@@ -120,7 +127,7 @@ class Grouping:
         entry.group.entries.add(entry)
         self.groups.add(entry.group)
         touched = {entry.group}
-        for kind in _kinds(entry.place):
+        for kind in _kinds(entry):
             for other in self._neighbours[kind]:
                 if abs(other.first - entry.first) <= self._settings.together and other.group is not entry.group:
                     touched.add(self._join(entry, other.group))
@@ -149,13 +156,13 @@ class Grouping:
         for left in rest:
             touched |= self._insert(left.key, left.spell)
         group.entries = set()
-        if rest:
-            self.by_id[rest[0].id].group.told |= group.told
-            group.told = set()
+        for told in group.told & self.by_id.keys():
+            self.by_id[told].group.told.add(told)
+        group.told -= self.by_id.keys()
         return touched
 
     def _forget(self, entry: Entry) -> None:
-        for kind in _kinds(entry.place):
+        for kind in _kinds(entry):
             self._neighbours[kind].discard(entry)
             if not self._neighbours[kind]:
                 del self._neighbours[kind]
@@ -170,10 +177,13 @@ class Grouping:
             del self._of_place[entry.place]
 
 
-def _kinds(place: Place) -> list[tuple[str, str, str | int]]:
+def _kinds(entry: Entry) -> list[tuple[str, str, str | int]]:
     """Return what a spell may share with another; network 0 is unknown, and so is shared with nobody."""
+    place = entry.place
     country = f"{place.country} blind" if place.layer == "blind" else place.country
-    network: list[tuple[str, str, str | int]] = [(country, "network", place.asn)] if place.asn else []
+    network: list[tuple[str, str, str | int]] = []
+    if place.asn and not entry.cleared:
+        network.append((country, "network", place.asn))
     return [(country, "target", place.target), *network]
 
 

@@ -108,6 +108,17 @@ def test_what_moves_together_is_one_event() -> None:
     assert "facebook.com, x.com and whatsapp.com blocked on 3 networks in TZ, since between" in event.summary
 
 
+def test_what_is_cleared_leaves_the_event_it_was_told_with() -> None:
+    """Noise in the same network neither stays a part nor carries an event on for ever."""
+    noise = [v for n in range(12) for v in series(f"n{n}.org", within(40 + 3 * n, 41 + 3 * n), hours=90)]
+    detector, told = live([*series("x.com", within(48, 99), hours=90), *noise])
+    open_ones = [event for event in detector.events() if event.is_open]
+    assert only(open_ones).targets == ("x.com",)
+    assert len(only(open_ones).parts) == 1
+    assert {event.reason for event in told if event.status is Status.CLOSED} == {"cleared"}
+    assert Status.WITHDRAWN not in {event.status for event in told}
+
+
 def test_what_moves_seven_hours_later_is_another_event() -> None:
     detector, _ = live([*series("x.com", within(40, 99)), *series("y.com", within(47, 99))])
     assert [event.targets for event in detector.events()] == [("x.com",), ("y.com",)]
