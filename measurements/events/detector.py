@@ -239,8 +239,7 @@ class Detector:
             event = self._tell(group)
             orphans |= group.told - {event.id}
             group.told = {event.id}
-            news = event.id in self._told or event.reason != "cleared"  # else it was told with another, and left it
-            if news and _material(event) != _material(self._told.get(event.id)):
+            if _material(event) != _material(self._told.get(event.id)):
                 self._told[event.id] = event
                 yield event
         for group in groups:
