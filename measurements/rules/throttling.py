@@ -57,7 +57,7 @@ def throttled(case: Case) -> Finding | None:
 
 
 def alike(case: Case) -> Finding | None:
-    """The site's name makes no transfer slow: pairs under it and under a harmless name are alike."""
+    """The site's name makes no transfer slow, as far as pairs under it and under a harmless name were read."""
     found = case.throttling
     if found is None or found.session_evidence > CLEAR:
         return None
@@ -66,7 +66,8 @@ def alike(case: Case) -> Finding | None:
         rule="throttling.alike",
         outcome=Outcome.ACCESSIBLE,
         summary=f"An object of a server of ours comes at {_plain(found.rate)} under the name {_host(case)}, and at "
-        f"{_plain(found.harmless_rate)} under a harmless one: the name is not slowed down ({_count(found)})."
+        f"{_plain(found.harmless_rate)} under a harmless one ({_count(found)}): the name is not slowed down four times "
+        f"or more within the first {_read(case)} kB, which is all that was read."
         + (" The whole line is slow now, under any name." if slow else ""),
         evidence=tuple(sorted(case.tally.evidence)),
         throttling=found,
@@ -163,6 +164,11 @@ def _evidence(found: Throttling) -> str:
 
 def _between(found: Throttling) -> str:
     return f"between {_plain(found.rate_low)} and {_plain(found.rate_high)} with {100 * found.covers:.0f} % certainty"
+
+
+def _read(case: Case) -> int:
+    """How many kB of an object were read under the name, in every pair that counts."""
+    return min(leg.transfer.received for leg in case.tally.target) // 1000
 
 
 def _times(ratio: float | None) -> str:

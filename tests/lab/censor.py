@@ -13,6 +13,7 @@ import random
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TextIO
 
@@ -70,6 +71,7 @@ class Censor:
         self.hellos: dict[Flow, Hello] = {}  # of QUIC
         self.swallowed: dict[Flow, str] = {}
         self.hold = 0.0
+        self.passed: Counter[Throttle] = Counter()  # connections that a rule was about
         self.luck: dict[HelloFilter | HostFilter, random.Random] = {}
         for port, filters in ((TLS, rules.hello), (HTTP, rules.host)):
             for rule in filters:
@@ -179,7 +181,12 @@ class Censor:
         """Throttle what comes back on a connection with such a name."""
         stream.name = read.name or ""
         for rule in self.rules.throttle:
-            if stream.name and matches(stream.name, rule.names):
+            if not stream.name or not matches(stream.name, rule.names):
+                continue
+            if rule.spares and matches(stream.name, rule.spares):
+                continue
+            self.passed[rule] += 1
+            if self.passed[rule] > rule.passes:
                 stream.slowed = (Bucket if rule.style == "police" else Backlog)(rule.kbit, rule.free)
 
     def _after(self, packet: Packet, stream: Stream, rule: HelloFilter) -> int:

@@ -114,7 +114,7 @@ class Lab:
             raise LabError(ran.err)
         return ran.out.strip()
 
-    def wazi(self, *arguments: str, control: bool, timeout: float = 110) -> Ran:
+    def wazi(self, *arguments: str, control: bool, timeout: float = 240) -> Ran:
         """Run the `wazi` command in the censored home, as a user does, in the way that the scenario says."""
         config = self.work / settings.config_name(control=control)
         argv = [*self._run.wrapper, *WAZI, "--config", str(config), *arguments]

@@ -133,12 +133,15 @@ class Throttle(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """What a server sends after one of these names, in a ClientHello or a Host header, comes at `kbit` a second only.
 
     The first `free` bytes pass at once. What is too much is dropped (`police`), or waits in a queue and is dropped
-    when that is full (`shape`). At 0 kbit the connection freezes after the free bytes.
+    when that is full (`shape`). At 0 kbit the connection freezes after the free bytes. The first connections that it is
+    about, `passes` of them, are left alone, and so are names that it `spares`; no names at all are every name.
     """
 
     names: tuple[str, ...] = FACEBOOK
     kbit: float
     free: int = 0
+    passes: int = 0
+    spares: tuple[str, ...] = ()
     style: Literal["police", "shape"] = "police"
     by: By = "censor"
 

@@ -31,6 +31,7 @@ from tests.lab.accuracy.results import Result, Results, Run, code_digest, commit
 from tests.lab.accuracy.running import Crew, keep_line
 from tests.lab.accuracy.tally import cases
 from tests.lab.accuracy.targets import targets
+from tests.lab.accuracy.throttles import NETTEST
 from tests.lab.book import BOOK, CHAPTERS
 from tests.lab.client import LabClient
 from tests.lab.kinds import Kind, kind_of
@@ -96,7 +97,7 @@ def work_off(missing: Sequence[Run], kept: Results, code: str, options: argparse
     found: list[Result] = []
     see = keep_line(options.out / "lines")
     with tempfile.TemporaryDirectory(prefix="wazi-accuracy-") as work, Progress(len(missing), BOOK) as progress:
-        crew = Crew(code, BOOK, LabClient, Path(work), limit=Limits().measurement_timeout, see=see)
+        crew = Crew(code, BOOK, LabClient, Path(work), limit=deadline, see=see)
         try:
             for result in crew.run(missing, options.labs):
                 kept.keep(result)
@@ -109,6 +110,11 @@ def work_off(missing: Sequence[Run], kept: Results, code: str, options: argparse
             print("interrupted; the same command goes on from here", file=sys.stderr)
             return INTERRUPTED, found
     return 0, found
+
+
+def deadline(nettest: str) -> float:
+    """The deadline in seconds of one measurement, as the settings of the lab leave it."""
+    return Limits().pace_timeout if nettest == NETTEST else Limits().measurement_timeout
 
 
 def publish(results: Sequence[Result], options: argparse.Namespace, *, started: int) -> int:

@@ -15,7 +15,9 @@ from tests.lab.accuracy.targets import (
     misjudged,
     percent,
     seconds,
+    soon,
 )
+from tests.lab.accuracy.throttles import least_and_most, middle_and_most
 from tests.lab.book.shown import unlike_shown
 from tests.lab.kinds import ACCUSATIONS, Kind
 
@@ -32,15 +34,17 @@ def report(
     rules: Iterable[str],
 ) -> str:
     """Write the whole report."""
+    paced, others = [case for case in of if case.paced], [case for case in of if not case.paced]
     with_control = [case for case in of if case.control]
     without = [case for case in of if not case.control]
     parts = [
         "\n".join(f"- {key}: {value}" for key, value in circumstances.items()) + "\n",
         section("Targets", target_table(promised)),
-        section("Rates", rate_table(of)),
+        section("Rates", rate_table(others)),
         section("Outcomes with a control", confusion_table(with_control)),
         section("Outcomes without a control", confusion_table(without)),
-        section("Time and bytes of a verdict", cost_table(of)),
+        section("Time and bytes of a verdict", cost_table(others)),
+        *([section("Throttling, with a control", pace_table(paced))] if paced else []),
         section("Wrong verdicts", listed(wrong_line(case) for case in of if case.wrong)),
         section("Broken runs", listed(broken_line(result) for result in broken)),
         section("Chapters", chapter_table(of)),
@@ -140,6 +144,37 @@ def cost_table(of: Sequence[Case]) -> str:
                 figures = (f"{value:.1f}" for value in (found.median, found.ninety, found.worst))
                 rows.append((name, unit, found.worst_of.scenario.name, len(some), *figures))
     return table(("Verdicts", "Quantity", "Worst in", "Runs", "Median", "90 %", "Worst"), rows, left=3)
+
+
+def pace_table(of: Sequence[Case]) -> str:
+    """For each line: what was said, how soon, and the median and worst of pairs, bytes, seconds and our own lag."""
+    rows = []
+    for name in dict.fromkeys(case.scenario.name for case in of if case.control):
+        some = [case for case in of if case.scenario.name == name and case.control]
+        paces = [case.result.pace for case in some if case.result.pace is not None]
+        rows.append(
+            (
+                name,
+                len(some),
+                rate(some, lambda case: case.accused).hits,
+                rate(some, soon).hits,
+                len([case for case in some if case.wrong]),
+                middle_and_most([pace.pairs + pace.skipped for pace in paces]),
+                middle_and_most([pace.spent for pace in paces], 1e6, 2),
+                middle_and_most([case.result.size for case in some], 1e6, 1),
+                middle_and_most([seconds(case) for case in some]),
+                least_and_most([pace.rate for pace in paces if pace.rate is not None]),
+                least_and_most([pace.harmless for pace in paces if pace.harmless is not None]),
+                middle_and_most([pace.q0 for pace in paces], 1.0, 2),
+                middle_and_most([pace.lag for pace in paces], 0.001),
+            )
+        )
+    heads = ("Line", "Runs", "Throttled", "… soon", "Wrong", "Pairs", "MB of pairs", "MB", "Seconds")
+    more = ("kbit/s under the name", "… a harmless one", "q0", "Lag, ms")
+    text = (
+        "Soon is within 5 pairs and 1.5 MB. Two figures are the median and the worst; of rates, the least and most.\n\n"
+    )
+    return text + table((*heads, *more), rows)
 
 
 def out_of_turn(case: Case) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from tests.lab.accuracy.throttles import Pace, pace_in
 from tests.lab.scenario import Scenario, recognised
 from tests.lab.spaces import REPOSITORY
 
@@ -54,6 +55,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     elapsed: float = 0.0
     limit: float = 0.0
     broken: str | None = None
+    pace: Pace | None = None
 
     @property
     def size(self) -> int:
@@ -75,6 +77,7 @@ def told(code: str, run: Run, line: dict[str, Any], *, elapsed: float, limit: fl
         runtime=measurement.get("runtime", 0.0),
         elapsed=elapsed,
         limit=limit,
+        pace=pace_in(line),
     )
 
 

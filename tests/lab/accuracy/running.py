@@ -20,7 +20,7 @@ from tests.lab.attempt import Laboratory, attempt
 from tests.lab.scenario import Scenario
 from tests.lab.spaces import LabError
 
-PATIENCE = 180.0  # seconds for one run; `wazi check` itself gets fewer
+PATIENCE = 300.0  # seconds for one run; `wazi check` itself gets fewer
 _TRIES = 2
 _HOPELESS = 12  # broken runs in a row
 
@@ -39,7 +39,7 @@ Spoil = Callable[[Run, dict[str, Any]], None]
 class Crew:
     """A number of labs that work off a plan. `see` is handed every line that was printed.
 
-    `limit` is the deadline in seconds that the labs' settings give a measurement.
+    `limit` says which deadline, in seconds, the labs' settings give a measurement of a nettest.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Crew:
         open_lab: Open,
         work: Path,
         *,
-        limit: float,
+        limit: Callable[[str], float],
         see: Spoil,
         patience: float = PATIENCE,
     ) -> None:
@@ -113,8 +113,8 @@ class Crew:
         for _ in range(_TRIES):
             lab = self._labs.get(place) or self._fresh(place)
             alarm = threading.Timer(self._patience, lab.kill)
-            alarm.start()
             began = time.monotonic()
+            alarm.start()
             try:
                 return self._once(run, lab)
             except LabError as error:
@@ -133,7 +133,7 @@ class Crew:
         if why := made.untrue(scenario):
             raise LabError(f"{why}; the probe said {made.line.get('outcome')}: {made.line.get('summary')}")
         self._see(run, made.line)
-        return told(self._code, run, made.line, elapsed=made.seconds, limit=self._limit)
+        return told(self._code, run, made.line, elapsed=made.seconds, limit=self._limit(scenario.nettest))
 
     def _fresh(self, place: int) -> RunningLab:
         with self._lock:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.lab.accuracy.results import Result
+from tests.lab.accuracy.throttles import NETTEST
 from tests.lab.kinds import ACCUSATIONS, Kind, allowed, kind_of
 from tests.lab.scenario import Delay, Expect, Scenario
 
@@ -83,6 +84,11 @@ class Case:
     def wrong(self) -> list[str]:
         """Where the verdict is something else than the book wants, field by field."""
         return self.expect.disagreements(dict(self.result.said))
+
+    @property
+    def paced(self) -> bool:
+        """Whether pairs of transfers were to be laid: such verdicts are counted apart."""
+        return self.scenario.nettest == NETTEST
 
     @property
     def far(self) -> bool:

@@ -26,6 +26,7 @@ class Target:
 
 def targets(of: Sequence[Case]) -> list[Target]:
     """Hold every promise against the cases; what chance may hide is told of among the rates."""
+    paced, of = [case for case in of if case.paced], [case for case in of if not case.paced]
     censoring = [case for case in of if case.kind is Kind.CENSORING and case.certain]
     silent = [case for case in of if case.kind in (Kind.QUIET, Kind.OPEN)]
     volunteers = [case for case in of if case.kind is Kind.VOLUNTEER]
@@ -44,7 +45,25 @@ def targets(of: Sequence[Case]) -> list[Target]:
         none("Volunteers' own faults that became an accusation", volunteers, lambda case: case.accused),
         none("Volunteers' own faults judged otherwise than the book says", volunteers, misjudged),
         *costs(of, controlled),
+        *pace_targets(paced),
     ]
+
+
+def pace_targets(of: Sequence[Case]) -> list[Target]:
+    """Hold the promises about throttling: what is found of each rate, how soon, and that nobody else is accused."""
+    wanted = [case for case in of if case.kind is Kind.CENSORING and case.control]
+    crawling = [case for case in wanted if case.scenario.name == "pace-128"]
+    honest = [case for case in of if case.kind is not Kind.CENSORING or not case.control]
+    return [
+        at_least("Throttling found, over all lines", 0.90, rate(wanted, lambda case: case.accused)),
+        at_least("… at 128 kbit/s within 5 pairs and 1.5 MB", 0.99, rate(crawling, soon)),
+        at_least("… with the exact mechanism", 0.95, agreement(wanted, "mechanism")),
+        none("Lines without a throttle, or without a control, called throttled", honest, lambda case: case.accused),
+    ]
+
+
+def soon(case: Case) -> bool:
+    return case.accused and case.result.pace is not None and case.result.pace.soon
 
 
 def agreement(of: Sequence[Case], field: str) -> Rate:

@@ -11,6 +11,7 @@ from tests.lab.accuracy.report import rate_table, report, wrong_line
 from tests.lab.accuracy.results import Result, Run, broke
 from tests.lab.accuracy.tally import Case, Rate, cases, confusion, fired, quantile, spread
 from tests.lab.accuracy.targets import Target, targets
+from tests.lab.accuracy.throttles import Pace, pace_in
 from tests.lab.kinds import Kind, kind_of
 from tests.lab.scenario import AddressFilter, Delay, Expect, HelloFilter, LinkDown, Mechanism, Scenario
 
@@ -211,3 +212,53 @@ def test_an_address_filter_is_not_open() -> None:
         kind_of(page("x", Expect(outcome="accessible"), AddressFilter(addresses=(), action="drop")), "tcp")
         is Kind.QUIET
     )
+
+
+def paced(name: str, outcome: str, mechanism: str | None = None, **more: Any) -> Result:
+    pace = Pace(pairs=more.pop("pairs", 4), slower=4, skipped=0, spent=more.pop("spent", 900_000), q0=0.12, rate=128e3)
+    return result(name, outcome, said={"mechanism": mechanism}, pace=pace, **more)
+
+
+def test_sessions_of_pairs_are_promised_and_shown_apart() -> None:
+    slow = Expect(outcome="throttled", mechanism="throttle.rate")
+    nothing = Expect(outcome="inconclusive", reason="no_pacer")
+    chapter = tuple(
+        Scenario(name=name, about="", nettest="throttling", expect=expect, without_control=nothing, seen="")
+        for name, expect in (("pace-128", slow), ("pace-open", Expect(outcome="accessible")))
+    )
+    book, chapters = {one.name: one for one in chapter}, {one.name: "pace" for one in chapter}
+
+    def told(*results: Result) -> dict[str, bool | None]:
+        found = targets(cases(book, chapters, results))
+        return {each.promise.partition(":")[0].lstrip("… "): each.reached for each in found}
+
+    soon, silent = "at 128 kbit/s within 5 pairs and 1.5 MB", "Lines without a throttle, or without a control, called"
+    fine = paced("pace-128", "throttled", "throttle.rate", runtime=70)
+    reached = told(fine, paced("pace-open", "accessible"), result("pace-128", "inconclusive", control=False))
+    assert (reached[soon], reached[f"{silent} throttled"]) == (True, True)
+    assert reached["Time of a verdict, worst"] is None
+    assert reached["Blocking found, without a control"] is None
+    assert told(paced("pace-128", "throttled", pairs=6))[soon] is False
+    assert told(paced("pace-128", "throttled", spent=1_600_000))[soon] is False
+    assert told(result("pace-128", "throttled", control=False))[f"{silent} throttled"] is False
+
+    text = report(cases(book, chapters, [fine]), [], [], circumstances={}, rules=())
+    [row] = [line for line in text.splitlines() if line.startswith("| pace-128")]
+    assert [cell.strip() for cell in row.split("|")][2:11] == [
+        "1",
+        "1",
+        "1",
+        "0",
+        "4 / 4",
+        "0.90 / 0.90",
+        "0.0 / 0.0",
+        "70 / 70",
+        "128 to 128",
+    ]
+
+
+def test_what_pairs_said_is_read_from_a_line() -> None:
+    said = {"pairs": 4, "slower": 4, "skipped": [["slump", 1]], "spent": 9, "q0": 0.12, "rate": 128e3}
+    line = {"findings": [{"rule": "x"}, {"rule": "y", "throttling": said}], "measurement": {"loop_lag": 0.02}}
+    assert pace_in(line) == Pace(pairs=4, slower=4, skipped=1, spent=9, q0=0.12, rate=128e3, lag=0.02)
+    assert pace_in({"findings": [{"rule": "x"}], "measurement": {}}) is None

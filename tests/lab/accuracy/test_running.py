@@ -82,7 +82,9 @@ def run(name: str, seed: int = 0) -> Run:
 
 
 def crew(world: World, work: Path, **more: Any) -> Crew:
-    return Crew("code", BOOK, world.open, work, limit=60, see=more.pop("see", lambda *_: None), **more)
+    return Crew(
+        "code", BOOK, world.open, work, limit=lambda nettest: 60.0, see=more.pop("see", lambda *_: None), **more
+    )
 
 
 def test_every_run_is_done_once_in_few_labs(tmp_path: Path) -> None:
@@ -139,7 +141,7 @@ def test_a_lab_that_cannot_be_started_ends_everything(tmp_path: Path) -> None:
     def never(work: Path) -> Lab:
         raise LabError("the lab needs packages")
 
-    broken = Crew("code", BOOK, never, tmp_path, limit=60, see=lambda *_: None)
+    broken = Crew("code", BOOK, never, tmp_path, limit=lambda nettest: 60.0, see=lambda *_: None)
     with pytest.raises(LabError, match="needs packages"):
         list(broken.run([run("fine-0"), run("fine-1")], labs=2))
 
