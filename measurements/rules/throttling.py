@@ -28,7 +28,7 @@ from measurements.pace import CLEAR, NEEDED, PACES, TOO_WILD, pace_of
 from measurements.reading import is_address, of
 
 NETTEST = "throttling"
-SLOW = 2_000_000.0  # bit/s below which it is said that the whole line is slow
+SLOW = 2_000_000.0  # bit/s below which it is said that both names are slow
 REFUSED = 2  # handshakes under the name that fail, beside harmless ones that stand
 
 
@@ -68,7 +68,7 @@ def alike(case: Case) -> Finding | None:
         summary=f"An object of a server of ours comes at {_plain(found.rate)} under the name {_host(case)}, and at "
         f"{_plain(found.harmless_rate)} under a harmless one ({_count(found)}): the name is not slowed down four times "
         f"or more within the first {_read(case)} kB, which is all that was read."
-        + (" The whole line is slow now, under any name." if slow else ""),
+        + (" Both are slow: the line is, or something slows both down alike." if slow else ""),
         evidence=tuple(sorted(case.tally.evidence)),
         throttling=found,
     )
@@ -107,7 +107,11 @@ def _why(case: Case, found: Throttling) -> tuple[str, str]:
         return "name_fails", f"Handshakes under the name {name} fail at a server of ours: that is no question of pace."
     slow = skipped.get("slow_line", 0)
     if slow > found.pairs and slow >= sum(skipped.values()) - slow:
-        return "slow_line", "The line itself is slower than 200 kbit/s, under a harmless name too: nothing can be told."
+        return (
+            "slow_line",
+            "Under a harmless name it is slower than 200 kbit/s too: the line is, or something slows both down alike; "
+            "nothing can be told.",
+        )
     if not found.calibrated:
         return (
             "uncalibrated",

@@ -53,6 +53,12 @@ def test_a_name_freezes_after_16_kilobytes(lab: LabClient) -> None:
     assert fetch(lab, TLS, HARMLESS)["bytes"] == SIZE
 
 
+def test_a_throttle_leaves_alone_what_it_passes_and_spares(lab: LabClient) -> None:
+    lay(lab, Throttle(names=(), spares=(HARMLESS,), kbit=1000, passes=1))
+    rates = [fetch(lab, TLS, name)["bps"] for name in (NAME, HARMLESS, NAME, HARMLESS)]
+    assert [rate > 5_000_000 for rate in rates] == [True, True, False, True], rates
+
+
 def test_a_slow_line_is_slow_for_every_name_until_it_is_undone(lab: LabClient) -> None:
     lay(lab, SlowLine(kbit=1000))
     for name in (NAME, HARMLESS):

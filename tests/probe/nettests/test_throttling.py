@@ -110,7 +110,7 @@ def test_a_name_that_is_as_fast_as_another_is_cleared_after_two_pairs(url: str) 
     assert (
         "(in 0 of 2 pairs): the name is not slowed down four times or more within the first 120 kB" in verdict.summary
     )
-    assert "whole line" not in verdict.summary
+    assert "Both are slow" not in verdict.summary
     assert transfers(net) == {Purpose.PACE_ALIKE: 2, Purpose.PACE_TARGET: 2, Purpose.PACE_HARMLESS: 2}
 
 
@@ -126,7 +126,7 @@ def test_a_line_that_is_slow_for_every_name_is_no_throttle() -> None:
     """If all comes at 600 kbit/s it is said that the line is slow; below 200, that nothing can be told."""
     verdict = said(world(Pace(rate=6e5), Pace(rate=6e5)))
     assert verdict.outcome is Outcome.ACCESSIBLE
-    assert "whole line is slow" in verdict.summary
+    assert "Both are slow: the line is, or something slows both down alike." in verdict.summary
     slower = said(world(Pace(rate=15e4), Pace(rate=15e4)))
     assert (slower.outcome, slower.reason) == (Outcome.INCONCLUSIVE, "slow_line")
 
@@ -143,6 +143,21 @@ def test_a_lucky_leg_costs_two_pairs_more_and_clears_nobody() -> None:
     net = network(world(lucky))
     assert measured(net).outcome is Outcome.THROTTLED
     assert transfers(net)[Purpose.PACE_TARGET] == 6
+
+
+def test_a_throttle_that_begins_while_pairs_are_laid_is_found_and_one_that_begins_later_is_not() -> None:
+    """The first pair passes; with two that pass the session has ended, and said so of what it saw."""
+    begins: Paced = lambda number: FAST if number < 1 else SLOW  # noqa: E731
+    assert said(world(begins)).outcome is Outcome.THROTTLED
+    later: Paced = lambda number: FAST if number < 2 else SLOW  # noqa: E731
+    assert said(world(later)).outcome is Outcome.ACCESSIBLE
+
+
+def test_a_throttle_that_lets_the_first_bytes_pass_is_found_as_far_as_was_read() -> None:
+    assert said(world(Pace(rate=128e3, burst=65_536))).outcome is Outcome.THROTTLED
+    beyond = said(world(Pace(rate=128e3, burst=262_144)))
+    assert beyond.outcome is Outcome.ACCESSIBLE
+    assert "within the first 120 kB, which is all that was read" in beyond.summary
 
 
 def test_a_line_that_loses_now_this_now_that_leg_is_no_throttle() -> None:
