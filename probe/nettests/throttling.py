@@ -2,7 +2,8 @@
 
 A server of ours serves the same object under any name. Pair after pair is read from it, once under the target's
 name and once under a harmless one that is as long, in an order that a coin decides; server, bytes and path are the
-same, so that only the name can make the difference. How much two transfers differ by themselves is learnt first,
+same, so that only the name can make the difference; each pair has a path that nobody asked for before, so that no cache
+can know one name's object and not the other's. How much two transfers differ by themselves is learnt first,
 from pairs under two harmless names; the fewer are known of this network, the more are laid. `measurements.pace`
 weighs the pairs as they come, and the session ends as soon as they have said what they can.
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 from urllib.parse import urlsplit
 
 from measurements.model import Purpose, Target, TcpConnect, TlsHandshake, Transfer, View
@@ -112,15 +114,16 @@ class Session:
         self.number += 1
         begun = len(self.net.observations)
         first, second = self.chance.sample(sides, 2)
-        one = await self._leg(*first, size, self.net.limits.pace_leg_timeout)
+        path = f"/bytes/{size}?pair={secrets.token_hex(4)}"
+        one = await self._leg(*first, path, size, self.net.limits.pace_leg_timeout)
         if one is not None:
-            await self._leg(*second, size, leg_time(one, self.net.limits.pace_leg_timeout))
+            await self._leg(*second, path, size, leg_time(one, self.net.limits.pace_leg_timeout))
         laid = pairs_in(self.net.observations[begun:])
         for pair in laid:
             self.tally.add(pair)
         self.lost = self.lost + 1 if not laid or laid[0].unfit == "failed" else 0
 
-    async def _leg(self, name: str, purpose: Purpose, size: int, seconds: float) -> Transfer | None:
+    async def _leg(self, name: str, purpose: Purpose, path: str, size: int, seconds: float) -> Transfer | None:
         """Read the object under one name; None when no connection stood."""
         tcp = await self.net.connect(self.address, self.port, view=View.FOLLOW_UP, purpose=purpose, wide=True)
         over: TcpConnect | TlsHandshake = tcp
@@ -131,8 +134,7 @@ class Session:
             if not tls.ended:
                 return None
         scheme = "https" if self.encrypted else "http"
-        url = f"{scheme}://{name}/bytes/{size}"
-        return await self.net.transfer(over, url, wanted=size, pair=self.number, timeout=seconds)
+        return await self.net.transfer(over, f"{scheme}://{name}{path}", wanted=size, pair=self.number, timeout=seconds)
 
 
 # -- without a server of ours

@@ -249,9 +249,10 @@ def test_the_names_are_equally_long_and_nothing_else_differs() -> None:
     legs = [o for o in net.observations if isinstance(o, Transfer) and o.purpose in LEGS]
     assert {len(leg.host) for leg in legs} == {len(HOST)}
     assert {leg.host for leg in legs} == {HOST, H}
-    assert {(leg.address, leg.port, leg.wanted, leg.url.rpartition("/")[2]) for leg in legs} == {
-        (CONTROL_ADDRESS, 8443, 120_000, "120000")
-    }
+    assert {(leg.address, leg.port, leg.wanted) for leg in legs} == {(CONTROL_ADDRESS, 8443, 120_000)}
+    paths = Counter(leg.url.removeprefix(f"https://{leg.host}") for leg in legs)
+    assert set(paths.values()) == {2}, "the legs of a pair ask for the same, and no two pairs do"
+    assert all(path.startswith("/bytes/120000?pair=") for path in paths)
     assert all(leg.host == leg.name for leg in legs)
     connections = [o for o in net.observations if isinstance(o, TcpConnect) and o.purpose in LEGS]
     assert {c.view for c in connections} == {View.FOLLOW_UP}
