@@ -25,7 +25,7 @@ from datetime import date, timedelta
 from functools import lru_cache
 from typing import Any, BinaryIO
 
-from measurements.exports.columns import COLUMNS
+from measurements.exports.columns import COLUMNS, values
 from measurements.exports.judged import Judged
 
 ABOUT = (
@@ -46,14 +46,15 @@ _ESCAPED = re.compile(r"\\(?:\\|x([0-9a-f]{2})|u([0-9a-f]{4}))")
 def write(rows: Iterable[Judged], stream: BinaryIO) -> int:
     """Write the heading and one row a verdict."""
     text = io.TextIOWrapper(stream, encoding="utf-8", errors="backslashreplace", newline="")
-    columns = [(column.value, _CELLS[column.field.kind]) for column in COLUMNS.values()]
+    cells = [_CELLS[column.field.kind] for column in COLUMNS.values()]
+    take = values(COLUMNS)
     count = 0
 
     def lines() -> Iterator[list[str]]:
         nonlocal count
         yield list(COLUMNS)
         for row in rows:
-            yield [cell(found) if (found := value(row)) is not None else "" for value, cell in columns]
+            yield ["" if value is None else cell(value) for value, cell in zip(take(row), cells, strict=True)]
             count += 1
 
     try:

@@ -25,13 +25,19 @@ BUFFER = 1024 * 1024
 def fresh_file(path: Path) -> Iterator[BinaryIO]:
     """Lend a stream that becomes the file `path` when all went well, compressed as its ending says.
 
-    `.gz` is gzip, `.zst` zstandard. Raises OSError.
+    `.gz` is gzip, `.zst` zstandard. What is no file (a device, a pipe) is written as it is, and a link stays one.
+    Raises OSError.
     """
+    if path.exists() and not path.is_file():
+        with path.open("wb") as device, compressed(device, path.name) as stream:
+            yield stream
+        return
+    ending, path = path.name, path.resolve()
     number, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     draft = Path(name)
     try:
         with os.fdopen(number, "wb", buffering=BUFFER) as plain:
-            with compressed(plain, path.name) as stream:
+            with compressed(plain, ending) as stream:
                 yield stream
             plain.flush()
             os.fsync(plain.fileno())

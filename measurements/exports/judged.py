@@ -19,6 +19,21 @@ class Judged(NamedTuple):
     measurement: Measurement
     verdict: Verdict
 
+    @property
+    def steps(self) -> int:
+        """The number of observations."""
+        return len(self.measurement.observations)
+
+    @property
+    def rules(self) -> list[str]:
+        """The ids of the rules that spoke."""
+        return [finding.rule for finding in self.verdict.findings]
+
+    @property
+    def evidence(self) -> list[int]:
+        """The ids of the steps that they rest on, in order."""
+        return sorted({step for finding in self.verdict.findings for step in finding.evidence})
+
 
 class Field(NamedTuple):
     """A column, or a field of an object: its kind and what it means.

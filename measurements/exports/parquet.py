@@ -11,13 +11,13 @@ pyarrow is an extra, imported when this format is asked for.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from measurements.exports.columns import COLUMNS, FIELDS, Column
+from measurements.exports.columns import COLUMNS, FIELDS, Column, values
 from measurements.exports.judged import Field, Judged, MissingExtra
 
 if TYPE_CHECKING:
@@ -77,9 +77,9 @@ class _Groups:
     def __init__(self, folder: Path, schema: pyarrow.Schema) -> None:
         self._folder = folder
         self._schema = schema
-        self._columns = [COLUMNS[name].value for name in schema.names]
-        self._ready = [_READY.get(COLUMNS[name].field.kind, list) for name in schema.names]
-        self._waiting: dict[Group, list[list[Any]]] = {}
+        self._take = values(schema.names)
+        self._kinds = [COLUMNS[name].field.kind for name in schema.names]
+        self._waiting: dict[Group, list[tuple[Any, ...]]] = {}
         self._size = 0
         self._files: dict[Group, pyarrow.parquet.ParquetWriter] = {}
         self._parts: dict[Group, int] = {}
@@ -101,9 +101,8 @@ class _Groups:
         if started // 86_400 != self._number:
             self._end_day()
             self._day, self._number = _day(started), started // 86_400
-        values = [value(row) for value in self._columns]
         group = self._waiting.setdefault((self._day, country), [])
-        group.append(values)
+        group.append(self._take(row))
         self._size += 1
         if len(group) >= ROW_GROUP:
             self._flush((self._day, country))
@@ -123,8 +122,8 @@ class _Groups:
         rows = self._waiting.pop(group)
         self._size -= len(rows)
         columns = [
-            pyarrow.array(ready(values), type=field.type)
-            for values, ready, field in zip(zip(*rows, strict=True), self._ready, self._schema, strict=True)
+            _array(found, kind, field.type)
+            for found, kind, field in zip(zip(*rows, strict=True), self._kinds, self._schema, strict=True)
         ]
         self._file(group).write_table(pyarrow.Table.from_arrays(columns, schema=self._schema), row_group_size=ROW_GROUP)
 
@@ -154,12 +153,12 @@ def _day(seconds: float) -> str:
         return UNKNOWN
 
 
-def _microseconds(times: Iterable[float]) -> list[int | None]:
-    return [round(time * 1e6) if abs(time) < 1e11 else None for time in times]
+def _array(values: tuple[Any, ...], kind: str, type: Any) -> Any:
+    import pyarrow
 
-
-def _fitting(numbers: Iterable[int | None]) -> list[int | None]:
-    return [number if number is not None and -(2**63) <= number < 2**63 else None for number in numbers]
-
-
-_READY: dict[str, Callable[[Iterable[Any]], list[Any]]] = {"datetime": _microseconds, "integer": _fitting}
+    if kind == "datetime":
+        return pyarrow.array([round(v * 1e6) if abs(v) < 1e11 else None for v in values], type=type)
+    try:
+        return pyarrow.array(values, type=type)
+    except OverflowError:  # a foreign record may count beyond 64 bits
+        return pyarrow.array([v if v is not None and -(2**63) <= v < 2**63 else None for v in values], type=type)

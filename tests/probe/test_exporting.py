@@ -151,6 +151,15 @@ def test_what_a_format_has_no_place_for_is_told(desk: Desk) -> None:
     assert (desk.folder / "ooni.jsonl").read_bytes().count(b"\n") == NUMBER
 
 
+def test_what_was_never_judged_is_judged_on_the_way(desk: Desk) -> None:
+    desk.fill([(measurement(60, id="e" * 32), None)])
+    for form in ("csv", "jsonl"):
+        ran = desk.wazi("export", "--format", form, "--after", f"{NUMBER - 1:032x}")
+        assert ran.returncode == 0, ran.stderr
+        assert b"e" * 32 in ran.stdout
+        assert b"unreachable" in ran.stdout or b"inconclusive" in ran.stdout or b"accessible" in ran.stdout
+
+
 def test_an_export_that_is_interrupted_leaves_nothing_under_the_name(desk: Desk) -> None:
     desk.fill((measurement(100 + n, body=b"x" * 30_000 + b"%d" % n), ACCESSIBLE) for n in range(3000))
     before = sorted(path.name for path in desk.folder.iterdir())
