@@ -1,12 +1,13 @@
 """From a verdict to votes: what one measurement says in each layer, reduced for counting.
 
-A layer in which a measurement can accuse must be one in which it can clear, or a series would hear accusers only.
-So a vote for access is cast in each layer that was seen to work, whatever the nettest and the verdict; and a vote
-against it in the one layer of the verdict's mechanism (`proven`: blocked and throttled rest on two proofs) or of
-the step that failed (`failed`: unreachable). What the volunteer's own network does, or may do (a `local` block;
-QUIC that dies at an unknown place, docs/decisions/0016), and what is down, refused by the site itself, invalid or
-inconclusive, says nothing in any layer. A censor can cause that too, so whether a measurement saw anything at all
-is a vote of its own, in the layer `blind`; only nettests that see something of every site cast it.
+A layer in which a measurement can accuse must be one in which it can clear, or a series would hear accusers only. So a
+vote for access is cast in each layer that was seen to work, whatever the nettest and the verdict; and a vote against
+it in the one layer of the verdict's mechanism (`proven`: blocked and throttled rest on two proofs; but `reported`
+where a record of OONI's holds one only) or of the step that failed (`failed`: unreachable). What the volunteer's own
+network does, or may do (a `local` block; QUIC that dies at an unknown place, docs/decisions/0016), and what is down,
+refused by the site itself, invalid or inconclusive, says nothing in any layer. A censor can cause that too, so whether
+a measurement saw anything at all is a vote of its own, in the layer `blind`; only nettests that see something of every
+site cast it.
 
 All votes of a measurement are about the target's host: a vote is one per probe, target, layer and stretch of time,
 and the names, addresses and routes of a host's many pages are the same. See docs/decisions/0023.
@@ -105,11 +106,17 @@ def _against(story: Reading, measurement: Measurement, verdict: Verdict) -> Cast
     if verdict.outcome in ACCUSED and verdict.mechanism is not None:
         layer = verdict.mechanism.partition(".")[0]
         astray = verdict.where is Where.LOCAL or (layer == "quic" and verdict.where in (None, Where.UNKNOWN))
-        return None if astray else (layer, Strength.PROVEN)
+        return None if astray else (layer, _strength(measurement, verdict))
     if verdict.outcome is Outcome.UNREACHABLE and verdict.where is not Where.LOCAL:
         failed = _unreached(story, verdict)
         return None if failed is None else (failed, Strength.FAILED)
     return None
+
+
+def _strength(measurement: Measurement, verdict: Verdict) -> Strength:
+    """Return how well an accusation is proven: a record of somebody else's may hold no second proof."""
+    proven = measurement.source == "wazi" or any(finding.proof for finding in verdict.findings[:1])
+    return Strength.PROVEN if proven else Strength.REPORTED
 
 
 def _unreached(story: Reading, verdict: Verdict) -> str | None:

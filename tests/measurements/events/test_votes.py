@@ -17,6 +17,7 @@ from measurements.model import (
     Mechanism,
     Outcome,
     Preconditions,
+    Proof,
     Strength,
     Target,
     Vantage,
@@ -65,6 +66,16 @@ def accused(mechanism: Mechanism | None, where: Where | None = Where.NETWORK, **
 def unreachable(rule: str, **more: Any) -> Verdict:
     finding = Finding(rule=rule, outcome=Outcome.UNREACHABLE)
     return Verdict(outcome=Outcome.UNREACHABLE, findings=(finding,), rules_version=1, **more)
+
+
+def test_what_somebody_else_recorded_is_proven_only_where_the_record_holds_a_second_proof() -> None:
+    fact = replace(measured(OPEN), source="ooni")
+    finding = Finding(rule="tls.blocked", outcome=Outcome.BLOCKED)
+    alone = accused(Mechanism.TLS_RESET, findings=(finding,))
+    proven = accused(Mechanism.TLS_RESET, findings=(replace(finding, proof=Proof.IMPOSSIBLE),))
+    assert cast(fact, alone)[-2] == ("tls", Strength.REPORTED)
+    assert cast(fact, proven)[-2] == ("tls", PROVEN)
+    assert cast(replace(fact, source="wazi"), alone)[-2] == ("tls", PROVEN)
 
 
 def test_an_open_site_votes_for_every_layer_it_was_seen_to_pass() -> None:
