@@ -73,7 +73,8 @@ class Aftermath:
     async def _trace(self) -> None:
         """Trace what was found blocked, unless it was traced within a day: the store remembers, over restarts too."""
         waiting, self.to_trace = self.to_trace, {}
-        due = [target for target in waiting.values() if await asyncio.to_thread(self._trace_is_due, target)]
+        fit = [target for target in self.desk.targets if target.url in waiting]  # the settings may have changed
+        due = [target for target in fit if await asyncio.to_thread(self._trace_is_due, target)]
         if due and not self.desk.stopping:
             traced = await self.desk.crew.measure([Errand(TRACE, target) for target in due])
             log.info("traced", targets=len(due), traced=traced)

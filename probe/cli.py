@@ -74,7 +74,9 @@ def check(
     file: Annotated[Path | None, typer.Option("--file", help="A list of URLs.", metavar="LIST")] = None,
     as_json: Json = False,
     bodies: Bodies = False,
-    nettest: Annotated[str, typer.Option("--nettest", help="What to measure: dns, tcp, web, quic or trace.")] = "web",
+    nettest: Annotated[
+        str, typer.Option("--nettest", help="What to measure: dns, tcp, web, quic, throttling or trace.")
+    ] = "web",
     resolver: Annotated[
         str | None, typer.Option("--resolver", help="The resolver to test: system or ADDRESS:PORT.")
     ] = None,

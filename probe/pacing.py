@@ -110,7 +110,9 @@ class Pacing:
 
     async def _test(self, targets: list[Target]) -> None:
         desk = self.desk
-        due = [target for target in targets if await asyncio.to_thread(self._is_due, target)][:AT_ONCE]
+        named = {target.url for target in desk.targets}  # the settings may have changed since it was chosen
+        fit = [target for target in targets if target.url in named]
+        due = [target for target in fit if await asyncio.to_thread(self._is_due, target)][:AT_ONCE]
         if not due or not await desk.judgeable():
             return
         room = int((desk.crew.purse.budget * SHARE - self._today()) // MOST[THROTTLING])

@@ -1,9 +1,11 @@
 """`throttling`: is the target's name slower than another?
 
 A server of ours serves the same object under any name. Pair after pair is read from it, once under the target's
-name and once under a harmless one that is as long, in an order that a coin decides; server, bytes and path are the
-same, so that only the name can make the difference; each pair has a path that nobody asked for before, so that no cache
-can know one name's object and not the other's. How much two transfers differ by themselves is learnt first,
+name and once under a harmless one that is as long; server, bytes and path are the same, so that only the name can
+make the difference, and each pair has a path that nobody asked for before, so that no cache can know one name's object
+and not the other's. A coin decides the order of every other pair, and the one after it has the opposite: a line that
+lets the first of two transfers through (a provider's token bucket, which fills in between) can never make one name
+slower twice running. How much two transfers differ by themselves is learnt first,
 from pairs under two harmless names; the fewer are known of this network, the more are laid. `measurements.pace`
 weighs the pairs as they come, and the session ends as soon as they have said what they can.
 
@@ -30,6 +32,9 @@ from probe.steps import find_address, harmless_name
 SLOW_PAIRS = 6  # pairs that differ in nothing, after which a line most of whose legs were too slow is left alone
 SPARE = 8  # such pairs that may be laid again in one session, because some did not count
 MOST_LOST = 3  # pairs in a row without two transfers, after which the session is over
+
+Side = tuple[str, Purpose]
+"""The name of a leg, and what it is for."""
 
 
 async def measure(target: Target, net: Network) -> None:
@@ -62,12 +67,14 @@ class Session:
         self.tally = Tally()
         self.number = 0
         self.lost = 0
+        self.turned: bool | None = None  # whether the pair before this one began with its second side, if that binds
 
     async def go(self) -> None:
         """Lay pairs that differ in nothing while they are needed, one more to stay up to date, then the target's."""
         if not await self._calibrate():
             return
         before = self._spent()
+        self.turned = None
         names = ((self.target, Purpose.PACE_TARGET), (self.harmless, Purpose.PACE_HARMLESS))
         while not settled(weigh(self.tally, self.net.pace)) and self.lost < MOST_LOST:
             if self.tally.laid >= self.net.limits.pace_pairs:
@@ -109,11 +116,11 @@ class Session:
     def _spent(self) -> int:
         return self.net.spent.sent + self.net.spent.received
 
-    async def _pair(self, sides: tuple[tuple[str, Purpose], tuple[str, Purpose]], size: int) -> None:
-        """Lay one pair, in a random order, and count it."""
+    async def _pair(self, sides: tuple[Side, Side], size: int) -> None:
+        """Lay one pair, in the order that its turn has, and count it."""
         self.number += 1
         begun = len(self.net.observations)
-        first, second = self.chance.sample(sides, 2)
+        first, second = self._in_turn(sides)
         path = f"/bytes/{size}?pair={secrets.token_hex(4)}"
         one = await self._leg(*first, path, size, self.net.limits.pace_leg_timeout)
         if one is not None:
@@ -122,6 +129,13 @@ class Session:
         for pair in laid:
             self.tally.add(pair)
         self.lost = self.lost + 1 if not laid or laid[0].unfit == "failed" else 0
+
+    def _in_turn(self, sides: tuple[Side, Side]) -> tuple[Side, Side]:
+        """Order a pair: by a coin, or the other way round than the one before it, by turns."""
+        drawn = self.turned is None
+        turned = self.chance.random() < 0.5 if self.turned is None else not self.turned
+        self.turned = turned if drawn else None
+        return (sides[1], sides[0]) if turned else sides
 
     async def _leg(self, name: str, purpose: Purpose, path: str, size: int, seconds: float) -> Transfer | None:
         """Read the object under one name; None when no connection stood."""

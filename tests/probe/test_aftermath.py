@@ -610,6 +610,28 @@ def test_a_few_targets_a_day_are_tested_without_suspicion(store: Store, tmp_path
     assert made[3] - made[1] >= 12 * HOUR, "two a day"
 
 
+def test_a_target_that_is_taken_out_of_the_settings_is_not_tested(store: Store, tmp_path: Path) -> None:
+    """If the draw of other targets falls on the same time, what was drawn before is still left alone."""
+    clock, site = Clock(), Site()
+    life = pacing(store, tmp_path, site, clock, samples=1, size=2)
+
+    async def act(agent: Agent) -> None:
+        await settled(agent, store, 2)
+        before = agent.timetable.next_run(SAMPLE)
+        assert before is not None
+        others = replace(life.campaigns[0], targets=targets(4)[2:])
+        agent.go_on_with(replace(agent.duties, campaigns=(others,)), bench=life.bench, judge=life.judge)
+        assert agent.timetable.next_run(SAMPLE) == before
+        await hurry(agent, clock, SAMPLE, before - clock().wall + 1)
+        await eventually(lambda: agent.timetable.next_run(SAMPLE) not in (None, before) and not agent.running)
+        agent.aftermath.pacing.suspects = {target.url: target for target in targets(2)}
+        agent.aftermath.to_trace = {target.url: target for target in targets(2)}
+        await agent.aftermath.after_run()
+
+    live(life, act)
+    assert not [entry for entry in store.measurements() if entry.nettest != "web"]
+
+
 def test_a_throttled_site_is_tested_again_among_pages(store: Store, tmp_path: Path) -> None:
     clock, site = Clock(), Site()
     site.stalls = True

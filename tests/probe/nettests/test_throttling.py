@@ -267,6 +267,28 @@ def test_the_order_is_drawn_by_lot() -> None:
     assert firsts == set(LEGS)
 
 
+def test_of_two_pairs_each_side_begins_one() -> None:
+    for _ in range(20):
+        net = network(world(SLOW))
+        measured(net)
+        laid = [o.purpose for o in net.observations if isinstance(o, Transfer) and o.purpose in LEGS]
+        assert Counter(laid[0::4] + laid[2::4]) == dict.fromkeys(LEGS, 2)
+        assert all({laid[at], laid[at + 2]} == set(LEGS) for at in range(0, len(laid), 4))
+
+
+def test_a_line_that_lets_the_first_of_two_transfers_through_is_no_throttle() -> None:
+    """If a provider's token bucket fills between pairs, the second leg of each is slow, whatever its name."""
+    for _ in range(60):
+        legs = 0
+
+        def bucket(number: int) -> Pace:
+            nonlocal legs
+            legs += 1
+            return FAST if legs % 2 else Pace(rate=1e6)
+
+        assert said(world(bucket, bucket)).outcome is not Outcome.THROTTLED
+
+
 def test_an_object_is_no_longer_than_the_server_gives() -> None:
     net = network(world(most=70_000))
     measured(net)
