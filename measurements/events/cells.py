@@ -17,12 +17,13 @@ is weighed with too small a null rate:
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import msgspec
 
 from measurements.events.changes import Change, Direction, Nulls, Suspicion
 from measurements.events.nouns import Bracket
-from measurements.events.past import DAY, Past, PastState
+from measurements.events.past import DAY, NEVER, Past, PastState
 from measurements.events.rates import (
     ENDING,
     FULL,
@@ -37,11 +38,14 @@ from measurements.events.rates import (
 
 LASTING = 6 * 3600.0  # so long after a vote against the state, others are no news of their own
 NEAR = 4.0  # moments within so much of the likeliest are in the bracket
-NEVER = -1e15  # before any vote: a number, which any encoding keeps
 
 _SHARE_SHOWS = 3  # votes against, from which on they can tell half of all from most
 _FADED = 0.5  # a score below this, after a silence, is none
 _MOST_MOMENTS, _MOST_PROBES, _MOST_NAMED = 24, 32, 20
+
+
+Moment = tuple[float, float, float, float]
+"""When a change may have been: after, at the latest, and the path and the half path then."""
 
 
 class CellState(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,10 +60,7 @@ class CellState(msgspec.Struct, frozen=True, kw_only=True):
     lowest: float = 0.0
     half_path: float = 0.0  # and of one that shows in half of them
     half_lowest: float = 0.0
-    befores: tuple[float, ...] = ()  # moments at which a change may have been: after, at the latest, and the paths then
-    moments: tuple[float, ...] = ()
-    paths: tuple[float, ...] = ()
-    half_paths: tuple[float, ...] = ()
+    moments: tuple[Moment, ...] = ()
     suspected: bool = False
     since: float = NEVER
     against: int = 0  # votes of this suspicion
@@ -92,10 +93,10 @@ class Cell:
     """
 
     __slots__ = (
-        "_against", "_assumed", "_base", "_befores", "_blocked", "_crowded", "_due", "_early", "_elsewhere",
-        "_follow", "_full", "_half_lowest", "_half_path", "_half_paths", "_late", "_lowest", "_moments", "_p0",
-        "_p0_partial", "_p1", "_partial", "_past", "_path", "_paths", "_probes", "_rates", "_same", "_since",
-        "_stale", "_struck", "_suspected", "_time", "_unfiled", "_unfiled_against", "_votes", "_wary", "_well",
+        "_against", "_assumed", "_base", "_blocked", "_crowded", "_due", "_early", "_elsewhere", "_follow", "_full",
+        "_half_lowest", "_half_path", "_late", "_lowest", "_moments", "_p0", "_p0_partial", "_p1", "_partial", "_past",
+        "_path", "_probes", "_rates", "_same", "_since", "_stale", "_struck", "_suspected", "_time", "_unfiled",
+        "_unfiled_against", "_votes", "_wary", "_well",
     )  # fmt: skip
 
     def __init__(self, rates: Rates, state: CellState = _FRESH) -> None:
@@ -105,8 +106,7 @@ class Cell:
         self._partial, self._full = state.partial, state.full
         self._path, self._lowest = state.path, state.lowest
         self._half_path, self._half_lowest = state.half_path, state.half_lowest
-        self._befores, self._moments = list(state.befores), list(state.moments)
-        self._paths, self._half_paths = list(state.paths), list(state.half_paths)
+        self._moments = list(state.moments)
         self._against, self._votes = state.against, state.votes
         self._early, self._late, self._probes = list(state.early), list(state.late), list(state.probes)
         self._struck, self._wary, self._crowded = dict(state.struck), state.wary, state.crowded
@@ -119,6 +119,17 @@ class Cell:
     def restore(cls, state: CellState, rates: Rates) -> Cell:
         """Return the cell that gave this state; it goes on as if it had never stopped."""
         return cls(rates, state)
+
+    @classmethod
+    def forked(cls, rates: Rates, past: PastState, before: float, times: Iterable[float]) -> Cell:
+        """Return the cell of a series that saw nothing but votes for the state: those at `times`, and a past.
+
+        `before` is the time of the last vote of that past, or NEVER.
+        """
+        cell = cls(rates, CellState(time=before, same=before, past=past))
+        for time in times:
+            cell.add(time, False, "", "", math.inf)
+        return cell
 
     @property
     def is_blocked(self) -> bool:
@@ -163,12 +174,9 @@ class Cell:
                 self._lowest = path
             if half < self._half_lowest:
                 self._half_lowest = half
-            if len(self._paths) >= _MOST_MOMENTS:
+            if len(self._moments) >= _MOST_MOMENTS:
                 self._thin()
-            self._befores.append(self._time)
-            self._moments.append(time)
-            self._paths.append(path)
-            self._half_paths.append(half)
+            self._moments.append((self._time, time, path, half))
         weights = self._base if time > self._wary else self._wary_weights(time, probe)
         self._time = time
         if blocked is not self._blocked:
@@ -199,10 +207,7 @@ class Cell:
             lowest=self._lowest,
             half_path=self._half_path,
             half_lowest=self._half_lowest,
-            befores=tuple(self._befores),
             moments=tuple(self._moments),
-            paths=tuple(self._paths),
-            half_paths=tuple(self._half_paths),
             suspected=self._suspected,
             since=self._since,
             against=self._against,
@@ -345,7 +350,7 @@ class Cell:
         self._past.add(self._votes - self._against, self._votes, time)
         self._blocked = not self._blocked
         self._path = self._lowest = self._half_path = self._half_lowest = 0.0
-        self._befores, self._moments, self._paths, self._half_paths = [], [], [], []
+        self._moments = []
         self._forget_suspicion()
         self._renew(time)
         return change
@@ -371,21 +376,19 @@ class Cell:
     def _bracket(self) -> tuple[Bracket, bool]:
         """Return the likelihood set of the alternative that is ahead, and whether it begins with the first vote."""
         if self._full >= self._partial or self._against < _SHARE_SHOWS:
-            near = [i for i, path in enumerate(self._paths) if path <= self._lowest + NEAR]
+            most = self._lowest + NEAR
+            near = [moment for moment in self._moments if moment[2] <= most]
         else:
-            near = [i for i, path in enumerate(self._half_paths) if path <= self._half_lowest + NEAR]
-        since, until = self._befores[near[0]], self._moments[near[-1]]
-        return (self._moments[near[0]] if since == NEVER else since, until), since == NEVER
+            most = self._half_lowest + NEAR
+            near = [moment for moment in self._moments if moment[3] <= most]
+        since, until = near[0][0], near[-1][1]
+        return (near[0][1] if since == NEVER else since, until), since == NEVER
 
     def _thin(self) -> None:
         """Drop moments that can be in no bracket any more, and join neighbours if too many are left."""
         most, half = self._lowest + NEAR, self._half_lowest + NEAR
-        near = [i for i, path in enumerate(self._paths) if path <= most or self._half_paths[i] <= half]
-        kept = [[some[i] for i in near] for some in (self._befores, self._moments, self._paths, self._half_paths)]
-        self._befores, self._moments, self._paths, self._half_paths = kept
+        near = [moment for moment in self._moments if moment[2] <= most or moment[3] <= half]
         if len(near) > _MOST_MOMENTS // 2:
-            pairs = [(i, min(i + 1, len(near) - 1)) for i in range(0, len(near), 2)]
-            self._befores = [self._befores[first] for first, _ in pairs]
-            self._moments = [self._moments[last] for _, last in pairs]
-            self._paths = [min(self._paths[first], self._paths[last]) for first, last in pairs]
-            self._half_paths = [min(self._half_paths[first], self._half_paths[last]) for first, last in pairs]
+            pairs = ((near[i], near[min(i + 1, len(near) - 1)]) for i in range(0, len(near), 2))
+            near = [(a[0], b[1], min(a[2], b[2]), min(a[3], b[3])) for a, b in pairs]
+        self._moments = near

@@ -1,4 +1,4 @@
-"""The past of one series: how often it spoke against a state in the last four weeks, in little memory."""
+"""The past of a series: how often it spoke against a state in the last four weeks, in little memory."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import msgspec
 DAY = 86400.0
 SPAN = 4 * DAY
 SPANS = 7
+NEVER = -1e15  # before any vote: a number, which any encoding keeps
+_KEPT = 24  # votes: before as many, with none against, a change that begins now cannot have been
 
 
 class PastState(msgspec.Struct, frozen=True, array_like=True):
@@ -53,3 +55,38 @@ class Past:
     def _forget(self, time: float) -> None:
         while self._starts and self._starts[0] <= time - SPANS * SPAN:
             del self._starts[0], self._against[0], self._votes[0]
+
+
+class AccessState(msgspec.Struct, frozen=True, array_like=True):
+    """What an `Access` remembers."""
+
+    past: PastState = _NONE
+    before: float = NEVER
+    times: tuple[float, ...] = ()
+
+
+class Access:
+    """All votes for access of a place: the times of the last ones, and the past before those, for a new series.
+
+    A bracket reaches no further back than 24 such votes: by then the null rate of a series that saw nothing else is at
+    most .12, and the path of either alternative has fallen by more than brackets hold.
+    """
+
+    __slots__ = ("before", "past", "times")
+
+    def __init__(self, state: AccessState | None = None) -> None:
+        state = state or AccessState()
+        self.past, self.before, self.times = Past(state.past), state.before, list(state.times)
+
+    def add(self, time: float) -> None:
+        """Count a vote; they come in order."""
+        times = self.times
+        if len(times) >= 2 * _KEPT:
+            self.before = times[_KEPT - 1]
+            self.past.add(0, _KEPT, self.before)
+            del times[:_KEPT]
+        times.append(time)
+
+    def state(self) -> AccessState:
+        """Return what is remembered."""
+        return AccessState(self.past.state(), self.before, tuple(self.times))

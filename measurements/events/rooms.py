@@ -2,8 +2,8 @@
 
 Of each probe the first vote in a time bin counts, whatever it says: later ones of the bin depend on it. (A majority
 would have to wait for the bin's end; the worst would count honest faults more often than they are.) Each strength has a
-series of its own; a vote for access counts in all of them. A series that has seen nothing but access is the same
-for every strength, so there is one of that kind, `clean`, from which a strength's own is forked when it first accuses.
+series of its own; a vote for access counts in all of them. A strength that has never accused needs no series yet:
+until then it is enough to know when there was access, from which its series is forked when it first accuses.
 
 Votes may come late. A room therefore keeps the votes of the last 48 hours, and its state from before those: a late
 vote takes its place in the order, and the votes after it are counted again from that state. What comes of it is
@@ -13,15 +13,15 @@ the same as if all had come in order, because nothing else is looked at.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import deque
 from collections.abc import Callable
 from typing import cast
 
 import msgspec
 
-from measurements.events.cells import NEVER, Cell, CellState
+from measurements.events.cells import Cell, CellState
 from measurements.events.changes import Suspicion
 from measurements.events.nouns import Settings
+from measurements.events.past import Access, AccessState
 from measurements.events.rates import RATES
 from measurements.events.spells import MOST_WELL, Spell
 from measurements.events.thresholds import ALONE, ENDING, Thresholds
@@ -39,12 +39,11 @@ def order(vote: Vote) -> tuple[float, str, str, bool, str, str, str]:
 class TrackState(msgspec.Struct):
     """What votes in their order leave behind, as data."""
 
-    clean: CellState | None = None
+    access: AccessState = AccessState()
     series: dict[Strength, CellState] = {}
     bins: dict[str, float] = {}
     open: dict[Strength, Spell] = {}
     over: list[Spell] = []
-    lately: list[float] = []
 
 
 _decoder = msgspec.msgpack.Decoder(TrackState)
@@ -53,22 +52,19 @@ _decoder = msgspec.msgpack.Decoder(TrackState)
 class Track:
     """Votes in their order go in; series and spells are what is left of them."""
 
-    __slots__ = ("_bin", "_clean", "_lately", "_persistence", "_series", "_strengths", "bins", "open", "over")
+    __slots__ = ("_access", "_bin", "_persistence", "_series", "bins", "open", "over")
 
     def __init__(self, settings: Settings, state: TrackState | None = None) -> None:
         state = state or TrackState()
-        self._bin, self._persistence, self._strengths = settings.bin, settings.persistence, settings.strengths
-        clean = state.clean
-        self._clean = Cell(RATES[Strength.REPORTED]) if clean is None else Cell.restore(clean, RATES[Strength.REPORTED])
+        self._bin, self._persistence = settings.bin, settings.persistence
+        self._access = Access(state.access)
         self._series = {strength: Cell.restore(kept, RATES[strength]) for strength, kept in state.series.items()}
         self.bins, self.open, self.over = state.bins, state.open, state.over
-        self._lately = deque(state.lately, MOST_WELL)  # times of votes for access
 
     def state(self) -> bytes:
         """Return the track as data."""
         series = {strength: cell.state() for strength, cell in self._series.items()}
-        state = TrackState(self._clean.state(), series, self.bins, self.open, self.over, list(self._lately))
-        return _encoder.encode(state)
+        return _encoder.encode(TrackState(self._access.state(), series, self.bins, self.open, self.over))
 
     def add(self, vote: Vote, threshold: float) -> bool:
         """Count the next vote; return whether anything changed that an event would tell."""
@@ -79,11 +75,8 @@ class Track:
         self.bins[probe] = number
         if vote.blocked:
             return self._against(vote, threshold)
-        series = self._series
-        if len(series) < self._strengths:
-            self._clean.add(time, False, probe, "", threshold)
-        self._lately.append(time)
-        return bool(series) and self._well(vote, threshold)
+        self._access.add(time)
+        return bool(self._series) and self._well(vote, threshold)
 
     def told(self) -> list[Spell]:
         """Return the spells worth telling, over or not."""
@@ -103,7 +96,7 @@ class Track:
         if spell is None:
             spell = Spell(strength=strength, first=time, last=time, onset=(time, time), threshold=own)
             if strength is Strength.PROVEN:
-                spell.seen, spell.well = time, list(self._lately)
+                spell.seen, spell.well = time, self._access.times[-MOST_WELL:]
             self.open[strength] = spell
         news = spell.count_against(vote, self._persistence)
         if change is not None:
@@ -142,8 +135,8 @@ class Track:
 
     def _fork(self, strength: Strength) -> Cell:
         """Begin the series of a strength with the past that all share; its null rate is its own."""
-        past = msgspec.structs.replace(self._clean.state(), stale=NEVER)
-        return Cell.restore(past, RATES[strength])
+        access = self._access
+        return Cell.forked(RATES[strength], access.past.state(), access.before, access.times)
 
     def _close(self, spell: Spell, time: float) -> None:
         spell.cleared(time)
