@@ -169,14 +169,14 @@ class Cell:
         if self._unfiled >= self._due or time >= self._stale:
             self._renew(time)
         path, half = self._path, self._half_path
+        if path < self._lowest:
+            self._lowest = path
+        if half < self._half_lowest:
+            self._half_lowest = half
         if path <= self._lowest + NEAR or half <= self._half_lowest + NEAR:
-            if path < self._lowest:
-                self._lowest = path
-            if half < self._half_lowest:
-                self._half_lowest = half
-            if len(self._moments) >= _MOST_MOMENTS:
-                self._thin()
             self._moments.append((self._time, time, path, half))
+            if len(self._moments) > _MOST_MOMENTS:
+                self._thin()
         weights = self._base if time > self._wary else self._wary_weights(time, probe)
         self._time = time
         if blocked is not self._blocked:

@@ -9,6 +9,7 @@ SPAN = 4 * DAY
 SPANS = 7
 NEVER = -1e15  # before any vote: a number, which any encoding keeps
 _KEPT = 24  # votes: before as many, with none against, a change that begins now cannot have been
+_MOST = 2 * _KEPT
 
 
 class PastState(msgspec.Struct, frozen=True, array_like=True):
@@ -81,11 +82,11 @@ class Access:
     def add(self, time: float) -> None:
         """Count a vote; they come in order."""
         times = self.times
-        if len(times) >= 2 * _KEPT:
+        times.append(time)
+        if len(times) > _MOST:
             self.before = times[_KEPT - 1]
             self.past.add(0, _KEPT, self.before)
             del times[:_KEPT]
-        times.append(time)
 
     def state(self) -> AccessState:
         """Return what is remembered."""

@@ -14,11 +14,11 @@ from functools import lru_cache
 
 import msgspec
 
-from measurements.events.chance import CONFIDENCE, lower, upper
+from measurements.events.chance import CONFIDENCE, at_most, upper
 from measurements.model import Strength
 
 PARTIAL, FULL = 0.5, 0.9  # the alternatives: the share of votes that show a change
-_SURELY = 0.99  # that a past contradicts the floor
+_RARE = 0.01  # a past with so small a chance contradicts the floor
 _MIDDLE = 0.7  # what brackets are drawn with
 
 Weights = tuple[float, float, float, float, float, float]
@@ -87,11 +87,16 @@ def null_rates(against: int, votes: int, rates: Rates) -> tuple[float, float, in
     """
     own = upper(against, _rounded(against, votes))
     lent = max(0, _clean_votes(rates.floor) - votes)
-    if not lent or lower(against, votes, _SURELY) > rates.floor:
+    if not lent or _is_above(rates.floor, against, votes):
         p0 = max(rates.floor, own)
         return p0, p0, 0
     p0 = max(rates.floor, upper(against, votes + lent))
     return p0, p0 if rates.is_known else max(p0, own), lent
+
+
+def _is_above(rate: float, against: int, votes: int) -> bool:
+    """Whether a past surely shows a higher rate: so many votes against come with a chance of less than 1 in 100."""
+    return against > 0 and 1.0 - at_most(against - 1, votes, rate) < _RARE
 
 
 def ending_rate(against: int, votes: int) -> float:

@@ -76,7 +76,11 @@ class Track:
         if vote.blocked:
             return self._against(vote, threshold)
         self._access.add(time)
-        return bool(self._series) and self._well(vote, threshold)
+        if self.open:
+            return self._well(vote, threshold)
+        for cell in self._series.values():
+            cell.add(time, False, probe, "", threshold)
+        return False
 
     def told(self) -> list[Spell]:
         """Return the spells worth telling, over or not."""

@@ -22,7 +22,7 @@ ALONE, IN_TWO = math.log(3 / 2), math.log(2)
 """What a proven series adds to the threshold, because it may spend two thirds of what is allowed, and what two of
 different networks together add to that (`pairs`), because they may spend one third."""
 
-_ONE_EACH = ("blind", "quic", "throttle")  # of a known measurement's votes one or two are in these layers
+_ONE_EACH = frozenset({"blind", "quic", "throttle"})  # of a known measurement's votes one or two are in these layers
 _DAY = 86_400.0
 _LAG, _WEEK, _KEPT = 3, 7, 16  # days
 

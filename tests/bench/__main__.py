@@ -22,7 +22,7 @@ PARTS: dict[str, tuple[str, int, Callable[[int], Iterator[Figure]]]] = {
     "judge": ("encoding, redacting and judging (half a minute)", 7, judging.run),
     "export": ("exports, against sqlite3 with csv, json and pyarrow, and their memory (1 minute)", 3, exporting.run),
     "fingerprints": ("recognising block pages, against a loop of `in` (ten seconds)", 7, recognising.run),
-    "detector": ("votes into events, against one bare score a series (2 minutes)", 5, detecting.run),
+    "detector": ("votes into events, against one bare score a series (1 minute)", 3, detecting.run),
     "list": ("wall time and memory of a list of 300 sites, in the lab (10 minutes)", 3, listing.run),
 }
 

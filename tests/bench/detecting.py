@@ -25,7 +25,7 @@ from tests.bench.figures import Figure, ratios, say
 PART = "detector"
 SERIES, HOURS = 100, 500
 LONG = 10  # times as long a history
-MEMORY, FEW = 800, 20  # hours, which is more than the four weeks that a series looks back, and series
+MEMORY, FEW = 800, 10  # hours, which is more than the four weeks that a series looks back, and series
 LIVE = 4_000
 H = 11.0
 START = 1_767_225_600.0

@@ -7,11 +7,12 @@ from random import Random
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from measurements.events.cells import Cell, CellState
 from measurements.events.changes import Change, Direction
+from measurements.events.past import Access
 from measurements.events.rates import FULL, PARTIAL, RATES, Rates, null_rates, threshold, weigh
 from measurements.model import Strength
 
@@ -277,3 +278,32 @@ def test_the_threshold_rises_with_what_is_watched() -> None:
     assert threshold(0) == 0.0
     assert threshold(16_800) == pytest.approx(math.log(16_800 * 2 * 1.4))
     assert threshold(16_800, 0.1) == pytest.approx(threshold(16_800) + math.log(10))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    clean=st.integers(0, 300),
+    rates=st.sampled_from((REPORTED, PROVEN)),
+    share=st.sampled_from((0.5, 0.9)),
+)
+def test_a_series_that_begins_with_its_first_accusation_is_as_if_it_had_always_been(
+    seed: int, clean: int, rates: Rates, share: float
+) -> None:
+    chance = Random(seed)
+    access, always, time = Access(), Cell(rates), 0.0
+    for _ in range(clean):
+        time += chance.choice((900.0, 3600.0, 8 * 3600.0))
+        access.add(time)
+        always.add(time, False, "p", "", LIST)
+    state = msgspec.msgpack.decode(msgspec.msgpack.encode(access.state()), type=type(access.state()))
+    forked = Cell.forked(rates, state.past, state.before, state.times)
+    for number in range(60):
+        time += 7 * 3600.0
+        blocked = number == 0 or chance.random() < share
+        one, two = (cell.add(time, blocked, "p", str(number), LIST) for cell in (always, forked))
+        assert (one is None) == (two is None)
+        if one is not None and two is not None:
+            assert (two.bracket, two.open_ended, two.since) == (one.bracket, one.open_ended, one.since)
+            assert two.nulls.p0 == pytest.approx(one.nulls.p0, abs=0.02)
+            break
