@@ -77,7 +77,7 @@ IN_CLEAR = (
 LINES = (
     paced("line-512", "The whole line carries 512 kbit/s.", SlowLine(kbit=512), expect=ACCESSIBLE),
     paced("line-150", "The whole line carries 150 kbit/s.", SlowLine(kbit=150), expect=SLOW_LINE),
-    paced("line-loss", "The line loses a packet in ten, each way.", LossyLine(percent=10), expect=NOT_SLOWED),
+    paced("line-lossy", "The line loses a packet in ten, each way.", LossyLine(percent=10), expect=NOT_SLOWED),
     paced("far-loss", "The world is 100 ms away, and 3 % are lost.", Delay(rtt=100, loss=3), expect=NOT_SLOWED),
     paced("far", "The world is 100 ms away.", Delay(rtt=100), expect=ACCESSIBLE),
     paced("jitter", "The world is 50 ms away, give or take 10.", Delay(rtt=50, jitter=10), expect=NOT_SLOWED),
@@ -122,13 +122,6 @@ HARD = (
         "It begins while pairs are laid: the first connection passes.",
         Throttle(kbit=128, passes=1),
         expect=RATE,
-    ),
-    paced(
-        "128-begins-late",
-        "It begins when pairs have shown that there is none.",
-        Throttle(kbit=128, passes=2),
-        expect=ACCESSIBLE,
-        idle=True,
     ),
     paced(
         "all-but-known",

@@ -153,6 +153,14 @@ def test_a_throttle_that_begins_while_pairs_are_laid_is_found_and_one_that_begin
     assert said(world(later)).outcome is Outcome.ACCESSIBLE
 
 
+@pytest.mark.parametrize(("rate", "outcome"), [(128e3, Outcome.INCONCLUSIVE), (900e3, Outcome.ACCESSIBLE)])
+def test_what_lingers_and_slows_the_harmless_name_down_too_accuses_nobody(rate: float, outcome: Outcome) -> None:
+    """The pair that differs in nothing is fast, and all after the name was seen is slow."""
+    lingering: Paced = lambda number: FAST if number < 2 else Pace(rate=rate)  # noqa: E731
+    verdict = said(world(Pace(rate=rate), lingering))
+    assert verdict.outcome is outcome, verdict.summary
+
+
 def test_a_throttle_that_lets_the_first_bytes_pass_is_found_as_far_as_was_read() -> None:
     assert said(world(Pace(rate=128e3, burst=65_536))).outcome is Outcome.THROTTLED
     beyond = said(world(Pace(rate=128e3, burst=262_144)))
