@@ -19,6 +19,7 @@ _LABEL = 34  # columns, at most
 _LEAST = 20  # columns of time, at least
 _AROUND = 0.15  # of the event's length is shown before and after it
 _HOUR = 3600.0
+_LATEST = 253_402_300_799.0  # the last second that has a date
 
 
 def timeline(event: Event, votes: Iterable[Vote] = (), width: int = 80) -> str:
@@ -59,7 +60,7 @@ def _span(event: Event) -> tuple[float, float]:
     last = max([part.end[1] for part in event.parts if part.end], default=event.onset[1])
     last = max(last, event.updated, event.onset[1])
     around = max(_HOUR, (last - first) * _AROUND)
-    return max(0.0, first - around), last + around
+    return max(0.0, first - around), min(last + around, _LATEST)
 
 
 def _row(part: Part, votes: Sequence[Vote] | None, scale: _Scale, event: Event) -> str:

@@ -146,10 +146,11 @@ class Cell:
         """What speaks for a change, while no threshold is reached."""
         if not self._suspected:
             return None
-        bracket, open_ended = self._bracket()
+        bracket, likeliest, open_ended = self._bracket()
         return Suspicion(
             since=self._since,
             bracket=bracket,
+            likeliest=likeliest,
             open_ended=open_ended,
             log_evidence=self._evidence(),
             blocked=self._votes - self._against if self._blocked else self._against,
@@ -325,10 +326,11 @@ class Cell:
 
     def _turn(self, time: float, threshold: float) -> Change:
         """Tell of the change, and begin to watch for the opposite one."""
-        bracket, open_ended = self._bracket()
+        bracket, likeliest, open_ended = self._bracket()
         change = Change(
             direction=Direction.END if self._blocked else Direction.ONSET,
             bracket=bracket,
+            likeliest=likeliest,
             open_ended=open_ended,
             since=self._since,
             time=time,
@@ -373,16 +375,13 @@ class Cell:
 
     # -- brackets
 
-    def _bracket(self) -> tuple[Bracket, bool]:
-        """Return the likelihood set of the alternative that is ahead, and whether it begins with the first vote."""
-        if self._full >= self._partial or self._against < _SHARE_SHOWS:
-            most = self._lowest + NEAR
-            near = [moment for moment in self._moments if moment[2] <= most]
-        else:
-            most = self._half_lowest + NEAR
-            near = [moment for moment in self._moments if moment[3] <= most]
-        since, until = near[0][0], near[-1][1]
-        return (near[0][1] if since == NEVER else since, until), since == NEVER
+    def _bracket(self) -> tuple[Bracket, Bracket, bool]:
+        """Return the likelihood set of the alternative that is ahead, its best, and whether it begins with no vote."""
+        is_full = self._full >= self._partial or self._against < _SHARE_SHOWS
+        which, lowest = (2, self._lowest) if is_full else (3, self._half_lowest)
+        near = [moment for moment in self._moments if moment[which] <= lowest + NEAR]
+        best = min(near, key=lambda moment: moment[which])
+        return _between(near[0], near[-1]), _between(best, best), near[0][0] == NEVER
 
     def _thin(self) -> None:
         """Drop moments that can be in no bracket any more, and join neighbours if too many are left."""
@@ -392,3 +391,8 @@ class Cell:
             pairs = ((near[i], near[min(i + 1, len(near) - 1)]) for i in range(0, len(near), 2))
             near = [(a[0], b[1], min(a[2], b[2]), min(a[3], b[3])) for a, b in pairs]
         self._moments = near
+
+
+def _between(first: Moment, last: Moment) -> Bracket:
+    """Return the time from the first moment to the last; what began with the first vote of all begins there."""
+    return (first[1] if first[0] == NEVER else first[0]), last[1]

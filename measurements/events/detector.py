@@ -110,9 +110,9 @@ class Detector:
 
     def settle(self) -> list[Event]:
         """Let go of what no vote can change any more, and return it."""
-        settled = []
-        for group in self._grouping.settled(self._thresholds.newest - self._lateness - 2 * self._settings.together):
-            settled.append(self._tell(group))
+        groups = self._grouping.settled(self._thresholds.newest - self._lateness - 2 * self._settings.together)
+        settled = [self._tell(group) for group in groups]  # all before any goes, as they bear on one another
+        for group in groups:
             for entry in group.entries:
                 self._room(entry.place).forget(entry.first, entry.spell.strength)
             self._grouping.drop(group)
@@ -226,7 +226,7 @@ class Detector:
 
     def _tell(self, group: Group) -> Event:
         settings, entries = self._settings, list(group.entries)
-        alarms = [(time, key[0]) for key, time in self._alarms.items()]
+        alarms = [(first, place) for place, _, first in self._alarms]
         confirmed, held = confirmation(entries, self._grouping.of_target, alarms, self._networks_of, settings.together)
         if held in ("", "one_line") and self._was_suspended(group):
             held = "placebo"

@@ -36,7 +36,7 @@ def confirmation(
 ) -> tuple[float | None, str]:
     """Return when an event was confirmed, or None and the word for what holds it back.
 
-    `same_target` finds all spells about a target, of any country; `alarms` are those of placebos; `networks`
+    `same_target` finds all spells about a target, of any country; `alarms` are those of placebos, by when they began; `networks`
     counts those that vote on a target in a country; `far` is how long changes may lie apart and still point to one
     another, in seconds.
     """
@@ -75,14 +75,13 @@ def _of_target(
 
 def _others(entries: list[Entry], everywhere: Iterable[Entry], far: float) -> bool:
     """Whether two other countries moved for the target too, at about the time."""
-    firsts = [entry.first for entry in entries]
     home = entries[0].place.country
     near = {
         other.place.country
         for other in everywhere
         if other.place.country not in ("", home)
         and other.spell.standing is not Standing.CLEARED
-        and any(abs(other.first - first) <= far for first in firsts)
+        and any(other.is_near(entry, far) for entry in entries)
     }
     return len(near) >= 2
 

@@ -1,7 +1,7 @@
 """Which spells belong to one event.
 
-Two spells of a country that began within six hours of one another are of one event when they share their target
-or their network; so is what hangs together by such steps. A spell that was cleared keeps to its target: now and then
+Two spells of a country that began within six hours of one another (or between the same two votes, where votes are
+fewer) are of one event when they share their target or their network; so is what hangs together by such steps. A spell that was cleared keeps to its target: now and then
 one is suspected somewhere in every network, and by its help everything would hang together. Blind cells keep to
 themselves: they say that nothing was seen, and not of what. The rule looks at nothing but the spells, so that the order
 in which they became known cannot show; a group changes when a spell joins, goes, is cleared, or turns out to have begun
@@ -24,20 +24,26 @@ Key = tuple[Place, Strength, int, int]
 class Entry:
     """A spell in its place, and the group it belongs to. `id` is that of an event whose first part it is."""
 
-    __slots__ = ("cleared", "first", "group", "id", "key", "place", "spell")
+    __slots__ = ("began", "cleared", "first", "group", "id", "key", "place", "spell")
 
     def __init__(self, key: Key, spell: Spell, group: Group) -> None:
         self.key = key
         self.place = key[0]
         self.spell = spell
-        self.first = spell.first
+        self.first, self.began = spell.first, spell.began
         self.cleared = spell.standing is Standing.CLEARED
         self.group = group
         self.id = _id(key)
 
     def is_other(self, spell: Spell) -> bool:
         """Whether a spell that takes this one's place may have other neighbours."""
-        return spell.first != self.first or (spell.standing is Standing.CLEARED) is not self.cleared
+        is_cleared = spell.standing is Standing.CLEARED
+        return (spell.first, spell.began, is_cleared) != (self.first, self.began, self.cleared)
+
+    def is_near(self, other: Entry, far: float) -> bool:
+        """Whether both began within so many seconds, or may have begun at once for all that their votes say."""
+        (after, until), (other_after, other_until) = self.began, other.began
+        return abs(until - other_until) <= far or (after < other_until and other_after < until)
 
     @property
     def rank(self) -> tuple[float, Place, Strength, float]:
@@ -104,7 +110,7 @@ class Grouping:
             other.group
             for entry in group.entries
             for other in self.of_target[entry.place.target]
-            if abs(other.first - entry.first) <= self._settings.together
+            if other.is_near(entry, self._settings.together)
         }
 
     def drop(self, group: Group) -> None:
@@ -129,7 +135,7 @@ class Grouping:
         touched = {entry.group}
         for kind in _kinds(entry):
             for other in self._neighbours[kind]:
-                if abs(other.first - entry.first) <= self._settings.together and other.group is not entry.group:
+                if other.group is not entry.group and other.is_near(entry, self._settings.together):
                     touched.add(self._join(entry, other.group))
             self._neighbours[kind].add(entry)
         self.of_target[entry.place.target].add(entry)

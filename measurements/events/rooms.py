@@ -98,7 +98,9 @@ class Track:
             self._close(spell, time)  # a silence had cleared it
             spell = None
         if spell is None:
-            spell = Spell(strength=strength, first=time, last=time, onset=(time, time), threshold=own)
+            spell = Spell(
+                strength=strength, first=time, last=time, onset=(time, time), began=(time, time), threshold=own
+            )
             if strength is Strength.PROVEN:
                 spell.seen, spell.well = time, self._access.times[-MOST_WELL:]
             self.open[strength] = spell

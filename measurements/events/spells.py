@@ -33,7 +33,8 @@ class Place(msgspec.Struct, frozen=True, order=True):
 class Spell(msgspec.Struct, kw_only=True):
     """A tally. `seen` is the time of the vote that made it worth telling: the first proven one, or the crossing.
 
-    `lines` are the probes that voted blocked, with the time of their first such vote; `lasting` is the time of the
+    `onset` is the bracket of its beginning and `began` the likeliest moment in it, between two votes: the first blocked
+    vote may have been noise of some hours before. `lines` are the probes that voted blocked, with the time of their first such vote; `lasting` is the time of the
     first blocked vote that was late enough for one line alone. `accusing` and `clearing` are the versions of the
     software that voted blocked and for access, the latter while others still voted blocked (`waiting`: since then).
     `trail` is the log evidence after each vote until it was enough; `well` are the times of the last votes for access
@@ -44,6 +45,7 @@ class Spell(msgspec.Struct, kw_only=True):
     first: float
     last: float
     onset: Bracket
+    began: Bracket
     open_ended: bool = False
     standing: Standing = Standing.SUSPECTED
     seen: float | None = None
@@ -106,6 +108,7 @@ class Spell(msgspec.Struct, kw_only=True):
         if len(self.trail) < MOST_STEPS:
             self.trail.append((time, suspicion.log_evidence))
         self.onset, self.open_ended = suspicion.bracket, suspicion.open_ended
+        self.began = suspicion.likeliest
         self.log_evidence = suspicion.log_evidence
         self.p0, self.p1 = suspicion.nulls.p0, suspicion.nulls.p1
 
@@ -116,6 +119,7 @@ class Spell(msgspec.Struct, kw_only=True):
             self.trail.append((change.time, change.log_evidence))
             self.seen = change.time if self.seen is None else self.seen
             self.onset, self.open_ended = change.bracket, change.open_ended
+            self.began = change.likeliest
             self.log_evidence, self.threshold = change.log_evidence, change.nulls.threshold
             self.p0, self.p1 = change.nulls.p0, change.nulls.p1
         else:

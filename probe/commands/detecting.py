@@ -80,10 +80,10 @@ def _read(name: str, sorter: Sorter) -> tuple[int, int]:
     """Read a file into the sorter; return how many lines were bad, and how many strengths the votes against have."""
     if name == "-":
         return _take(cast(BinaryIO, sys.stdin.buffer), "stdin", sorter)
-    if not Path(name).is_file():
-        raise Refusal(f"{name}: there is no such file")
     try:
         stream = Path(name).open("rb")  # noqa: SIM115 - only opening it is what may be refused here
+    except FileNotFoundError:
+        raise Refusal(f"{name}: there is no such file") from None
     except OSError as error:
         raise Refusal(f"{name}: cannot be read ({error.strerror})") from None
     with stream:

@@ -88,6 +88,7 @@ def test_bad_lines_are_named_and_the_rest_counts() -> None:
     ("arguments", "stdin", "code", "says"),
     [
         (("nowhere.csv",), "", 2, "nowhere.csv: there is no such file"),
+        (("/",), "", 2, "/: cannot be read (Is a directory)"),
         (("-",), "time,probe\n", 2, "country, asn, target, layer, blocked missing"),
         (("-",), f"{HEADER}\n", 3, "there is no vote to count"),
         (("-", "--false-alarms-per-week", "0"), BLOCKED, 2, "must be above 0"),
@@ -99,6 +100,11 @@ def test_what_is_wrong_is_said(arguments: tuple[str, ...], stdin: str, code: int
     ended, _, err = detect(*arguments, stdin=stdin.replace(",1\n", ",1,\n" if "colour" in stdin else ",1\n").encode())
     assert ended == code
     assert says in err
+
+
+def test_the_last_second_that_has_a_date_is_told_of() -> None:
+    code, out, _ = detect("-", stdin=f"{HEADER}\n9999-12-31T23:59:59Z,p,TZ,1,x.com,tls,1\n".encode())
+    assert (code, "since 9999-12-31 23:59 UTC" in out) == (1, True)
 
 
 def test_fewer_false_alarms_ask_for_more_evidence() -> None:

@@ -124,6 +124,21 @@ def test_what_moves_seven_hours_later_is_another_event() -> None:
     assert [event.targets for event in detector.events()] == [("x.com",), ("y.com",)]
 
 
+def test_noise_before_a_block_does_not_part_what_began_together() -> None:
+    """The first vote against access is not yet the block: where that most likely began is what counts."""
+    noisy = series("x.com", lambda hour: hour == 41 or 48 <= hour, strength=Strength.FAILED)
+    votes = [*noisy, *series("y.com", within(48, 99), strength=Strength.FAILED)]
+    event = only(live(votes)[0].events())
+    assert [part.standing for part in event.parts] == [Standing.BLOCKED] * 2
+
+
+def test_what_began_between_the_same_votes_is_one_event() -> None:
+    """Two targets that are asked twice a day, nine hours apart, may have gone at once."""
+    votes = [*series("x.com", within(240, 999), every=12, hours=480)]
+    votes += series("y.com", within(240, 999), every=12, hours=480, first=9)
+    assert len(only(live(votes)[0].events()).parts) == 2
+
+
 def test_what_links_two_events_makes_them_one() -> None:
     """The one that was told first takes the other in, which is withdrawn and not forgotten."""
     one = series("x.com", within(48, 99), asn=64500)
@@ -163,6 +178,17 @@ def test_a_site_that_is_down_everywhere_is_held_back() -> None:
     detector, _ = live(votes)
     events = detector.events()
     assert [(event.status, event.reason) for event in events] == [(Status.UNCONFIRMED, "elsewhere")] * 3
+
+
+def test_a_site_that_was_down_everywhere_is_held_back_in_all_countries() -> None:
+    """Each holds the others back until all have been told, also when they are let go of."""
+    votes = [
+        vote
+        for country, asn in (("TZ", 1), ("KE", 2), ("UG", 3), ("RW", 4))
+        for vote in series("x.com", within(48, 72), country=country, asn=asn, probe=f"p{asn}", hours=240)
+    ]
+    events = detect(votes, SETTINGS)
+    assert [(event.reason, event.confirmed) for event in events] == [("ended", None)] * 4
 
 
 def test_many_networks_of_one_country_are_no_veto() -> None:
@@ -249,6 +275,14 @@ def test_a_placebo_in_the_same_network_holds_back_that_network_only() -> None:
         "x.com": (Status.UNCONFIRMED, "placebo"),
         "y.com": (Status.CONFIRMED, ""),
     }
+
+
+def test_a_placebo_that_began_with_an_event_holds_it_back_though_its_alarm_came_later() -> None:
+    failing = series("x.com", within(48, 99), hours=90, strength=Strength.FAILED)
+    harmless = series("a.org", within(48, 99), hours=90, strength=Strength.FAILED, placebo=True)
+    detector, _ = live([*failing, *harmless])
+    event = only(detector.events())
+    assert (event.status, event.reason) == (Status.UNCONFIRMED, "placebo")
 
 
 def test_batch_and_live_say_the_same() -> None:
