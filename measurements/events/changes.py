@@ -33,8 +33,9 @@ class Nulls(msgspec.Struct, frozen=True, kw_only=True):
 class Suspicion(msgspec.Struct, frozen=True, kw_only=True):
     """A score above zero: since which vote (UTC seconds), how far, and on what it rests.
 
-    `bracket` and `likeliest` are where the change would lie, if there is one (see `Change`). `blocked` of `votes` said blocked since.
-    `witnesses` are the ids of votes against the state, the first ones and the last ones; `probes` whose they were.
+    `bracket` and `likeliest` are where the change would lie, if there is one (see `Change`). `blocked` of `votes` said
+    blocked since. `witnesses` are the ids of votes against the state, the first ones and the last ones; `probes` whose
+    they were.
     """
 
     since: float
@@ -54,9 +55,9 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
     The bracket is a likelihood set: all moments whose log likelihood is within 4 of the best. When it is `open_ended`,
     it begins with the first vote of all, and the change may be older. `likeliest` is the best moment alone: the times
-    of the two votes that it lies between. `since` and `time` are the votes that began the
-    suspicion and that settled it. `log_evidence` is the logarithm of how much likelier the votes are under a change
-    than without one, which is no odds of a change.
+    of the two votes that it lies between. `since` and `time` are the votes that began the suspicion and that settled
+    it. `log_evidence` is the logarithm of how much likelier the votes are under a change than without one, which is no
+    odds of a change.
     """
 
     direction: Direction

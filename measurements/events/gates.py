@@ -36,9 +36,9 @@ def confirmation(
 ) -> tuple[float | None, str]:
     """Return when an event was confirmed, or None and the word for what holds it back.
 
-    `same_target` finds all spells about a target, of any country; `alarms` are those of placebos, by when they began; `networks`
-    counts those that vote on a target in a country; `far` is how long changes may lie apart and still point to one
-    another, in seconds.
+    `same_target` finds all spells about a target, of any country; `alarms` are those of placebos, by when they began;
+    `networks` counts those that vote on a target in a country; `far` is how long changes may lie apart and still point
+    to one another, in seconds.
     """
     by_target: dict[str, list[Entry]] = {}
     for entry in entries:

@@ -1,11 +1,11 @@
 """Which spells belong to one event.
 
 Two spells of a country that began within six hours of one another (or between the same two votes, where votes are
-fewer) are of one event when they share their target or their network; so is what hangs together by such steps. A spell that was cleared keeps to its target: now and then
-one is suspected somewhere in every network, and by its help everything would hang together. Blind cells keep to
-themselves: they say that nothing was seen, and not of what. The rule looks at nothing but the spells, so that the order
-in which they became known cannot show; a group changes when a spell joins, goes, is cleared, or turns out to have begun
-at another time.
+fewer) are of one event when they share their target or their network; so is what hangs together by such steps. A spell
+that was cleared keeps to its target: now and then one is suspected somewhere in every network, and by its help
+everything would hang together. Blind cells keep to themselves: they say that nothing was seen, and not of what. The
+rule looks at nothing but the spells, so that the order in which they became known cannot show; a group changes when a
+spell joins, goes, is cleared, or turns out to have begun at another time.
 """
 
 from __future__ import annotations

@@ -34,11 +34,11 @@ class Spell(msgspec.Struct, kw_only=True):
     """A tally. `seen` is the time of the vote that made it worth telling: the first proven one, or the crossing.
 
     `onset` is the bracket of its beginning and `began` the likeliest moment in it, between two votes: the first blocked
-    vote may have been noise of some hours before. `lines` are the probes that voted blocked, with the time of their first such vote; `lasting` is the time of the
-    first blocked vote that was late enough for one line alone. `accusing` and `clearing` are the versions of the
-    software that voted blocked and for access, the latter while others still voted blocked (`waiting`: since then).
-    `trail` is the log evidence after each vote until it was enough; `well` are the times of the last votes for access
-    before.
+    vote may have been noise of some hours before. `lines` are the probes that voted blocked, with the time of their
+    first such vote; `lasting` is the time of the first blocked vote that was late enough for one line alone. `accusing`
+    and `clearing` are the versions of the software that voted blocked and for access, the latter while others still
+    voted blocked (`waiting`: since then). `trail` is the log evidence after each vote until it was enough; `well` are
+    the times of the last votes for access before.
     """
 
     strength: Strength

@@ -126,7 +126,7 @@ def test_what_moves_seven_hours_later_is_another_event() -> None:
 
 def test_noise_before_a_block_does_not_part_what_began_together() -> None:
     """The first vote against access is not yet the block: where that most likely began is what counts."""
-    noisy = series("x.com", lambda hour: hour == 41 or 48 <= hour, strength=Strength.FAILED)
+    noisy = series("x.com", lambda hour: hour == 41 or hour >= 48, strength=Strength.FAILED)
     votes = [*noisy, *series("y.com", within(48, 99), strength=Strength.FAILED)]
     event = only(live(votes)[0].events())
     assert [part.standing for part in event.parts] == [Standing.BLOCKED] * 2
