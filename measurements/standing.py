@@ -28,6 +28,8 @@ from measurements.store.ledger import Ledger, Turn
 
 BATCH = 500  # votes a turn, so that none keeps others waiting for long
 SILENT = 60.0  # seconds after which somebody else's counting is taken over
+DAMAGED = (StoreError, msgspec.MsgspecError, ValueError, LookupError, ArithmeticError, TypeError, AttributeError)
+"""What reading a memory raises that no detector gave; an error of the database is none of these."""
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +159,7 @@ class Standing:
             try:
                 self._detector = Detector.restore(self._settings, memory.header, turn.cells())
                 self._newest = memory.newest
-            except (msgspec.MsgspecError, StoreError) as error:
+            except DAMAGED as error:
                 log.error("what was counted cannot be read (%s): all votes are counted anew", error)
         elif turn.header:
             log.warning("votes were counted by another version of the detector: all are counted anew")

@@ -109,7 +109,7 @@ class Turn:
         ).one_or_none()
         if before is None and event.status is Status.WITHDRAWN:
             return False  # it came and went within this turn, and nobody heard of it
-        news = before is None or bool(TOLD(_event(event.id, before.encoded)) != TOLD(event))
+        news = before is None or _is_news(event, before.encoded)
         version = (before.version if before else 0) + news
         values = {
             "status": event.status.value,
@@ -264,8 +264,16 @@ def _as_vote(row: RowMapping) -> Vote:
     )
 
 
+def _is_news(event: Event, before: bytes) -> bool:
+    """Tell whether an event says something new; what was kept of it and cannot be read said nothing."""
+    try:
+        return bool(TOLD(_event(event.id, before)) != TOLD(event))
+    except StoreError:
+        return True
+
+
 def _event(event_id: str, encoded: bytes) -> Event:
     try:
         return _decode_event(encoded)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise StoreError(f"event {event_id} cannot be read: {error}") from error

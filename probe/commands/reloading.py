@@ -66,14 +66,13 @@ class Reloading:
         """Read and take; whatever is wrong with the new settings, the old ones stay."""
         try:
             settings = await asyncio.to_thread(self._read)
+            if not self._watch.is_as_seen() and not asked:
+                return  # they were changed while they were read, and will be read again
+            await self._take(settings)
         except SettingsError as error:
             self._refuse(str(error), aloud=asked)
             return
-        if not self._watch.is_as_seen() and not asked:
-            return  # they were changed while they were read, and will be read again
-        try:
-            await self._take(settings)
-        except Exception as error:
+        except Exception as error:  # or nobody would watch any more
             log.exception("the settings could not be taken")
             self._refuse(f"a mistake in Wazi kept the settings from being taken ({type(error).__name__})", aloud=asked)
             return

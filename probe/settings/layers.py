@@ -102,6 +102,10 @@ def from_file(path: Path) -> Layer:
         line = re.match(r"line (\d+)", position)
         place = f"{path} line {line[1]}" if line else str(path)
         raise SettingsError(f"{place}: no TOML: {what or error}; mend this line") from None
+    except RecursionError:
+        raise SettingsError(f"{path}: brackets are nested too deeply; is it the right file?") from None
+    except ValueError as error:  # a number of thousands of digits
+        raise SettingsError(f"{path}: cannot be read ({error}); is it the right file?") from None
     _anchor(values, path.parent.absolute())
     places = {location: f"{path} line {line}" for location, line in _lines(text).items()}
     return Layer(values, places, str(path))

@@ -20,6 +20,7 @@ from measurements.model import Target
 from measurements.store import Store, open_store
 from probe.agent import Agent, Duties
 from probe.clocks import read_clocks
+from probe.commands.reloading import Reloading
 from probe.crew import Line
 from probe.network import Limits, Network
 from probe.schedule import Campaign, Moment
@@ -272,6 +273,35 @@ def test_the_line_is_made_narrower_only_when_it_is_free() -> None:
         await line.widen(1)
         await line.widen(2)
         assert await line.take(alone=True) == 2
+
+    asyncio.run(run())
+
+
+def test_a_mistake_of_ours_in_reading_is_said_and_the_next_reading_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "wazi.toml").write_text("")
+    settings = load(tmp_path / "wazi.toml", environ={})
+    mistakes = [RuntimeError("ours")]
+
+    def read() -> Settings:
+        if mistakes:
+            raise mistakes.pop()
+        return settings
+
+    async def run() -> None:
+        taken = asyncio.Event()
+
+        async def take(new: Settings) -> None:
+            taken.set()
+
+        reloading = Reloading(settings, read=read, take=take, tell=lambda said: None, now=lambda: 0.0)
+        watching = asyncio.create_task(reloading.go_on())
+        async with asyncio.timeout(10):
+            reloading.asked.set()
+            await eventually(lambda: bool(reloading.state.refused))
+            assert "a mistake in Wazi" in reloading.state.refused
+            reloading.asked.set()
+            await taken.wait()
+        watching.cancel()
 
     asyncio.run(run())
 

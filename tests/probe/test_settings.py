@@ -526,6 +526,8 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     cases = {
         "gone.toml": (None, "gone.toml: cannot be read (No such file or directory)"),
         "bad.toml": (b"[network]\nipv6 yes\n", "bad.toml line 2: no TOML: Expected '=' after a key"),
+        "deep.toml": (b"a = " + b"[" * 5000, "deep.toml: brackets are nested too deeply"),
+        "digits.toml": (b"[network]\nconcurrency = " + b"9" * 5000, "digits.toml: cannot be read (Exceeds the limit"),
         "latin.toml": (b"# ok\n# \xe9\n", "latin.toml line 2: is not UTF-8"),
         "large.toml": (b"#" * 1_100_000, "large.toml: is larger than 1048576 bytes"),
     }

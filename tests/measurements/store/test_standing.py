@@ -18,7 +18,7 @@ from measurements.events.detector import detect
 from measurements.events.nouns import Event, Settings, Status
 from measurements.model import Measurement, Verdict, Vote
 from measurements.standing import SILENT, Standing, recall
-from measurements.store import Store, open_store
+from measurements.store import Store, open_store, tables
 from tests.measurements.store.samples import ACCESSIBLE, BLOCKED, START, measurement
 
 HOUR = 3600.0
@@ -179,6 +179,24 @@ def test_a_memory_that_cannot_be_read_is_made_anew(store: Store, caplog: pytest.
     after = list(store.ledger.events())
     assert [event.id for event in after] == [event.id for event in before]
     assert after == detect(all_votes(store), SETTINGS)
+
+
+def test_damage_that_is_no_format_error_is_counted_anew_as_well(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """If the bytes of a text are no text, and an event that has news cannot be read."""
+    keep(store, hourly(range(50)))
+    Standing(store.ledger, SETTINGS).catch_up()
+    with store.ledger.turn() as turn:
+        cells = {name: state.replace(b"example.org", b"\xffxample.org") for name, state in turn.cells().items()}
+        assert cells != turn.cells()
+        turn.save(turn.number, turn.header, cells, ())
+    with store._engine.begin() as connection:
+        connection.execute(tables.event.update().values(encoded=b"damaged"))
+    keep(store, hourly(range(50, 54)))
+    standing = Standing(store.ledger, SETTINGS, now=later)
+    assert len(standing.catch_up()) == 1
+    assert standing.trouble == ""
+    assert "counted anew" in caplog.text
+    assert list(store.ledger.events()) == detect(all_votes(store), SETTINGS)
 
 
 def test_a_failure_is_said_keeps_nobody_from_storing_and_passes(store: Store, caplog: pytest.LogCaptureFixture) -> None:
