@@ -43,6 +43,11 @@ def run(common: Common, *, skip_bad_lines: bool | None, tempo: Tempo | None = No
     from probe.clocks import Tempo
     from probe.counting import counting
 
+    time = tempo or Tempo()
+
+    def now() -> float:
+        return time.read().wall
+
     def read() -> Settings:
         from probe.settings import load
 
@@ -54,15 +59,15 @@ def run(common: Common, *, skip_bad_lines: bool | None, tempo: Tempo | None = No
         say(remark)
     probe_id = settings.vantage.probe_id or _identity(data_folder(settings))
     try:
-        store = open_store(settings.store.url)
+        store = open_store(settings.store.url, now=now)
     except StoreError as error:
         raise Refusal(str(error)) from None
     heart = HeartbeatFile(data_folder(settings))
-    standing = Standing(store.ledger, counting_rules(settings))
+    standing = Standing(store.ledger, counting_rules(settings), now=now)
     with store, heart.held(), counting(standing, _tell_event):
         for notice in store.notices:
             say(notice)
-        return asyncio.run(_Run(settings, read, store, standing, heart, probe_id, tempo or Tempo()).measure())
+        return asyncio.run(_Run(settings, read, store, standing, heart, probe_id, time).measure())
 
 
 class _Run:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,15 @@ class LabClient:
         """Run a command in a namespace; return its exit code and what it wrote."""
         ran = self._ask(run=[where, list(argv), timeout])
         return ran["code"], ran["out"], ran["err"]
+
+    def start(self, name: str, where: str, argv: Sequence[str], env: Mapping[str, str]) -> None:
+        """Start a command in a namespace, which goes on until it is told to `end`; NAME.log holds what it writes."""
+        self._ask(start=name, inside=[where, list(argv), dict(env)])
+
+    def end(self, name: str, how: int = signal.SIGINT) -> int:
+        """End by a signal what was started; return its exit code."""
+        code: int = self._ask(end=name, how=int(how))
+        return code
 
     def look(self, where: str, url: str, address: str | None = None) -> str:
         """Return what a plain client sees of `url`; with an `address`, without asking a resolver."""

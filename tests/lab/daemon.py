@@ -2,8 +2,8 @@
 
 Run by `client.LabClient` as `python -m tests.lab.daemon WORK`, inside fresh namespaces. Commands are
 `{"apply": SCENARIO, "control": bool, "seed": N}`, `{"deeds": null}`, `{"run": [WHERE, ARGV, TIMEOUT]}`,
-`{"look": [WHERE, URL, ADDRESS]}`, `{"check": URL, "control": bool, "nettest": NAME}` and
-`{"many": [COUNT, DEAD]}`.
+`{"start": NAME, "inside": [WHERE, ARGV, ENV]}`, `{"end": NAME, "how": SIGNAL}`, `{"look": [WHERE, URL, ADDRESS]}`,
+`{"check": URL, "control": bool, "nettest": NAME}` and `{"many": [COUNT, DEAD]}`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,11 @@ def answer(lab: Lab, asked: dict[str, Any]) -> object:
             return msgspec.to_builtins(lab.deeds())
         case {"run": [where, argv, timeout]}:
             return asdict(lab.run(where, argv, timeout=timeout))
+        case {"start": name, "inside": [where, argv, env]}:
+            lab.start(name, where, argv, env)
+            return None
+        case {"end": name, "how": how}:
+            return lab.end(name, how)
         case {"look": [where, url, address]}:
             return lab.look(where, url, address)
         case {"check": url, "control": control, "nettest": nettest}:

@@ -41,6 +41,7 @@ class Lab:
         self.work = work
         self.spaces = Spaces(work)
         self._control: Process | None = None
+        self._started: dict[str, Process] = {}
         self._run = Run()
 
     def __enter__(self) -> Lab:
@@ -57,6 +58,8 @@ class Lab:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for process in self._started.values():
+            process.stop()
         self.interference.clear()
         if self._control:
             self._control.stop()
@@ -95,13 +98,25 @@ class Lab:
 
     def run(self, where: str, argv: Sequence[str], *, timeout: float = 30, env: Mapping[str, str] | None = None) -> Ran:
         """Run a command in a namespace, with the lab's folders as its home."""
-        home = str(self.work / "home")
-        own = {"HOME": home, "XDG_DATA_HOME": f"{home}/data", "XDG_CONFIG_HOME": f"{home}/config"}
         try:
-            done = self.spaces.run(where, argv, timeout=timeout, env=own | dict(env or {}))
+            done = self.spaces.run(where, argv, timeout=timeout, env=self._home() | dict(env or {}))
         except subprocess.TimeoutExpired as error:
             raise LabError(f"{shlex.join(argv)} still ran after {timeout:.0f} s") from error
         return Ran(done.returncode, done.stdout, done.stderr)
+
+    def start(self, name: str, where: str, argv: Sequence[str], env: Mapping[str, str]) -> None:
+        """Start a command that goes on in a namespace until it is told to `end`; NAME.log holds what it writes."""
+        if name in self._started:
+            raise LabError(f"{name} was started before")
+        self._started[name] = self.spaces.spawn(where, argv, log=f"{name}.log", env=self._home() | dict(env))
+
+    def end(self, name: str, how: int) -> int:
+        """End by a signal what was started; return its exit code. It may take 15 s."""
+        return self._started.pop(name).stop(how, 15)
+
+    def _home(self) -> dict[str, str]:
+        home = str(self.work / "home")
+        return {"HOME": home, "XDG_DATA_HOME": f"{home}/data", "XDG_CONFIG_HOME": f"{home}/config"}
 
     def look(self, where: str, url: str, address: str | None = None) -> str:
         """Return what a plain client sees of `url`, in the censored home (`cli`) or beside the control (`ctl`)."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -138,15 +139,17 @@ class Spaces:
             env=environment(**(env or {})),
         )
 
-    def spawn(self, where: str, argv: Sequence[str], *, log: str, ready: str = "") -> Process:
+    def spawn(
+        self, where: str, argv: Sequence[str], *, log: str, ready: str = "", env: Mapping[str, str] | None = None
+    ) -> Process:
         """Start a command that goes on in `where`; wait for its line `ready` when one is given."""
-        return Process(self.inside(where, argv), self.work, self.work / log, ready)
+        return Process(self.inside(where, argv), self.work, self.work / log, ready, env or {})
 
 
 class Process:
     """A command that goes on until it is stopped, with its errors in a log of the work folder."""
 
-    def __init__(self, argv: Sequence[str], work: Path, log: Path, ready: str) -> None:
+    def __init__(self, argv: Sequence[str], work: Path, log: Path, ready: str, env: Mapping[str, str]) -> None:
         self.log = log
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
@@ -155,7 +158,7 @@ class Process:
                 stdout=subprocess.PIPE if ready else errors,
                 stderr=errors,
                 cwd=work,
-                env=environment(),
+                env=environment(**env),
             )
         if ready:
             self._wait_for(ready)
@@ -175,11 +178,11 @@ class Process:
         """Return the end of what it wrote."""
         return self.log.read_text(errors="replace")[-3000:]
 
-    def stop(self) -> None:
-        """Ask it to end; after 3 s, make it."""
-        self._process.terminate()
+    def stop(self, how: int = signal.SIGTERM, patience: float = 3) -> int:
+        """Ask it to end by a signal, and after `patience` seconds make it; return its exit code."""
+        self._process.send_signal(how)
         try:
-            self._process.wait(3)
+            return self._process.wait(patience)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            return self._process.wait()

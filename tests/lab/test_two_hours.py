@@ -1,0 +1,74 @@
+"""A site is shut for two hours: the whole chain, from real packets to an event that opens, is confirmed, and closes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from measurements.events.nouns import Event
+from measurements.model import Strength
+from measurements.store import Store, open_store
+from tests.lab.client import LabClient
+from tests.lab.rehearsal import Rehearsal
+from tests.lab.scenario import HelloFilter
+from tests.measurements.store.postgres import server
+
+pytestmark = pytest.mark.lab
+SHUT = "twitter.com"
+A_MEASUREMENT = 0.1  # hours that one seems to take at this speed: a vote is dated from its start
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[str]:
+    with server() as running:
+        yield running.new_database().replace("postgresql:", "postgresql+psycopg:")
+
+
+def test_a_block_of_two_hours_is_one_event(lab: LabClient, database: str) -> None:
+    """One probe finds it, another on a second line confirms it, and both see it end; nobody else is accused."""
+    play = Rehearsal(lab, hours=6.0, url=database)
+    play.start("one")
+    play.wait_for(lambda store: heard(store, "one") >= 3, 4.0)
+    on = play.change(HelloFilter(names=(SHUT,), action="reset"))
+    found: list[Event] = []
+    play.wait_for(lambda store: bool(found.extend(store.ledger.events()) or found), 1.5)
+    play.start("two")
+    assert [(event.status, event.targets, event.probes) for event in found] == [("unconfirmed", (SHUT,), ("one",))]
+    assert f"confirmed  {SHUT} blocked on AS64500 in ZZ, since " in play.wazi("events")
+    play.until(on[1] + 2.0)
+    off = play.change()
+    play.wait_for(lambda store: not list(store.ledger.events(only_open=True)), 4.0)
+    assert [play.end("one"), play.end("two")] == [0, 0]
+    with open_store(database, read_only=True) as store:
+        votes = play.votes(store)
+
+    (event,) = play.events()
+    assert (event["status"], event["reason"], event["kind"]) == ("closed", "ended", "blocking")
+    assert (event["targets"], event["layers"], event["asns"]) == ([SHUT], ["tls"], [64500])
+    assert [name["mechanism"] for name in event["mechanisms"]] == ["tls.reset"]
+    against = [vote for vote in votes if vote.blocked and vote.strength is Strength.PROVEN]
+    assert {(vote.target, vote.layer) for vote in against} == {(SHUT, "tls")}
+    assert event["opened"] == against[0].time, "it is told of with the first verdict"
+    second = next(vote.time for vote in against if vote.probe == "two")
+    assert second <= event["confirmed"] <= second + 20 * 60
+    for bracket, true in ((event["onset"], on), (event["end"], off)):
+        since, until = map(play.hour, bracket)
+        assert since <= true[1]
+        assert true[0] - A_MEASUREMENT <= until
+    assert {vote.target for vote in votes if vote.blocked} == {SHUT}
+    placebos = {vote.target for vote in votes if vote.placebo}
+    assert placebos
+    assert not placebos & set(play.targets)
+
+    said = play.wazi("events", event["id"])
+    for word in ("unconfirmed", "confirmed", "closed"):
+        assert f"  {word}: {SHUT} blocked" in said
+    assert play.wazi("events") == ""
+    assert "events   0 open events" in play.wazi("status")
+    assert f"tls.reset        confirmed https://{SHUT}/" in play.wazi("list", "--outcome", "blocked")
+
+
+def heard(store: Store, probe: str) -> int:
+    """Count what a probe has measured of the site that will be shut."""
+    return sum(entry.host == SHUT for entry in store.measurements(probe_id=probe))
