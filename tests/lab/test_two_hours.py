@@ -32,7 +32,12 @@ def test_a_block_of_two_hours_is_one_event(lab: LabClient, database: str) -> Non
     play.wait_for(lambda store: heard(store, "one") >= 3, 4.0)
     on = play.change(HelloFilter(names=(SHUT,), action="reset"))
     found: list[Event] = []
-    play.wait_for(lambda store: bool(found.extend(store.ledger.events()) or found), 1.5)
+
+    def is_found(store: Store) -> bool:
+        found.extend(store.ledger.events())
+        return bool(found)
+
+    play.wait_for(is_found, 1.5)
     play.start("two")
     assert [(event.status, event.targets, event.probes) for event in found] == [("unconfirmed", (SHUT,), ("one",))]
     assert f"confirmed  {SHUT} blocked on AS64500 in ZZ, since " in play.wazi("events")
