@@ -17,7 +17,7 @@ is weighed with too small a null rate:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -27,6 +27,7 @@ from measurements.events.past import DAY, NEVER, Past, PastState
 from measurements.events.rates import (
     ENDING,
     FULL,
+    LASTING,
     PARTIAL,
     Rates,
     Weights,
@@ -36,13 +37,15 @@ from measurements.events.rates import (
     weigh,
 )
 
-LASTING = 6 * 3600.0  # so long after a vote against the state, others are no news of their own
 NEAR = 4.0  # moments within so much of the likeliest are in the bracket
 
 _SHARE_SHOWS = 3  # votes against, from which on they can tell half of all from most
 _FADED = 0.5  # a score below this, after a silence, is none
 _MOST_MOMENTS, _MOST_PROBES, _MOST_NAMED = 24, 32, 20
 
+
+Ruling = Callable[[float], Rates]
+"""The rates that rule a time, known before it."""
 
 Moment = tuple[float, float, float, float]
 """When a change may have been: after, at the latest, and the path and the half path then."""
@@ -78,6 +81,7 @@ class CellState(msgspec.Struct, frozen=True, kw_only=True):
     p0: float = 1.0
     p0_partial: float = 1.0
     assumed: int = 0
+    rates: Rates | None = None  # as they ruled when the null rate was last found; None: as the cell is given them
     well: PastState = PastState()
     past: PastState = PastState()  # of the present state
 
@@ -89,18 +93,19 @@ class Cell:
     """One series of votes. Give it votes in the order of their times, one a probe and bin, and it tells of changes.
 
     The threshold is given with each vote, because the volume that it follows from changes; a detector may give
-    another one while `is_blocked`, as the blocked series are few. Votes of one time are taken as they come: sort them.
+    another one while `is_blocked`, as the blocked series are few. A `ruling` says which rates rule, where they change.
+    Votes of one time are taken as they come: sort them.
     """
 
     __slots__ = (
         "_against", "_assumed", "_base", "_blocked", "_crowded", "_due", "_early", "_elsewhere", "_follow", "_full",
         "_half_lowest", "_half_path", "_late", "_lowest", "_moments", "_p0", "_p0_partial", "_p1", "_partial", "_past",
-        "_path", "_probes", "_rates", "_same", "_since", "_stale", "_struck", "_suspected", "_time", "_unfiled",
-        "_unfiled_against", "_votes", "_wary", "_well",
+        "_path", "_probes", "_rates", "_ruling", "_same", "_since", "_stale", "_struck", "_suspected", "_time",
+        "_unfiled", "_unfiled_against", "_votes", "_wary", "_well",
     )  # fmt: skip
 
-    def __init__(self, rates: Rates, state: CellState = _FRESH) -> None:
-        self._rates = rates
+    def __init__(self, rates: Rates, state: CellState = _FRESH, ruling: Ruling | None = None) -> None:
+        self._rates, self._ruling = state.rates or rates, ruling
         self._blocked, self._suspected = state.blocked, state.suspected
         self._time, self._same, self._since = state.time, state.same, state.since
         self._partial, self._full = state.partial, state.full
@@ -116,12 +121,14 @@ class Cell:
         self._use(state.p0, state.p0_partial, state.assumed)
 
     @classmethod
-    def restore(cls, state: CellState, rates: Rates) -> Cell:
+    def restore(cls, state: CellState, rates: Rates, ruling: Ruling | None = None) -> Cell:
         """Return the cell that gave this state; it goes on as if it had never stopped."""
-        return cls(rates, state)
+        return cls(rates, state, ruling)
 
     @classmethod
-    def forked(cls, rates: Rates, past: PastState, before: float, times: Iterable[float]) -> Cell:
+    def forked(
+        cls, rates: Rates, past: PastState, before: float, times: Iterable[float], ruling: Ruling | None = None
+    ) -> Cell:
         """Return the cell of a series that saw nothing but votes for the state: those at `times`, and a past.
 
         `before` is the time of the last vote of that past, or NEVER.
@@ -129,6 +136,7 @@ class Cell:
         cell = cls(rates, CellState(time=before, same=before, past=past))
         for time in times:
             cell.add(time, False, "", "", math.inf)
+        cell._ruling = ruling
         return cell
 
     @property
@@ -228,6 +236,7 @@ class Cell:
             assumed=self._assumed,
             well=self._well.state(),
             past=self._past.state(),
+            rates=self._rates,
         )
 
     # -- votes
@@ -285,10 +294,12 @@ class Cell:
     # -- null rates
 
     def _renew(self, time: float) -> None:
-        """Find the null rate from the past, which is frozen while something is suspected."""
+        """Find the null rate from the past; what a suspicion began with holds until it is over."""
         self._stale = time + DAY
         if self._suspected:
             return
+        if self._ruling is not None:
+            self._rates = self._ruling(time)
         self._file(time)
         against, votes = self._past.totals(time)
         self._due = max(8, votes // 4)

@@ -18,10 +18,12 @@ import msgspec
 from measurements.events.gates import WEEK, confirmation, suspended
 from measurements.events.grouping import Group, Grouping
 from measurements.events.nouns import Checkpoint, Event, Settings, Status
+from measurements.events.placebos import Day, Measured, Placebos
+from measurements.events.rates import RATES, Rates
 from measurements.events.rooms import Room, order
 from measurements.events.spells import Place
 from measurements.events.telling import tell
-from measurements.events.thresholds import Thresholds, VolumeState
+from measurements.events.thresholds import LAG, Thresholds, VolumeState
 from measurements.model import Strength, Vote
 
 _HOUR = 3600.0
@@ -36,18 +38,24 @@ class Header(msgspec.Struct):
     volume: VolumeState = msgspec.field(default_factory=VolumeState)
     refused: int = 0
     told: dict[str, Event] = {}
+    placebos: dict[int, Day] = {}
 
 
 class Detector:
-    """Turns votes into events. `refused` counts votes that came too late to be counted."""
+    """Turns votes into events. `refused` counts votes that came too late to be counted.
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    `assumed` are the null rates to begin with, until placebos have measured them.
+    """
+
+    def __init__(self, settings: Settings | None = None, assumed: Mapping[Strength, Rates] = RATES) -> None:
         self._settings = settings or Settings()
         self._lateness = self._settings.lateness
         self._rooms: dict[RoomKey, Room] = {}
         self._adders: dict[RoomKey, Callable[[Vote, float], bool]] = {}
         self._networks: dict[tuple[str, str], set[int]] = {}  # that vote on a target in a country
         self._thresholds = Thresholds(self._settings)
+        self._placebos = Placebos(assumed=assumed)
+        self._tomorrow = 0.0  # when the day of the newest vote ends
         self._grouping = Grouping(self._settings)
         self._alarms: dict[tuple[Place, Strength, float], float] = {}
         self._told: dict[str, Event] = {}
@@ -65,18 +73,25 @@ class Detector:
         """The log evidence that a cell needs at present."""
         return self._thresholds.at(self._thresholds.newest)
 
+    @property
+    def rates(self) -> dict[Strength, Measured]:
+        """The null rates in force at present, and what they are from."""
+        return self._placebos.at(self._thresholds.newest)
+
     def add(self, vote: Vote) -> tuple[Event, ...]:
         """Count a vote; return the events that it opened or changed."""
         time, thresholds = vote.time, self._thresholds
         if time > thresholds.newest:
             thresholds.newest = time
+            if time >= self._tomorrow:
+                self._begin_day()
         elif self._lateness and time < thresholds.newest - self._lateness:
             self.refused += 1
             return ()
         key = (vote.country, vote.asn, vote.target, vote.layer, vote.placebo)
         add = self._adders.get(key)
         if add is None:
-            add = self._open(key, Room(self._settings, thresholds))
+            add = self._open(key, self._new_room(key))
         news = add(vote, thresholds.count(vote))
         if not news and thresholds.newest < self._wake:
             return ()
@@ -93,7 +108,7 @@ class Detector:
             if counted:
                 threshold = thresholds.count(vote)
             key = (vote.country, vote.asn, vote.target, vote.layer, vote.placebo)
-            add = adders.get(key) or self._open(key, Room(self._settings, thresholds))
+            add = adders.get(key) or self._open(key, self._new_room(key))
             if add(vote, threshold):
                 thresholds.newest = vote.time
                 self._update(Place(*key), self._rooms[key])
@@ -127,7 +142,8 @@ class Detector:
             if room.is_new:
                 room.is_new = False
                 cells[_key(key)] = room.state()
-        header = Header(self._thresholds.newest, self._thresholds.state(), self.refused, self._told)
+        placebos = self._placebos.state()
+        header = Header(self._thresholds.newest, self._thresholds.state(), self.refused, self._told, placebos)
         return Checkpoint(header=msgspec.msgpack.encode(header), cells=cells)
 
     @classmethod
@@ -142,10 +158,11 @@ class Detector:
         detector._thresholds = Thresholds(settings, kept.volume)
         detector._thresholds.newest = kept.newest
         detector._told = kept.told
+        detector._placebos = Placebos(kept.placebos)
         touched: set[Group] = set()
         for name, data in cells.items():
             key = msgspec.json.decode(name, type=RoomKey)
-            room = Room.restore(settings, data, detector._thresholds)
+            room = Room.restore(settings, data, detector._thresholds, detector._placebos, is_placebo=key[4])
             detector._open(key, room)
             touched |= detector._update(Place(*key), room)
         detector._look_at_the_clock()
@@ -158,6 +175,18 @@ class Detector:
         add = self._adders[key] = room.add
         self._networks.setdefault((key[0], key[2]), set()).add(key[1])
         return add
+
+    def _new_room(self, key: RoomKey) -> Room:
+        return Room(self._settings, self._thresholds, self._placebos, is_placebo=key[4])
+
+    def _begin_day(self) -> None:
+        """Let all placebos be counted that rule this day: no vote can come any more that would come before."""
+        today = self._thresholds.newest // _DAY * _DAY
+        self._tomorrow = today + _DAY
+        horizon = min(today - (LAG - 1) * _DAY, self._thresholds.newest - self._lateness)
+        for key, room in self._rooms.items():
+            if key[4]:
+                room.fold(horizon)
 
     def _networks_of(self, country: str, target: str) -> int:
         return len(self._networks.get((country, target), ()))

@@ -55,7 +55,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """One cell of an event. `mechanisms` are (mechanism, time when it was first seen), in order.
 
     `votes` of which `blocked` were against access, since the part began. `log_evidence` is the natural logarithm of
-    the likelihood ratio of "blocked at rate p1" to "as before, at rate p0"; from `threshold` on it is enough.
+    the likelihood ratio of "blocked at rate p1" to "as before, at rate p0", or `follow` right after such a vote of the
+    same probe; from `threshold` on it is enough.
     """
 
     target: str
@@ -73,6 +74,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     log_evidence: float = 0.0
     p0: float = 0.0
     p1: float = 0.0
+    follow: float = 0.0
     threshold: float = 0.0
 
 
@@ -106,6 +108,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     witnesses: tuple[str, ...] = ()
     p0: float = 0.0
     p1: float = 0.0
+    follow: float = 0.0
     threshold: float = 0.0
     false_alarms_per_week: float = 1.0
     parts: tuple[Part, ...] = ()

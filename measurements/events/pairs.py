@@ -14,14 +14,10 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from measurements.events.grouping import Entry
-from measurements.events.rates import FULL, RATES
+from measurements.events.rates import FULL
 from measurements.events.spells import MOST_WELL
 from measurements.events.thresholds import IN_TWO
 from measurements.model import Strength
-
-_RATES = RATES[Strength.PROVEN]
-_DEPENDENT = math.log(_RATES.elsewhere / _RATES.floor)
-_FOR_ACCESS = math.log((1.0 - _RATES.elsewhere) / (1.0 - FULL))
 
 
 def crossed(entries: Sequence[Entry], networks: int, far: float) -> float | None:
@@ -44,7 +40,10 @@ def _reached(one: Entry, two: Entry, networks: int) -> Iterator[float]:
     between = sum(time > one.first for time in two.spell.well)
     if between == MOST_WELL:
         return
-    cost = _DEPENDENT + between * _FOR_ACCESS
+    dependent = two.spell.elsewhere
+    if not 0.0 < dependent < FULL:
+        return
+    cost = math.log(dependent / two.spell.p0) + between * math.log((1.0 - dependent) / (1.0 - FULL))
     needed = max(one.spell.threshold, two.spell.threshold) + IN_TWO + math.log(max(1, networks - 1)) + cost
     score = {0: 0.0, 1: 0.0}
     steps = sorted([*((t, 0, e) for t, e in one.spell.trail), *((t, 1, e) for t, e in two.spell.trail)])

@@ -21,6 +21,8 @@ PARTIAL, FULL = 0.5, 0.9  # the alternatives: the share of votes that show a cha
 _RARE = 0.01  # a past with so small a chance contradicts the floor
 _MIDDLE = 0.7  # what brackets are drawn with
 
+LASTING = 6 * 3600.0  # seconds: so long after a vote against the state, others are no news of their own
+
 Weights = tuple[float, float, float, float, float, float]
 
 
@@ -40,7 +42,7 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
 
     `floor` is the least null rate of a vote; `follow` that of a vote whose probe had one within six hours;
     `elsewhere` that of a vote while another probe had one. Whether the floor `is_known` for every series, because
-    harmless targets measured it, or is but what most series keep to, which each has to show for itself.
+    harmless targets measure it, or is but what most series keep to, which each has to show for itself.
     """
 
     floor: float = 0.05
@@ -54,6 +56,13 @@ RATES: dict[Strength, Rates] = {
     Strength.REPORTED: Rates(),
     Strength.FAILED: Rates(),
 }
+
+LEAST: dict[Strength, Rates] = {
+    Strength.PROVEN: Rates(floor=0.001, follow=0.1, elsewhere=0.005, is_known=True),
+    Strength.REPORTED: Rates(follow=0.1),
+    Strength.FAILED: Rates(follow=0.1),
+}
+"""How far placebos may lower what `RATES` assumes: a harmless target tells little of what only other targets do."""
 
 ENDING = Rates()
 """Of an answer during a block, of any strength: a block may be partial."""
@@ -86,7 +95,7 @@ def null_rates(against: int, votes: int, rates: Rates) -> tuple[float, float, in
     half of the votes are many can only be told from a past.
     """
     own = upper(against, _rounded(against, votes))
-    lent = max(0, _clean_votes(rates.floor) - votes)
+    lent = max(0, clean_votes(rates.floor) - votes)
     if not lent or _is_above(rates.floor, against, votes):
         p0 = max(rates.floor, own)
         return p0, p0, 0
@@ -105,7 +114,7 @@ def ending_rate(against: int, votes: int) -> float:
 
 
 @lru_cache(maxsize=64)
-def _clean_votes(rate: float) -> int:
+def clean_votes(rate: float) -> int:
     """Return how many votes without one against it take to bound the rate like this."""
     return math.ceil(math.log(1.0 - CONFIDENCE) / math.log1p(-rate))
 

@@ -36,6 +36,7 @@ def record(event: Event) -> dict[str, Any]:
         "threshold": event.threshold,
         "p0": event.p0,
         "p1": event.p1,
+        "follow": event.follow,
         "false_alarms_per_week": event.false_alarms_per_week,
         "blocked": event.blocked,
         "votes": event.votes,
@@ -64,6 +65,7 @@ def record(event: Event) -> dict[str, Any]:
             "threshold": part.threshold,
             "p0": part.p0,
             "p1": part.p1,
+            "follow": part.follow,
         }
         for part in event.parts
     ]

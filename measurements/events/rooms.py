@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 import msgspec
@@ -22,6 +23,7 @@ from measurements.events.cells import Cell, CellState
 from measurements.events.changes import Suspicion
 from measurements.events.nouns import Settings
 from measurements.events.past import Access, AccessState
+from measurements.events.placebos import Faults, Placebos
 from measurements.events.rates import RATES
 from measurements.events.spells import MOST_WELL, Spell
 from measurements.events.thresholds import ALONE, ENDING, Thresholds
@@ -40,6 +42,7 @@ class TrackState(msgspec.Struct):
     """What votes in their order leave behind, as data."""
 
     access: AccessState = AccessState()
+    faults: Faults = {}
     series: dict[Strength, CellState] = {}
     bins: dict[str, float] = {}
     open: dict[Strength, Spell] = {}
@@ -50,21 +53,38 @@ _decoder = msgspec.msgpack.Decoder(TrackState)
 
 
 class Track:
-    """Votes in their order go in; series and spells are what is left of them."""
+    """Votes in their order go in; series and spells are what is left of them.
 
-    __slots__ = ("_access", "_bin", "_persistence", "_series", "bins", "open", "over")
+    `learns` says that its votes are a placebo's, and not given to another track of the place as well.
+    """
 
-    def __init__(self, settings: Settings, state: TrackState | None = None) -> None:
+    __slots__ = (
+        "_access",
+        "_bin",
+        "_faults",
+        "_learns",
+        "_persistence",
+        "_placebos",
+        "_series",
+        "bins",
+        "open",
+        "over",
+    )
+
+    def __init__(
+        self, settings: Settings, placebos: Placebos, state: TrackState | None = None, *, learns: bool = False
+    ) -> None:
         state = state or TrackState()
+        self._placebos, self._learns, self._faults = placebos, learns, state.faults
         self._bin, self._persistence = settings.bin, settings.persistence
         self._access = Access(state.access)
-        self._series = {strength: Cell.restore(kept, RATES[strength]) for strength, kept in state.series.items()}
+        self._series = {strength: self._restore(strength, kept) for strength, kept in state.series.items()}
         self.bins, self.open, self.over = state.bins, state.open, state.over
 
     def state(self) -> bytes:
         """Return the track as data."""
         series = {strength: cell.state() for strength, cell in self._series.items()}
-        return _encoder.encode(TrackState(self._access.state(), series, self.bins, self.open, self.over))
+        return _encoder.encode(TrackState(self._access.state(), self._faults, series, self.bins, self.open, self.over))
 
     def add(self, vote: Vote, threshold: float) -> bool:
         """Count the next vote; return whether anything changed that an event would tell."""
@@ -73,6 +93,9 @@ class Track:
         if self.bins.get(probe, -1.0) >= number:
             return False
         self.bins[probe] = number
+        if self._learns:
+            blocked = [strength for strength, cell in self._series.items() if cell.is_blocked]
+            self._placebos.count(vote, self._faults, blocked)
         if vote.blocked:
             return self._against(vote, threshold)
         self._access.add(time)
@@ -90,7 +113,7 @@ class Track:
         strength, time = vote.strength, vote.time
         cell = self._series.get(strength)
         if cell is None:
-            cell = self._series[strength] = self._fork(strength)
+            cell = self._series[strength] = self._fork(strength, time)
         own = threshold + ALONE if strength is Strength.PROVEN else threshold
         change = cell.add(time, True, vote.probe, vote.witness, own)
         spell, since = self.open.get(strength), cell.suspected_since
@@ -139,10 +162,14 @@ class Track:
                     self._end(spell)
         return news
 
-    def _fork(self, strength: Strength) -> Cell:
+    def _restore(self, strength: Strength, state: CellState) -> Cell:
+        return Cell.restore(state, RATES[strength], partial(self._placebos.of, strength))
+
+    def _fork(self, strength: Strength, time: float) -> Cell:
         """Begin the series of a strength with the past that all share; its null rate is its own."""
         access = self._access
-        return Cell.forked(RATES[strength], access.past.state(), access.before, access.times)
+        ruling = partial(self._placebos.of, strength)
+        return Cell.forked(ruling(time), access.past.state(), access.before, access.times, ruling)
 
     def _close(self, spell: Spell, time: float) -> None:
         spell.cleared(time)
@@ -164,11 +191,12 @@ class RoomState(msgspec.Struct, array_like=True):
 class Room:
     """The votes of one place."""
 
-    __slots__ = ("_base", "_head", "_settings", "_thresholds", "_votes", "is_new")
+    __slots__ = ("_base", "_head", "_is_placebo", "_placebos", "_settings", "_thresholds", "_votes", "is_new")
 
-    def __init__(self, settings: Settings, thresholds: Thresholds) -> None:
-        self._settings, self._thresholds = settings, thresholds
-        self._head = Track(settings)
+    def __init__(self, settings: Settings, thresholds: Thresholds, placebos: Placebos, *, is_placebo: bool) -> None:
+        self._settings, self._thresholds, self._placebos = settings, thresholds, placebos
+        self._is_placebo = is_placebo
+        self._head = Track(settings, placebos, learns=is_placebo and not settings.lateness)
         self._base = b""
         self._votes: list[Vote] = []
         self.is_new = False  # whether it changed since it was last kept
@@ -190,7 +218,7 @@ class Room:
             news = True
         horizon = self._thresholds.newest - self._settings.lateness
         if votes[0].time < horizon - _FOLD_EARLY:
-            self._fold(horizon)
+            self.fold(horizon)
         return news
 
     def spells(self) -> list[Spell]:
@@ -200,7 +228,7 @@ class Room:
     def forget(self, first: float, strength: Strength) -> None:
         """Drop a spell that is over for so long that no vote can change it any more."""
         if self._settings.lateness:
-            self._fold(self._thresholds.newest - self._settings.lateness)
+            self.fold(self._thresholds.newest - self._settings.lateness)
             base = self._track()
             base.over = [spell for spell in base.over if (spell.first, spell.strength) != (first, strength)]
             self._base = base.state()
@@ -213,30 +241,34 @@ class Room:
         return _encoder.encode(RoomState(self._base, self._votes))
 
     @classmethod
-    def restore(cls, settings: Settings, data: bytes, thresholds: Thresholds) -> Room:
+    def restore(
+        cls, settings: Settings, data: bytes, thresholds: Thresholds, placebos: Placebos, *, is_placebo: bool
+    ) -> Room:
         """Bring a room back from what `state` gave; raises `msgspec.MsgspecError` for what it cannot have given."""
         state = msgspec.msgpack.decode(data, type=RoomState)
-        room = cls(settings, thresholds)
+        room = cls(settings, thresholds, placebos, is_placebo=is_placebo)
         room._base, room._votes = state.base, state.votes
         room._replay()
         return room
 
-    def _track(self) -> Track:
-        return Track(self._settings, _decoder.decode(self._base) if self._base else None)
+    def _track(self, *, learns: bool = False) -> Track:
+        state = _decoder.decode(self._base) if self._base else None
+        return Track(self._settings, self._placebos, state, learns=learns)
 
     def _replay(self) -> None:
         self._head, at = self._track(), self._thresholds.at
         for vote in self._votes:
             self._head.add(vote, at(vote.time))
 
-    def _fold(self, horizon: float) -> None:
+    def fold(self, horizon: float) -> None:
         """Let go of votes from before the horizon: no vote can come before them any more."""
         gone = bisect_left(self._votes, horizon, key=lambda vote: vote.time)
         if gone:
-            base, at = self._track(), self._thresholds.at
+            base, at = self._track(learns=self._is_placebo), self._thresholds.at
             for vote in self._votes[:gone]:
                 base.add(vote, at(vote.time))
             oldest = horizon // self._settings.bin
             base.bins = {probe: number for probe, number in base.bins.items() if number >= oldest}
             self._base = base.state()
             del self._votes[:gone]
+            self.is_new = True

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from measurements.events.changes import Change, Direction, Suspicion
+from measurements.events.changes import Change, Direction, Nulls, Suspicion
 from measurements.events.nouns import Bracket, Part, Standing
 from measurements.model import Strength, Vote
 
@@ -66,6 +66,8 @@ class Spell(msgspec.Struct, kw_only=True):
     log_evidence: float = 0.0
     p0: float = 0.0
     p1: float = 0.0
+    follow: float = 0.0
+    elsewhere: float = 0.0
     threshold: float = 0.0
 
     def count_against(self, vote: Vote, persistence: float) -> bool:
@@ -110,7 +112,7 @@ class Spell(msgspec.Struct, kw_only=True):
         self.onset, self.open_ended = suspicion.bracket, suspicion.open_ended
         self.began = suspicion.likeliest
         self.log_evidence = suspicion.log_evidence
-        self.p0, self.p1 = suspicion.nulls.p0, suspicion.nulls.p1
+        self._weighed(suspicion.nulls)
 
     def changed(self, change: Change) -> None:
         """Note that the cell crossed its threshold, or came back."""
@@ -121,13 +123,16 @@ class Spell(msgspec.Struct, kw_only=True):
             self.onset, self.open_ended = change.bracket, change.open_ended
             self.began = change.likeliest
             self.log_evidence, self.threshold = change.log_evidence, change.nulls.threshold
-            self.p0, self.p1 = change.nulls.p0, change.nulls.p1
+            self._weighed(change.nulls)
         else:
             self.standing, self.over, self.end = Standing.ENDED, change.time, change.bracket
 
     def cleared(self, time: float) -> None:
         """Note that nothing is left of the suspicion."""
         self.standing, self.over = Standing.CLEARED, time
+
+    def _weighed(self, nulls: Nulls) -> None:
+        self.p0, self.p1, self.follow, self.elsewhere = nulls.p0, nulls.p1, nulls.follow, nulls.elsewhere
 
     @property
     def probes(self) -> int:
@@ -161,5 +166,6 @@ class Spell(msgspec.Struct, kw_only=True):
             log_evidence=self.log_evidence,
             p0=self.p0,
             p1=self.p1,
+            follow=self.follow,
             threshold=self.threshold,
         )

@@ -72,6 +72,7 @@ def tell(entries: Sequence[Entry], confirmed: float | None, held: str, false_ala
         witnesses=tuple(dict.fromkeys(one for spell in spells for one in spell.witnesses))[:MOST_WITNESSES],
         p0=best.p0,
         p1=best.p1,
+        follow=best.follow,
         threshold=best.threshold,
         false_alarms_per_week=false_alarms_per_week,
         parts=tuple(parts),

@@ -23,8 +23,13 @@ ALONE, IN_TWO = math.log(3 / 2), math.log(2)
 different networks together add to that (`pairs`), because they may spend one third."""
 
 _ONE_EACH = frozenset({"blind", "quic", "throttle"})  # of a known measurement's votes one or two are in these layers
-_DAY = 86_400.0
-_LAG, _WEEK, _KEPT = 3, 7, 16  # days
+DAY = 86_400.0
+LAG, _WEEK, _KEPT = 3, 7, 16  # days
+
+
+def is_a_measurement(vote: Vote) -> bool:
+    """Whether to count a vote where measurements are counted."""
+    return not vote.witness or vote.layer in _ONE_EACH
 
 
 class VolumeState(msgspec.Struct):
@@ -52,14 +57,14 @@ class Thresholds:
         A vote that names no measurement counts itself.
         """
         if not self._since <= vote.time < self._until:
-            self._turn(int(vote.time // _DAY))
-        if not vote.witness or vote.layer in _ONE_EACH:
+            self._turn(int(vote.time // DAY))
+        if is_a_measurement(vote):
             self._more += 1
         return self._threshold
 
     def at(self, time: float) -> float:
         """Return the threshold (of the log evidence) that rules at a time."""
-        day = int(time // _DAY)
+        day = int(time // DAY)
         found = self._known.get(day)
         if found is None:
             found = self._known[day] = self._of(self.volume(day))
@@ -68,7 +73,7 @@ class Thresholds:
     def volume(self, day: int) -> float:
         """Return how many votes a week are reckoned with on a day."""
         settings, state = self._settings, self.state()
-        ruling = range(day - _LAG - _WEEK + 1, day - _LAG + 1)
+        ruling = range(day - LAG - _WEEK + 1, day - LAG + 1)
         if settings.fixed_volume or state.first is None or state.first > ruling.start:
             return settings.volume_per_week
         return float(sum(state.daily.get(one, 0) for one in ruling)) or settings.volume_per_week
@@ -88,7 +93,7 @@ class Thresholds:
             self._known.clear()
             for old in [kept for kept in state.daily if kept < max(state.daily) - _KEPT]:
                 del state.daily[old]
-        self._day, self._since, self._until = day, day * _DAY, (day + 1) * _DAY
+        self._day, self._since, self._until = day, day * DAY, (day + 1) * DAY
         self._threshold = self.at(self._since)
 
     def _of(self, volume: float) -> float:
