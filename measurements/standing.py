@@ -22,7 +22,8 @@ import msgspec
 from measurements.events.detector import Detector
 from measurements.events.nouns import DETECTOR_VERSION, Event, Settings
 from measurements.events.outages import outages
-from measurements.model import Gap
+from measurements.events.placebos import Measured
+from measurements.model import Gap, Strength
 from measurements.store.errors import StoreError
 from measurements.store.ledger import Ledger, Turn
 
@@ -38,7 +39,8 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept of a detector besides its cells; the first fields are for those who only look.
 
     `threshold` is the log evidence that a cell needs, and `suspended` until when nothing is confirmed because placebos
-    alarmed (UTC seconds). `newest` is the time of the newest vote, `refused` how many came too late.
+    alarmed (UTC seconds). `rates` are the null rates in force, and what they are from. `newest` is the time of the newest
+    vote, `refused` how many came too late.
     """
 
     version: int = DETECTOR_VERSION
@@ -47,6 +49,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     suspended: float | None
     newest: float
     refused: int
+    rates: dict[Strength, Measured] = {}
     header: bytes
 
 
@@ -139,6 +142,7 @@ class Standing:
                 suspended=detector.suspended_until,
                 newest=self._newest,
                 refused=detector.refused,
+                rates=detector.rates,
                 header=checkpoint.header,
             )
             news = turn.save(votes[-1][0], msgspec.msgpack.encode(memory), checkpoint.cells, list(changed.values()))

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from measurements.events.delays import Delay
 from measurements.events.nouns import Event, Status
+from measurements.events.placebos import Measured
 from measurements.model import Strength, Vote
 from measurements.standing import Memory
 from probe.timeline import timeline
@@ -88,11 +89,24 @@ def standing_lines(
             lines.append(f"         SUSPENDED until {until}: harmless sites alarm too often, nothing is confirmed")
         if memory.refused:
             lines.append(f"         {plural(memory.refused, 'vote')} came too late to be counted")
+        measured = {strength: found for strength, found in memory.rates.items() if strength in _FOUND}
+        lines += [f"errors   {_errors(strength, found)}" for strength, found in measured.items()]
     lines += [f"delay    {_delay(wait)}" for wait in waits]
     if waiting:
         when = f", the oldest of {_moment(since)}" if since is not None else ""
         lines.append(f"waiting  {plural(waiting, 'vote')} to be counted{when}: where this lasts, the log says why")
     return lines
+
+
+def _errors(strength: Strength, found: Measured) -> str:
+    """Say how often honest votes are taken to err, and from how many votes of placebos."""
+    first, again = found.rates.floor, found.rates.follow
+    said = f"{_FOUND[strength]}: taken to be wrong {first:.2g} of the time, and {again:.2g} right after another"
+    if not found.first[1]:
+        return f"{said} (assumed: no harmless site was asked yet)"
+    asked = f"{found.first[0]} of {plural(found.first[1], 'placebo')}"
+    follow = f"{found.follow[0]} of {found.follow[1]} after another" if found.follow[1] else "the latter is assumed"
+    return f"{said} ({asked}; {follow})"
 
 
 def _delay(wait: Delay) -> str:

@@ -8,13 +8,13 @@ access, since when nobody saw it before that.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from measurements.events.detector import Detector
 from measurements.events.nouns import Settings, Status
-from measurements.events.rates import threshold
+from measurements.events.rates import RATES, Rates, threshold
 from measurements.model import Strength, Vote
 
 _WELL = 48  # votes for access before the block
@@ -37,22 +37,37 @@ class Delay(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def delays(
-    settings: Settings, height: float, every: float, again: Sequence[float], again_unreachable: Sequence[float]
+    settings: Settings,
+    height: float,
+    every: float,
+    again: Sequence[float],
+    again_unreachable: Sequence[float],
+    rates: Mapping[Strength, Rates] = RATES,
 ) -> tuple[Delay, ...]:
     """Work out the delays for one probe and for two on different lines, for proven blocks and for unreachable sites.
 
     `height` is the threshold in force, `every` the seconds between two measurements of a target by a probe; `again` are
-    the seconds after which a proven find is asked for again, and `again_unreachable` those for an unproven one.
+    the seconds after which a proven find is asked for again, and `again_unreachable` those for an unproven one;
+    `rates` are the null rates in force.
     """
     each = threshold(_ANY, settings.false_alarms_per_week, settings.strengths)
     volume = _ANY * math.exp(height - each)
     fixed = msgspec.structs.replace(settings, volume_per_week=volume, fixed_volume=True, lateness=0.0)
     asked = {Strength.PROVEN: again, Strength.FAILED: again_unreachable}
-    return tuple(_delay(fixed, strength, probes, every, asked[strength]) for strength in asked for probes in (1, 2))
+    return tuple(
+        _delay(fixed, rates, strength, probes, every, asked[strength]) for strength in asked for probes in (1, 2)
+    )
 
 
-def _delay(settings: Settings, strength: Strength, probes: int, every: float, again: Sequence[float]) -> Delay:
-    detector = Detector(settings)
+def _delay(
+    settings: Settings,
+    rates: Mapping[Strength, Rates],
+    strength: Strength,
+    probes: int,
+    every: float,
+    again: Sequence[float],
+) -> Delay:
+    detector = Detector(settings, rates)
     told: float | None = None
     against = 0
     began = _WELL * every

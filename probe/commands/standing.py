@@ -18,6 +18,7 @@ from probe.commands.which import Which
 
 if TYPE_CHECKING:
     from measurements.events.delays import Delay
+    from measurements.standing import Memory
     from measurements.store import Store
     from probe.settings import Settings
 
@@ -109,13 +110,14 @@ def standing(store: Store, settings: Settings) -> tuple[dict[str, Any], list[str
     ledger = store.ledger
     position, events = ledger.position(), list(ledger.events(only_open=True))
     memory = recall(position.header)
-    waits = [] if memory is None else _delays(settings, memory.threshold)
+    waits = [] if memory is None else _delays(settings, memory)
     said = {
         "open": [record(event) for event in events],
         "false_alarms_per_week": settings.events.false_alarms_per_week,
         "promise": promise(settings.events.false_alarms_per_week),
         "threshold": None if memory is None else memory.threshold,
         "suspended_until": None if memory is None else memory.suspended,
+        "rates": {} if memory is None else memory.rates,
         "refused": 0 if memory is None else memory.refused,
         "delays": waits,
         "waiting": position.waiting,
@@ -124,10 +126,14 @@ def standing(store: Store, settings: Settings) -> tuple[dict[str, Any], list[str
     return said, standing_lines(events, memory, position.waiting, position.since, waits)
 
 
-def _delays(settings: Settings, threshold: float) -> list[Delay]:
+def _delays(settings: Settings, memory: Memory) -> list[Delay]:
     """Work out the delays in force for the campaign that asks most often."""
     from measurements.events.delays import delays
+    from measurements.events.rates import RATES
     from probe.again import BLOCKED, UNREACHABLE
 
     every = min((campaign.every for campaign in settings.campaigns), default=0.0)
-    return list(delays(counting_rules(settings), threshold, every, BLOCKED, UNREACHABLE)) if every else []
+    if not every:
+        return []
+    rates = {**RATES, **{strength: found.rates for strength, found in memory.rates.items()}}
+    return list(delays(counting_rules(settings), memory.threshold, every, BLOCKED, UNREACHABLE, rates))

@@ -7,6 +7,8 @@ from msgspec.structs import replace
 
 from measurements.events.delays import Delay
 from measurements.events.nouns import Event, Kind, Status
+from measurements.events.placebos import Measured
+from measurements.events.rates import RATES
 from measurements.model import Strength
 from measurements.standing import Memory
 from probe.announcing import event_line, event_page, promise, standing_lines
@@ -80,6 +82,17 @@ def test_what_is_suspended_refused_or_waits_is_said() -> None:
     assert "7 votes to be counted: where this lasts, the log says why" in said
     assert "01234567" in said
     assert standing_lines([], None, 0, None, [])[1:] == []
+
+
+def test_rates_of_error_are_said_with_what_they_are_from() -> None:
+    def said(**measured: tuple[int, int]) -> str:
+        found = Measured(rates=RATES[Strength.PROVEN], **measured)
+        return standing_lines([], replace(MEMORY, rates={Strength.PROVEN: found}), 0, None, [])[-1]
+
+    words = "errors   a proven block: taken to be wrong 0.002 of the time, and 0.4 right after another "
+    assert said() == words + "(assumed: no harmless site was asked yet)"
+    assert said(first=(0, 700)) == words + "(0 of 700 placebos; the latter is assumed)"
+    assert said(first=(1, 700), follow=(2, 6)) == words + "(1 of 700 placebos; 2 of 6 after another)"
 
 
 def test_delays_are_said_in_the_unit_that_fits() -> None:

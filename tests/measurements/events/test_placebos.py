@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import random
+import statistics
 from collections.abc import Iterable, Iterator
 
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from measurements.events.cells import Cell
 from measurements.events.chance import upper
 from measurements.events.detector import Detector, detect
 from measurements.events.placebos import Faults, Measured, Placebos
-from measurements.events.rates import LEAST, RATES
+from measurements.events.rates import LEAST, RATES, threshold
 from measurements.model import Strength, Vote
 from tests.measurements.events.test_late_votes import MEASURED, PHASES, shuffled
-from tests.measurements.events.votes_of import START, series, within
+from tests.measurements.events.votes_of import HOUR, START, series, within
 
 DAY = 86_400.0
 PROVEN, FAILED = Strength.PROVEN, Strength.FAILED
@@ -105,6 +107,24 @@ def test_crowds_of_failing_probes_take_no_more_memory() -> None:
         [vote] = harmless([0.0], days=1, probe=f"p{number}", every=24.0)
         placebos.count(vote, faults, ())
     assert len(faults[PROVEN]) == 64
+
+
+def hours_until_found(follow: float, seed: int) -> float:
+    """Return how long a block is not found that shows in half of the hourly votes of one line, a failure in a hundred."""
+    chance, cell = random.Random(seed), Cell(msgspec.structs.replace(RATES[FAILED], follow=follow))
+    height, quiet, patience = threshold(100 * 24 * 7), 28 * 24, 1000
+    for hour in range(quiet):
+        cell.add(hour * HOUR, chance.random() < 0.01, "p", "", height)
+    for hour in range(patience):
+        if cell.add((quiet + 6 + hour) * HOUR, chance.random() < 0.5, "p", "", height) is not None:
+            return hour + 1.0
+    return float(patience)
+
+
+def test_a_measured_rate_of_repeated_failures_finds_half_a_block_ten_times_as_soon() -> None:
+    assumed, measured = (statistics.median(hours_until_found(f, seed) for seed in range(25)) for f in (0.4, 0.1))
+    assert assumed > 150.0
+    assert measured < 30.0
 
 
 def noisy(seed: int, days: float) -> list[Vote]:
