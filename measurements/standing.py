@@ -39,8 +39,8 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept of a detector besides its cells; the first fields are for those who only look.
 
     `threshold` is the log evidence that a cell needs, and `suspended` until when nothing is confirmed because placebos
-    alarmed (UTC seconds). `rates` are the null rates in force, and what they are from. `newest` is the time of the newest
-    vote, `refused` how many came too late.
+    alarmed (UTC seconds). `rates` are the null rates in force, and what they are from. `newest` is the time of the
+    newest vote, `refused` how many came too late.
     """
 
     version: int = DETECTOR_VERSION

@@ -110,7 +110,7 @@ def test_crowds_of_failing_probes_take_no_more_memory() -> None:
 
 
 def hours_until_found(follow: float, seed: int) -> float:
-    """Return how long a block is not found that shows in half of the hourly votes of one line, a failure in a hundred."""
+    """Return how long it takes to find a block that shows in half of the hourly votes of one line."""
     chance, cell = random.Random(seed), Cell(msgspec.structs.replace(RATES[FAILED], follow=follow))
     height, quiet, patience = threshold(100 * 24 * 7), 28 * 24, 1000
     for hour in range(quiet):
