@@ -19,6 +19,7 @@ from measurements.model import Strength
 
 PARTIAL, FULL = 0.5, 0.9  # the alternatives: the share of votes that show a change
 _RARE = 0.01  # a past with so small a chance contradicts the floor
+_LEAST = 20.0  # the evidence ratio that any claim needs: more than one vote at a floor of .05 gives
 _MIDDLE = 0.7  # what brackets are drawn with
 
 LASTING = 6 * 3600.0  # seconds: so long after a vote against the state, others are no news of their own
@@ -30,11 +31,12 @@ def threshold(volume_per_week: float, false_alarms_per_week: float = 1.0, series
     """Return the score that keeps false alarms to a mean of so many a week.
 
     `volume_per_week` counts measurements, over all targets and networks: a measurement gives at most one vote
-    against, in one of its layers. `series` is how many strengths are watched side by side.
+    against, in one of its layers. `series` is how many strengths are watched side by side. Where so
+    little is watched that the promise would let a single vote pass, 20 to 1 are asked for.
     """
     if not (volume_per_week >= 0 and false_alarms_per_week > 0 and series >= 1):
         raise ValueError("a threshold needs a volume, a rate of false alarms above zero, and a series")
-    return math.log(max(1.0, volume_per_week * series * (PARTIAL + FULL) / false_alarms_per_week))
+    return math.log(max(_LEAST, volume_per_week * series * (PARTIAL + FULL) / false_alarms_per_week))
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True):

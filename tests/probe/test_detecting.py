@@ -103,8 +103,13 @@ def test_what_is_wrong_is_said(arguments: tuple[str, ...], stdin: str, code: int
 
 
 def test_the_last_second_that_has_a_date_is_told_of() -> None:
-    code, out, _ = detect("-", stdin=f"{HEADER}\n9999-12-31T23:59:59Z,p,TZ,1,x.com,tls,1\n".encode())
+    lines = "".join(f"9999-12-31T23:59:59Z,{probe},TZ,1,x.com,tls,1\n" for probe in ("p1", "p2"))
+    code, out, _ = detect("-", stdin=f"{HEADER}\n{lines}".encode())
     assert (code, "since 9999-12-31 23:59 UTC" in out) == (1, True)
+
+
+def test_one_vote_is_no_event_however_little_is_watched() -> None:
+    assert detect("-", stdin=f"{HEADER}\n2026-01-01,p,TZ,1,x.com,tls,1\n".encode())[:2] == (0, "")
 
 
 def test_fewer_false_alarms_ask_for_more_evidence() -> None:
