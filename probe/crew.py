@@ -27,7 +27,7 @@ SPACING = 0.05  # seconds between two starts, so that no burst leaves this machi
 REMEMBERED = 24 * 3600.0  # seconds of history that a verdict may look at
 PACE = "throttling"  # the nettest whose evidence goes on over sessions
 ALONE = frozenset({PACE})  # nettests that share the line with nothing
-MOST = {PACE: 5_000_000}  # bytes that a measurement may take and must have, where that is more than usual
+MOST = {PACE: 12_000_000}  # bytes that a measurement may take and must have, where that is more than usual
 OWN_COST = frozenset({"trace", PACE})  # nettests that take more than the routine, and are not reckoned with it
 
 log = structlog.get_logger("wazi.agent")

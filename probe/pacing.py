@@ -15,7 +15,7 @@ from typing import Protocol
 import structlog
 
 from measurements.model import Outcome, Target
-from probe.crew import MOST, News
+from probe.crew import News
 from probe.desk import Desk
 from probe.harmless import UNFIT, Errand
 from probe.schedule import day_of, end_of_day
@@ -27,6 +27,7 @@ APART = 6 * 3600.0  # seconds between two tests of a target
 SOONER = 3600.0  # the same where the last one could not tell
 AT_ONCE = 2
 SHARE = 0.25  # of the day's data
+USUAL = 5_000_000  # bytes that a test takes on a line that is not known and does not waver
 
 log = structlog.get_logger("wazi.agent")
 
@@ -115,7 +116,7 @@ class Pacing:
         due = [target for target in fit if await asyncio.to_thread(self._is_due, target)][:AT_ONCE]
         if not due or not await desk.judgeable():
             return
-        room = int((desk.crew.purse.budget * SHARE - self._today()) // MOST[THROTTLING])
+        room = int((desk.crew.purse.budget * SHARE - self._today()) // USUAL)
         chosen = due[: max(0, room)]
         done = await desk.crew.measure([Errand(THROTTLING, target) for target in chosen])
         log.info("throttling tested", targets=done, put_off=len(due) - done)

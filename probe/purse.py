@@ -44,6 +44,7 @@ class Purse:
         self._now = now
         self._day = ""
         self._spent = 0
+        self._before: dict[str, int] = {}  # of other days
         self._reserved = 0
         self._costs: dict[str, int] = {}  # of routine measurements: one that reads a page in full is once a day
         self._times: dict[str, float] = {}
@@ -60,8 +61,9 @@ class Purse:
     def spent(self) -> int:
         """The bytes spent today."""
         today = day_of(self._now())
-        if today != self._day:
-            self._day, self._spent = today, 0
+        if today != self._day:  # a clock that is set over midnight and back gives nothing away twice
+            self._before[self._day] = self._spent
+            self._day, self._spent = today, self._before.pop(today, 0)
         return self._spent
 
     @property

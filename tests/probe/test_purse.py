@@ -84,3 +84,17 @@ def test_what_a_target_took_last_time_is_put_aside_with_what_may_come_on_top() -
     purse.learn(target(2), 0.0, 600_000, routine=False)
     assert purse.reserve(target(1)) == 90_000 + TROUBLE
     assert purse.reserve(target(2)) == MOST
+
+
+def test_a_clock_that_is_set_over_midnight_and_back_gives_nothing_away_twice() -> None:
+    now = DAY - 60.0
+    purse = Purse(Ledger(400), "p", 1000, lambda: now, TROUBLE)
+    purse.open()
+    purse.spend(300).close()  # type: ignore[attr-defined]
+    now = DAY + 60.0
+    assert purse.left == 1000
+    purse.spend(50).close()  # type: ignore[attr-defined]
+    now = DAY - 30.0
+    assert purse.left == 300
+    now = DAY + 90.0
+    assert purse.left == 950
