@@ -91,7 +91,7 @@ class Track:
         time, probe = vote.time, vote.probe
         number = time // self._bin
         if self.bins.get(probe, -1.0) >= number:
-            return False
+            return vote.blocked and self._still(vote)
         self.bins[probe] = number
         if self._learns:
             blocked = [strength for strength, cell in self._series.items() if cell.is_blocked]
@@ -108,6 +108,11 @@ class Track:
     def told(self) -> list[Spell]:
         """Return the spells worth telling, over or not."""
         return [*self.over, *(spell for spell in self.open.values() if spell.seen is not None)]
+
+    def _still(self, vote: Vote) -> bool:
+        """Let a vote that is not weighed say at least that it lasts: one of the schedule may have come just before."""
+        spell = self.open.get(vote.strength)
+        return spell is not None and spell.lasts(vote.time, self._persistence) and spell.seen is not None
 
     def _against(self, vote: Vote, threshold: float) -> bool:
         strength, time = vote.strength, vote.time

@@ -85,10 +85,14 @@ class Spell(msgspec.Struct, kw_only=True):
         if vote.mechanism and len(known) < MOST_NAMES and all(name != vote.mechanism for name, _ in known):
             known.append((vote.mechanism, vote.time))
             news = True
-        if self.lasting is None and vote.time - self.first >= persistence:
-            self.lasting = vote.time
-            news = True
-        return news
+        return self.lasts(vote.time, persistence) or news
+
+    def lasts(self, time: float, persistence: float) -> bool:
+        """Note a blocked vote that is late enough for one line alone; return whether it is the first such one."""
+        if self.lasting is not None or time - self.first < persistence:
+            return False
+        self.lasting = time
+        return True
 
     def count_for(self, vote: Vote) -> None:
         """Count a vote for access."""

@@ -91,6 +91,18 @@ def test_one_line_alone_waits_for_three_hours() -> None:
     assert hours(told[-1].updated) == 51.0
 
 
+def test_the_last_question_confirms_though_a_scheduled_one_came_just_before() -> None:
+    """Both are of one quarter of an hour, of which the first vote counts: it says nothing of three hours."""
+    asked = [
+        vote
+        for minutes in (6, 20, 35, 65, 95, 125, 155, 183, 187)
+        for vote in series("x.com", within(48, 99), first=48 + minutes / 60, hours=48 + minutes / 60 + 0.001)
+    ]
+    _, told = live([*series("x.com", within(48, 99), hours=48), *asked])
+    assert told[-1].status is Status.CONFIRMED
+    assert hours(told[-1].updated) == pytest.approx(48 + 187 / 60)
+
+
 def test_what_moves_together_is_one_event() -> None:
     targets = {"facebook.com": 48.0, "x.com": 48.5, "whatsapp.com": 49.9}
     votes = [
