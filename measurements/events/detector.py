@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
+from measurements.events.crowds import Crowds, is_of_crowd
 from measurements.events.gates import WEEK, confirmation, suspended
 from measurements.events.grouping import Group, Grouping
 from measurements.events.nouns import Checkpoint, Event, Settings, Status
@@ -24,11 +25,13 @@ from measurements.events.rooms import Room, order
 from measurements.events.spells import Place
 from measurements.events.telling import tell
 from measurements.events.thresholds import LAG, Thresholds, VolumeState
+from measurements.events.together import SIDELINES
 from measurements.model import Strength, Vote
 
 _HOUR = 3600.0
 _DAY = 86_400.0
 RoomKey = tuple[str, int, str, str, bool]
+Adders = tuple[Callable[[Vote, float], bool], Callable[[Vote], None] | None]  # of its room, and of its crowd
 
 
 class Header(msgspec.Struct):
@@ -39,6 +42,7 @@ class Header(msgspec.Struct):
     refused: int = 0
     told: dict[str, Event] = {}
     placebos: dict[int, Day] = {}
+    of_crowds: set[str] = set()
 
 
 class Detector:
@@ -51,12 +55,14 @@ class Detector:
         self._settings = settings or Settings()
         self._lateness = self._settings.lateness
         self._rooms: dict[RoomKey, Room] = {}
-        self._adders: dict[RoomKey, Callable[[Vote, float], bool]] = {}
+        self._adders: dict[RoomKey, Adders] = {}
         self._networks: dict[tuple[str, str], set[int]] = {}  # that vote on a target in a country
         self._thresholds = Thresholds(self._settings)
         self._placebos = Placebos(assumed=assumed)
         self._tomorrow = 0.0  # when the day of the newest vote ends
         self._grouping = Grouping(self._settings)
+        self._crowds = Crowds(self._settings, self._thresholds)
+        self._of_crowds: set[str] = set()  # ids, of those told
         self._alarms: dict[tuple[Place, Strength, float], float] = {}
         self._told: dict[str, Event] = {}
         self._suspended: float | None = None
@@ -89,16 +95,17 @@ class Detector:
             self.refused += 1
             return ()
         key = (vote.country, vote.asn, vote.target, vote.layer, vote.placebo)
-        add = self._adders.get(key)
-        if add is None:
-            add = self._open(key, self._new_room(key))
+        add, note = self._adders.get(key) or self._open(key, self._new_room(key))
         news = add(vote, thresholds.count(vote))
+        if note is not None:
+            note(vote)
         if not news and thresholds.newest < self._wake:
             return ()
         groups = self._update(Place(*key), self._rooms[key]) if news else set()
-        if thresholds.newest >= self._wake:
-            groups |= self._tick()
-        return tuple(self._announce(groups))
+        if thresholds.newest < self._wake:
+            return tuple(self._announce(groups))
+        groups |= self._tick()
+        return (*self._announce(groups), *self._announce_crowds())
 
     def run(self, votes: Iterable[Vote]) -> Iterator[Event]:
         """Count votes that come in `order`, and yield the events that are settled on the way; nothing else is told."""
@@ -108,7 +115,9 @@ class Detector:
             if counted:
                 threshold = thresholds.count(vote)
             key = (vote.country, vote.asn, vote.target, vote.layer, vote.placebo)
-            add = adders.get(key) or self._open(key, self._new_room(key))
+            add, note = adders.get(key) or self._open(key, self._new_room(key))
+            if note is not None:
+                note(vote)
             if add(vote, threshold):
                 thresholds.newest = vote.time
                 self._update(Place(*key), self._rooms[key])
@@ -121,12 +130,17 @@ class Detector:
 
     def events(self) -> list[Event]:
         """Return the events that are open, or closed so lately that a vote may still change them, oldest first."""
-        return sorted(map(self._tell, self._grouping.groups), key=_age)
+        return sorted([*map(self._tell, self._grouping.groups), *self._crowds.events(self._alarm_list())], key=_age)
 
     def settle(self) -> list[Event]:
         """Let go of what no vote can change any more, and return it."""
-        groups = self._grouping.settled(self._thresholds.newest - self._lateness - 2 * self._settings.together)
-        settled = [self._tell(group) for group in groups]  # all before any goes, as they bear on one another
+        long_ago = self._thresholds.newest - self._lateness - 2 * self._settings.together
+        settled = self._crowds.settle(long_ago, self._alarm_list())
+        for event in settled:
+            self._told.pop(event.id, None)
+            self._of_crowds.discard(event.id)
+        groups = self._grouping.settled(long_ago)
+        settled += [self._tell(group) for group in groups]  # all before any goes, as they bear on one another
         for group in groups:
             for entry in group.entries:
                 self._room(entry.place).forget(entry.first, entry.spell.strength)
@@ -142,8 +156,15 @@ class Detector:
             if room.is_new:
                 room.is_new = False
                 cells[_key(key)] = room.state()
-        placebos = self._placebos.state()
-        header = Header(self._thresholds.newest, self._thresholds.state(), self.refused, self._told, placebos)
+        cells |= self._crowds.checkpoint()
+        header = Header(
+            newest=self._thresholds.newest,
+            volume=self._thresholds.state(),
+            refused=self.refused,
+            told=self._told,
+            placebos=self._placebos.state(),
+            of_crowds=self._of_crowds,
+        )
         return Checkpoint(header=msgspec.msgpack.encode(header), cells=cells)
 
     @classmethod
@@ -157,24 +178,33 @@ class Detector:
         detector.refused = kept.refused
         detector._thresholds = Thresholds(settings, kept.volume)
         detector._thresholds.newest = kept.newest
-        detector._told = kept.told
+        detector._told, detector._of_crowds = kept.told, kept.of_crowds
         detector._placebos = Placebos(kept.placebos)
+        detector._crowds = Crowds(settings, detector._thresholds)
+        detector._crowds.restore({name: data for name, data in cells.items() if is_of_crowd(name)})
         touched: set[Group] = set()
         for name, data in cells.items():
+            if is_of_crowd(name):
+                continue
             key = msgspec.json.decode(name, type=RoomKey)
             room = Room.restore(settings, data, detector._thresholds, detector._placebos, is_placebo=key[4])
-            detector._open(key, room)
+            _, note = detector._open(key, room)
+            if note is not None:
+                for vote in room.votes:
+                    note(vote)
             touched |= detector._update(Place(*key), room)
         detector._look_at_the_clock()
         for group in detector._grouping.groups:
             group.told |= {entry.id for entry in group.entries} & kept.told.keys()
         return detector
 
-    def _open(self, key: RoomKey, room: Room) -> Callable[[Vote, float], bool]:
+    def _open(self, key: RoomKey, room: Room) -> Adders:
+        country, asn, target, layer, _ = key
         self._rooms[key] = room
-        add = self._adders[key] = room.add
-        self._networks.setdefault((key[0], key[2]), set()).add(key[1])
-        return add
+        note = None if layer in SIDELINES else self._crowds.of(country, asn).note
+        adders = self._adders[key] = (room.add, note)
+        self._networks.setdefault((country, target), set()).add(asn)
+        return adders
 
     def _new_room(self, key: RoomKey) -> Room:
         return Room(self._settings, self._thresholds, self._placebos, is_placebo=key[4])
@@ -223,6 +253,7 @@ class Detector:
         before = self._suspended
         self._look_at_the_clock()
         self._forget_alarms()
+        self._crowds.fold()
         if self._settings.lateness:
             self.settle()
         return set(self._grouping.groups) if before != self._suspended else set()
@@ -236,7 +267,10 @@ class Detector:
 
     def _forget_alarms(self) -> None:
         """Let go of placebo alarms that nothing can be held back by any more."""
-        firsts = (entry.first for group in self._grouping.groups for entry in group.entries)
+        if not self._alarms:
+            return
+        firsts = [entry.first for group in self._grouping.groups for entry in group.entries]
+        firsts += self._crowds.firsts()
         long_ago = self._thresholds.newest - WEEK - 2 * (self._lateness + _DAY)
         long_ago = min([long_ago, *(first - self._settings.together for first in firsts)])
         for place, strength, first in [key for key, time in self._alarms.items() if time < long_ago]:
@@ -244,6 +278,9 @@ class Detector:
             if any((spell.first, spell.strength) == (first, strength) and spell.is_over for spell in room.spells()):
                 room.forget(first, strength)
                 del self._alarms[place, strength, first]
+
+    def _alarm_list(self) -> list[tuple[float, Place]]:
+        return [(first, place) for place, _, first in self._alarms]
 
     def _was_suspended(self, group: Group) -> bool:
         """Whether claims are suspended now, or were when what is closed ended."""
@@ -255,8 +292,9 @@ class Detector:
 
     def _tell(self, group: Group) -> Event:
         settings, entries = self._settings, list(group.entries)
-        alarms = [(first, place) for place, _, first in self._alarms]
-        confirmed, held = confirmation(entries, self._grouping.of_target, alarms, self._networks_of, settings.together)
+        confirmed, held = confirmation(
+            entries, self._grouping.of_target, self._alarm_list(), self._networks_of, settings.together
+        )
         if held in ("", "one_line") and self._was_suspended(group):
             held = "placebo"
         return tell(entries, confirmed, held, settings.false_alarms_per_week)
@@ -279,6 +317,18 @@ class Detector:
             into = "" if entry is None else entry.group.first.id
             if into != gone and gone in self._told:
                 yield self._withdraw(self._told.pop(gone), into)
+
+    def _announce_crowds(self) -> Iterator[Event]:
+        """Tell of what changed about sites that fail together, which is looked at every hour."""
+        found = {event.id: event for event in self._crowds.events(self._alarm_list())}
+        for id, event in found.items():
+            if _material(event) != _material(self._told.get(id)):
+                self._told[id] = event
+                self._of_crowds.add(id)
+                yield event
+        for gone in sorted(self._of_crowds - found.keys()):
+            self._of_crowds.discard(gone)
+            yield self._withdraw(self._told.pop(gone), "")
 
     def _withdraw(self, event: Event, into: str) -> Event:
         why = "It is part of another event now." if into else "Votes that came late showed it otherwise."

@@ -69,7 +69,7 @@ def _of_target(
         return None, "placebo"
     if _by_software(spells):
         return None, "software"
-    sure = _lines(spells)
+    sure = sure_since(spells)
     return (None, "one_line") if sure is None else (max(crossed, sure), "")
 
 
@@ -92,7 +92,7 @@ def _by_software(spells: list[Spell]) -> bool:
     return len(accusing) == 1 and bool(clearing - accusing)
 
 
-def _lines(spells: list[Spell]) -> float | None:
+def sure_since(spells: Sequence[Spell]) -> float | None:
     """Return when a second line had voted blocked, or one line for long enough."""
     lines: dict[str, float] = {}
     for spell in spells:

@@ -66,6 +66,9 @@ LEAST: dict[Strength, Rates] = {
 }
 """How far placebos may lower what `RATES` assumes: a harmless target tells little of what only other targets do."""
 
+TOGETHER = Rates(floor=0.002)
+"""Of an hour in which unrelated sites fail at once (`together`): twice the chance that counts as too many."""
+
 ENDING = Rates()
 """Of an answer during a block, of any strength: a block may be partial."""
 

@@ -30,6 +30,7 @@ from measurements.events.thresholds import ALONE, ENDING, Thresholds
 from measurements.model import Strength, Vote
 
 _FOLD_EARLY = 21_600.0  # votes leave the order in batches of some hours
+_LONGER = 7200.0  # votes of hours that a late vote may change are kept: `together` counts them again
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -81,10 +82,14 @@ class Track:
         self._series = {strength: self._restore(strength, kept) for strength, kept in state.series.items()}
         self.bins, self.open, self.over = state.bins, state.open, state.over
 
+    def tracked(self) -> TrackState:
+        """Return what the votes left behind; to be encoded before the next one."""
+        series = {strength: cell.state() for strength, cell in self._series.items()}
+        return TrackState(self._access.state(), self._faults, series, self.bins, self.open, self.over)
+
     def state(self) -> bytes:
         """Return the track as data."""
-        series = {strength: cell.state() for strength, cell in self._series.items()}
-        return _encoder.encode(TrackState(self._access.state(), self._faults, series, self.bins, self.open, self.over))
+        return _encoder.encode(self.tracked())
 
     def add(self, vote: Vote, threshold: float) -> bool:
         """Count the next vote; return whether anything changed that an event would tell."""
@@ -119,7 +124,7 @@ class Track:
         cell = self._series.get(strength)
         if cell is None:
             cell = self._series[strength] = self._fork(strength, time)
-        own = threshold + ALONE if strength is Strength.PROVEN else threshold
+        own = threshold if strength is Strength.REPORTED else threshold + ALONE
         change = cell.add(time, True, vote.probe, vote.witness, own)
         spell, since = self.open.get(strength), cell.suspected_since
         if spell is not None and spell.crossed is None and since not in (None, spell.first):
@@ -223,8 +228,13 @@ class Room:
             news = True
         horizon = self._thresholds.newest - self._settings.lateness
         if votes[0].time < horizon - _FOLD_EARLY:
-            self.fold(horizon)
+            self.fold(horizon - _LONGER)
         return news
+
+    @property
+    def votes(self) -> list[Vote]:
+        """The votes that are kept, in order: those that a late one may precede, and some more."""
+        return self._votes
 
     def spells(self) -> list[Spell]:
         """Return the spells worth telling, over or not."""
@@ -233,7 +243,7 @@ class Room:
     def forget(self, first: float, strength: Strength) -> None:
         """Drop a spell that is over for so long that no vote can change it any more."""
         if self._settings.lateness:
-            self.fold(self._thresholds.newest - self._settings.lateness)
+            self.fold(self._thresholds.newest - self._settings.lateness - _LONGER)
             base = self._track()
             base.over = [spell for spell in base.over if (spell.first, spell.strength) != (first, strength)]
             self._base = base.state()

@@ -13,7 +13,8 @@ import msgspec
 
 from measurements.events.grouping import Entry
 from measurements.events.nouns import Bracket, Event, Kind, Part, Standing, Status
-from measurements.events.spells import MOST_NAMES, MOST_PROBES, MOST_WITNESSES, Spell
+from measurements.events.spells import MOST_NAMES, MOST_PROBES, MOST_WITNESSES, Place, Spell
+from measurements.events.together import Outbreak, Struck
 from measurements.model import Mechanism, Strength
 
 _WEIGHT = (Kind.ALLOWLIST, Kind.BLOCKING, Kind.THROTTLING, Kind.BLIND, Kind.UNREACHABLE)
@@ -32,6 +33,10 @@ HELD = {
     "placebo": "Harmless sites raise alarms too, which points to the network or to the measurement.",
     "software": "All votes against access come from one version of the software, and another sees access.",
 }
+_TOGETHER = (
+    "{} unrelated services stopped answering at once while harmless sites answered; which of them were meant, and why "
+    "they stopped, is not settled."
+)
 CLOSED = {
     "ended": "Access is as before.",
     "cleared": "Later votes spoke against it, before it was sure.",
@@ -79,6 +84,61 @@ def tell(entries: Sequence[Entry], confirmed: float | None, held: str, false_ala
         opened=min(spell.seen for spell in spells if spell.seen is not None),
         confirmed=confirmed,
         updated=max([spell.touched for spell in spells] + [time for time in (confirmed,) if time is not None]),
+    )
+    return msgspec.structs.replace(event, summary=summary(event))
+
+
+def tell_together(
+    id: str, place: Place, spell: Spell, outbreaks: Sequence[Outbreak], standing: tuple[float | None, str, float]
+) -> Event:
+    """Return the event of sites that failed together in a network.
+
+    `standing` is when it was confirmed, what holds it back, and the false alarms a week that were promised.
+    """
+    confirmed, held, false_alarms_per_week = standing
+    struck: dict[str, list[Struck]] = {}
+    for outbreak in outbreaks:
+        for one in outbreak.sites.values():
+            struck.setdefault(one.target, []).append(one)
+    like = spell.part(place)
+    parts = [
+        msgspec.structs.replace(
+            like,
+            target=target,
+            onset=(min(one.worked for one in ones), max(one.failed for one in ones)),
+            blocked=sum(one.hours for one in ones),
+            votes=sum(one.hours for one in ones),
+            probes=len(ones),
+        )
+        for target, ones in sorted(struck.items())
+    ]
+    status, reason = _status(spell.is_over, True, confirmed, held)
+    event = Event(
+        id=id,
+        kind=Kind.UNREACHABLE,
+        status=status,
+        reason=reason,
+        notes=(_TOGETHER.format(len(parts)), *_notes(status, reason, held, parts, [spell])),
+        countries=tuple(filter(None, (place.country,))),
+        asns=tuple(filter(None, (place.asn,))),
+        targets=tuple(sorted(struck)),
+        layers=(place.layer,),
+        onset=(min(part.onset[0] for part in parts), max(part.onset[1] for part in parts)),
+        end=spell.end,
+        log_evidence=spell.log_evidence,
+        blocked=spell.blocked,
+        votes=spell.votes,
+        probe_count=spell.probes,
+        probes=tuple(spell.lines),
+        witnesses=tuple(dict.fromkeys(one.witness for ones in struck.values() for one in ones))[:MOST_WITNESSES],
+        p0=spell.p0,
+        p1=spell.p1,
+        threshold=spell.threshold,
+        false_alarms_per_week=false_alarms_per_week,
+        parts=tuple(parts),
+        opened=spell.crossed or spell.first,
+        confirmed=confirmed,
+        updated=max(filter(None, (spell.touched, confirmed))),
     )
     return msgspec.structs.replace(event, summary=summary(event))
 

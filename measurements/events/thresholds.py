@@ -19,8 +19,13 @@ ENDING = 7.0
 """The threshold for the end of a block: a wrong end, once in 1,100 votes of a blocked cell, alarms nobody."""
 
 ALONE, IN_TWO = math.log(3 / 2), math.log(2)
-"""What a proven series adds to the threshold, because it may spend two thirds of what is allowed, and what two of
-different networks together add to that (`pairs`), because they may spend one third."""
+"""What a proven or failed series adds to the threshold, because it may spend two thirds of what is allowed, and what
+two of different networks together add to that (`pairs`), because they may spend one third."""
+
+LEAST_SITES = 20
+IN_A_CROWD = math.log(3 / LEAST_SITES)
+"""What the series of sites that fail together adds: it may spend the other third of what failed ones are allowed, and
+has a vote in so many measurements at the most."""
 
 _ONE_EACH = frozenset({"blind", "quic", "throttle"})  # of a known measurement's votes one or two are in these layers
 DAY = 86_400.0
