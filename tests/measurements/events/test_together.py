@@ -148,10 +148,10 @@ def test_noise_is_none_of_it() -> None:
     assert found(world(noise=0.05, length=500.0)) == []
 
 
-@pytest.mark.parametrize("late", [3_000.0, 172_800.0])
+@pytest.mark.parametrize("late", [3_000.0, 100_000.0])
 def test_late_votes_and_restarts_change_nothing(late: float) -> None:
-    one = world(failing(STRUCK, until=50.3), noise=0.002, length=72)
-    two = world(failing(SITES[2:9], until=50.3), noise=0.002, length=72, probe="p2")
+    one = world(failing(STRUCK, until=47.3), noise=0.002, length=60)
+    two = world(failing(SITES[2:9], until=47.3), noise=0.002, length=60, probe="p2")
     votes = sorted([*one, *two], key=order)
     last = msgspec.structs.replace(votes[-1], time=votes[-1].time + 2 * HOUR, witness="last")
     arriving = [*shuffled(votes, late, 7), last]
