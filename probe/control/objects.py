@@ -17,6 +17,7 @@ import ipaddress
 import re
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,9 +34,10 @@ _KEPT_CLIENTS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ObjectLimits:
-    """How much is given: bytes of one object, transfers at once, bytes an hour for one client and for all."""
+    """How much is given: bytes of one object, transfers at once and bytes an hour, for one client and for all."""
 
     most: int = MOST
+    client_at_once: int = 8  # a probe reads one; several may share an address
     at_once: int = 16
     client_hourly: int = 64 * 1024 * 1024
     hourly: int = 2 * 1024 * 1024 * 1024
@@ -62,7 +64,7 @@ class Objects:
         self._limits = limits
         self._retry_after = retry_after
         self._now = now
-        self._running = 0
+        self._running: Counter[bytes] = Counter()
         self._hour = 0.0
         self._given = 0
         self._clients: dict[bytes, int] = {}
@@ -71,29 +73,32 @@ class Objects:
     @contextmanager
     def reply(self, path: str, client: str | None) -> Iterator[Reply]:
         """Lend the reply to a request for `path`; what is lent is being sent until the block ends."""
-        size, refusal = self._admit(path.removeprefix(PREFIX), client)
+        name = self._digest(client)
+        size, refusal = self._admit(path.removeprefix(PREFIX), name)
         if refusal is not None:
             yield refusal
             return
-        self._running += 1
+        self._running[name] += 1
         try:
             yield Reply(200, object_of(size), _OCTETS)
         finally:
-            self._running -= 1
+            self._running[name] -= 1
+            self._running += Counter()  # who reads nothing is forgotten
 
-    def _admit(self, length: str, client: str | None) -> tuple[int, Reply | None]:
+    def _admit(self, length: str, name: bytes) -> tuple[int, Reply | None]:
         limits = self._limits
         size = int(length) if _LENGTH.fullmatch(length) else 0
         if not 0 < size <= limits.most:
             words = f"Ask for {PREFIX}N, where N is a number of bytes from 1 to {limits.most}."
             return 0, sentence(400, words)
-        if self._running >= limits.at_once:
+        if self._running[name] >= limits.client_at_once:
+            return 0, later("You read as many objects at once as one client may.", self._retry_after, status=429)
+        if self._running.total() >= limits.at_once:
             return 0, later("This control gives as many objects at once as it may.", self._retry_after)
         now = self._now()
         if now >= self._hour + HOUR:
             self._hour, self._given = now, 0
             self._clients.clear()
-        name = self._digest(client)
         used = self._clients.get(name, 0)
         wait = int(self._hour + HOUR - now) + 1
         if used + size > limits.client_hourly:

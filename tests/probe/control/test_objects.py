@@ -181,6 +181,17 @@ def test_beyond_so_many_at_once_it_says_when_to_come_back(sites: Sites) -> None:
     asyncio.run(run())
 
 
+def test_one_client_does_not_hold_the_door_for_all() -> None:
+    given = Objects(ObjectLimits(at_once=3, client_at_once=2), 10)
+    with contextlib.ExitStack() as held:
+        said = [held.enter_context(given.reply("/bytes/5", "192.0.2.1")).status for _ in range(3)]
+        assert said == [200, 200, 429]
+        said = [held.enter_context(given.reply("/bytes/5", client)).status for client in ("192.0.2.2", "192.0.2.3")]
+        assert said == [200, 503]
+    with given.reply("/bytes/5", "192.0.2.1") as again:
+        assert again.status == 200
+
+
 def test_who_does_not_read_is_hung_up_on_and_was_not_sent_ahead(sites: Sites) -> None:
     limits = ServiceLimits(objects=ObjectLimits(at_once=1), patience_seconds=0.4)
 
@@ -235,7 +246,7 @@ def test_a_slow_reader_gets_all(sites: Sites) -> None:
 
 
 def test_many_at_once(sites: Sites) -> None:
-    limits = ServiceLimits(objects=ObjectLimits(at_once=100))
+    limits = ServiceLimits(objects=ObjectLimits(at_once=100, client_at_once=100))
 
     async def run() -> None:
         async with both_doors(sites, limits) as (clear, tls):
