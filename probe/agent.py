@@ -274,9 +274,8 @@ class Agent:
         log.info("run ended", campaign=campaign.name, measured=done, deferred=deferred, spent_today=self.purse.spent)
         if deferred and not self.bench.stop.asked.is_set():
             what = f"{deferred} of {len(order)} targets of campaign {campaign.name} were put off"
-            spent = f"{self.purse.spent} of {self.purse.budget} bytes of the day were spent"
             until = next_run(campaign, now, now)
-            self.silence.add(now, until, "budget", f"{what}: {spent}.")
+            self.silence.add(now, until, "budget", f"{what}: {self.purse.account}")
 
     def _heard(self, news: News) -> None:
         """See to what follows from a measurement that is on its way to the store, and report it."""

@@ -60,8 +60,14 @@ def event_page(
     lines += [f"  {clean(witness)}" for witness in event.witnesses] or ["  none"]
     if len(versions) > 1:
         lines += ["", "what it said, and when"]
-        lines += [f"  {_moment(when)}  {said.status}: {clean(said.summary, 1000)}" for when, said in versions]
+        lines += [line for when, said in versions for line in _version(when, said)]
     return "\n".join(lines)
+
+
+def _version(when: float, said: Event) -> list[str]:
+    """Say what an event said once, and why it was held back."""
+    line = f"  {_moment(when)}  {said.status}: {clean(said.summary, 1000)}"
+    return [line, *(f"    {clean(note, 1000)}" for note in said.notes)]
 
 
 def promise(false_alarms_per_week: float) -> str:

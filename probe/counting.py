@@ -38,7 +38,7 @@ def counting(counter: Counter, tell: Callable[[Event], None], *, pause: float = 
     def look() -> None:
         try:
             for event in counter.catch_up(AT_ONCE):
-                log.warning("event", id=event.id, kind=event.kind, status=event.status, reason=event.reason)
+                log.info("event", id=event.id, kind=event.kind, status=event.status, reason=event.reason)
                 tell(event)
         except Exception:  # whatever it is, the next measurement matters more
             log.exception("events could not be told")

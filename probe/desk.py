@@ -80,6 +80,4 @@ class Desk:
 
     def put_off(self, count: int, what: str, until: float) -> None:
         """Say what the day's data did not allow."""
-        purse = self.crew.purse
-        spent = f"{purse.spent} of {purse.budget} bytes of the day were spent"
-        self.silence.add(self.now, until, "budget", f"{count} {what} were put off: {spent}.")
+        self.silence.add(self.now, until, "budget", f"{count} {what} were put off: {self.crew.purse.account}")

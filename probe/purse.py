@@ -16,6 +16,7 @@ from typing import Protocol
 
 from measurements.model import Target
 from probe.schedule import Campaign, Plan, allowance, day_of, plan
+from probe.wording import size
 
 UNKNOWN_COST = 20_000  # bytes that a routine measurement probably takes of which nothing is known yet
 
@@ -65,6 +66,11 @@ class Purse:
             self._before[self._day] = self._spent
             self._day, self._spent = today, self._before.pop(today, 0)
         return self._spent
+
+    @property
+    def account(self) -> str:
+        """Say why more is not spent now, in a sentence that follows a colon."""
+        return f"{size(self.spent)} of the day's {size(self.budget)} were spent, and the rest must last the day."
 
     @property
     def left(self) -> int:

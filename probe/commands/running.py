@@ -243,8 +243,12 @@ def _tell_event(event: Event) -> None:
 
 
 def _greet(settings: Settings) -> None:
+    from probe.settings.quantities import show_duration
+    from probe.wording import plural
+
     for campaign in settings.campaigns:
-        say(f"campaign {campaign.name}: {len(campaign.targets)} targets every {campaign.every / 60:g} minutes")
+        what = f"{plural(len(campaign.targets), 'target')} every {show_duration(campaign.every)}"
+        say(f"campaign {campaign.name}: {what}")
     say("Ctrl-C stops; `wazi list` and `wazi status` tell what was measured")
 
 

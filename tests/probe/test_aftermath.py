@@ -304,7 +304,7 @@ def test_questions_that_the_days_data_do_not_allow_are_said(store: Store, tmp_pa
     assert store.count() == 5
     (gap,) = gaps(store)
     assert gap.why == "budget"
-    assert gap.detail.startswith("1 questions about what was found were put off: 50000000 of 50000000 bytes")
+    assert gap.detail.startswith("1 questions about what was found were put off: 50.0 MB of the day's 50.0 MB")
 
 
 def test_a_network_that_cannot_be_judged_is_asked_nothing_until_it_can(store: Store, tmp_path: Path) -> None:

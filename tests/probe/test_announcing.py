@@ -64,6 +64,9 @@ def test_a_page_says_what_its_numbers_do_not_say() -> None:
     assert "confirmed  2026-09-21 14:25 UTC" in page
     assert "  It is a part." in page
     assert "1970-01-01 00:00 UTC  unconfirmed: x.com" in page
+    assert page.endswith(
+        "1970-01-01 00:00 UTC  withdrawn: x.com blocked on AS1 in TZ (not confirmed)\n    It is a part."
+    )
 
 
 def test_great_evidence_is_said_by_its_power_of_ten() -> None:

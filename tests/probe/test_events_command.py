@@ -146,4 +146,5 @@ def test_a_run_counts_what_it_measures_and_what_waited(world: World) -> None:
     assert said["events"]["promise"].startswith("on average 0.5 false alarms a week; a 39 % chance")
     logged = [line for line in told.splitlines() if '"event": "event"' in line or "wazi.events" in line]
     assert logged, told
+    assert not any('"level": "warning"' in line for line in logged), "a terminal has a line of its own for it"
     assert "example" not in told  # the log names no site
