@@ -60,7 +60,7 @@ RATES: dict[Strength, Rates] = {
 }
 
 LEAST: dict[Strength, Rates] = {
-    Strength.PROVEN: Rates(floor=0.001, follow=0.1, elsewhere=0.005, is_known=True),
+    Strength.PROVEN: Rates(floor=0.001, follow=0.4, elsewhere=0.005, is_known=True),
     Strength.REPORTED: Rates(follow=0.1),
     Strength.FAILED: Rates(follow=0.1),
 }
