@@ -28,6 +28,7 @@ from measurements.store.errors import StoreError
 from measurements.store.ledger import Ledger, Turn
 
 BATCH = 500  # votes a turn, so that none keeps others waiting for long
+AHEAD = 900.0  # seconds by which a vote may be ahead of the clock; one that is more would make all others too late
 SILENT = 60.0  # seconds after which somebody else's counting is taken over
 DAMAGED = (StoreError, msgspec.MsgspecError, ValueError, LookupError, ArithmeticError, TypeError, AttributeError)
 """What reading a memory raises that no detector gave; an error of the database is none of these."""
@@ -126,7 +127,13 @@ class Standing:
             if turn.number == 0:
                 votes = turn.votes(most)
             changed: dict[str, Event] = {}
+            latest = self._now() + AHEAD
+            early = sum(vote.time > latest for _, vote in votes)
+            if early:
+                log.warning("%d votes are of a time that has not come, and are not counted: is a clock wrong?", early)
             for _, vote in votes:
+                if vote.time > latest:
+                    continue
                 self._newest = max(self._newest, vote.time)
                 for event in detector.add(vote):
                     changed.pop(event.id, None)

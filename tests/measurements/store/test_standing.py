@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from measurements.events.detector import detect
 from measurements.events.nouns import Event, Settings, Status
 from measurements.model import Measurement, Verdict, Vote
-from measurements.standing import SILENT, Standing, recall
+from measurements.standing import AHEAD, SILENT, Standing, recall
 from measurements.store import Store, open_store, tables
 from tests.measurements.store.samples import ACCESSIBLE, BLOCKED, START, measurement
 
@@ -216,6 +216,25 @@ def test_a_failure_is_said_keeps_nobody_from_storing_and_passes(store: Store, ca
     assert len(standing.catch_up()) == 1
     assert standing.trouble == ""
     assert list(store.ledger.events()) == detect(all_votes(store), SETTINGS)
+
+
+def test_a_vote_of_a_time_that_has_not_come_is_not_counted(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """Counted, it would make every later vote come too late."""
+    now = START + 84 * HOUR
+    standing = Standing(store.ledger, SETTINGS, now=lambda: now)
+    keep(store, hourly(range(10)))
+    wrong = measurement(99, id=f"{99:032x}", started=now + AHEAD + 1.0, probe_id="p9")
+    keep(store, [(wrong, BLOCKED)])
+    standing.catch_up()
+    assert "a time that has not come" in caplog.text
+    keep(store, hourly(range(10, 84)))
+    standing.catch_up()
+    (event,) = store.ledger.events()
+    assert (event.status, event.probes) == (Status.CLOSED, ("p1",))
+    memory = recall(store.ledger.position().header)
+    assert memory is not None
+    assert (memory.refused, memory.newest) == (0, START + 83 * HOUR)
+    assert list(store.ledger.events()) == detect([v for v in all_votes(store) if v.probe == "p1"], SETTINGS)
 
 
 def test_a_mistake_of_ours_is_said_and_not_raised(store: Store, caplog: pytest.LogCaptureFixture) -> None:
