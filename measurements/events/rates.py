@@ -62,9 +62,13 @@ RATES: dict[Strength, Rates] = {
 LEAST: dict[Strength, Rates] = {
     Strength.PROVEN: Rates(floor=0.001, follow=0.4, elsewhere=0.005, is_known=True),
     Strength.REPORTED: Rates(follow=0.1),
-    Strength.FAILED: Rates(follow=0.1),
+    Strength.FAILED: Rates(),
 }
-"""How far placebos may lower what `RATES` assumes: a harmless target tells little of what only other targets do."""
+"""How far placebos may lower what `RATES` assumes: a harmless target tells little of what only other targets do.
+
+Nor is a placebo of ours asked again within minutes, as what is blocked or unreachable is: how often its failures are
+repeated bounds that of `reported` votes only, whose placebos somebody else asked like the rest.
+"""
 
 TOGETHER = Rates(floor=0.002)
 """Of an hour in which unrelated sites fail at once (`together`): twice the chance that counts as too many."""

@@ -20,7 +20,7 @@ from tests.measurements.events.test_late_votes import MEASURED, PHASES, shuffled
 from tests.measurements.events.votes_of import HOUR, START, series, within
 
 DAY = 86_400.0
-PROVEN, FAILED = Strength.PROVEN, Strength.FAILED
+PROVEN, FAILED, REPORTED = Strength.PROVEN, Strength.FAILED, Strength.REPORTED
 
 
 def counted(votes: Iterable[Vote], blocked: tuple[Strength, ...] = ()) -> Placebos:
@@ -65,17 +65,22 @@ def test_a_floor_falls_only_with_evidence_and_not_below_the_least() -> None:
 
 def test_votes_after_a_failure_measure_how_often_it_is_repeated() -> None:
     lonely = [12.0 * number + 6 for number in range(50)]
-    placebos = counted(harmless(lonely, days=27, strength=FAILED))
-    found = ruling(placebos, 29, FAILED)
+    placebos = counted(harmless(lonely, days=27, strength=REPORTED))
+    found = ruling(placebos, 29, REPORTED)
     assert found.follow == (0, 300)  # six hours after each
-    assert found.rates.follow == LEAST[FAILED].follow
-    twins = counted(harmless([*lonely, *(hour + 1 for hour in lonely)], days=27, strength=FAILED))
-    assert ruling(twins, 29, FAILED).rates.follow == upper(50, 106)
+    assert found.rates.follow == LEAST[REPORTED].follow
+    twins = counted(harmless([*lonely, *(hour + 1 for hour in lonely)], days=27, strength=REPORTED))
+    assert ruling(twins, 29, REPORTED).rates.follow == upper(50, 106)
+
+
+def test_our_own_repeated_failures_are_not_thought_rarer() -> None:
+    quiet = counted(harmless([12.0 * number + 6 for number in range(50)], days=27, strength=FAILED))
+    assert ruling(quiet, 29, FAILED).rates.follow == RATES[FAILED].follow
 
 
 def test_what_flaps_is_no_less_likely_to_fail_again() -> None:
     flaps = [hour for start in range(0, 640, 24) for hour in range(start, start + 6, 2)]
-    found = ruling(counted(harmless(flaps, days=27, strength=FAILED)), 29, FAILED)
+    found = ruling(counted(harmless(flaps, days=27, strength=REPORTED)), 29, REPORTED)
     assert found.rates.follow > 0.2
 
 
