@@ -14,6 +14,8 @@ votes of the hours alone. Hours that late votes may still change are therefore c
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from measurements.events.cells import Cell, CellState
@@ -229,30 +231,42 @@ class Crowd:
     fewer votes than it takes sites are passed over.
     """
 
-    __slots__ = ("_base", "_closed", "_dirty", "_head", "_hours", "_settings", "_thresholds", "_until", "is_new")
+    __slots__ = (
+        "_base",
+        "_closed",
+        "_dirty",
+        "_head",
+        "_hours",
+        "_new",
+        "_settings",
+        "_thresholds",
+        "_until",
+        "is_new",
+        "note",
+    )
 
     def __init__(self, settings: Settings, thresholds: Thresholds, base: bytes = b"") -> None:
         self._settings, self._thresholds, self._base = settings, thresholds, base
         self._hours: dict[int, list[Vote]] = {}
+        self._new: list[Vote] = []
+        self.note: Callable[[Vote], None] = self._new.append  # takes a vote down, and looks at none
         self._head = self._from_base() if base else None
         self._until = self._closed = self._head.until if self._head else 0
         self._dirty = False
         self.is_new = False
 
-    def note(self, vote: Vote) -> None:
-        """Take a vote down."""
-        number = int(vote.time // HOUR)
-        hour = self._hours.get(number)
-        if hour is None:
-            if number < self._until:
-                return
-            hour = self._hours[number] = []
-        hour.append(vote)
-        if number < self._closed:
-            self._dirty = True
+    def _sort_in(self) -> None:
+        """Put what was taken down into its hours."""
+        for vote in self._new:
+            number = int(vote.time // HOUR)
+            if number >= self._until:
+                self._hours.setdefault(number, []).append(vote)
+                self._dirty = self._dirty or number < self._closed
+        self._new.clear()
 
     def head(self, newest: float) -> Head | None:
         """Return what comes of the hours that are over; None where none was worth a look."""
+        self._sort_in()
         if self._dirty:
             self._begin_at_base()
         now = int(newest // HOUR)
@@ -262,6 +276,7 @@ class Crowd:
 
     def fold(self, horizon: float) -> None:
         """Let go of hours that no vote can change any more."""
+        self._sort_in()
         now = int(horizon // HOUR)
         gone = self._over(self._until, now)
         if any(len(self._hours[number]) >= LEAST_SITES for number in gone):
