@@ -113,8 +113,9 @@ class Spell(msgspec.Struct, kw_only=True):
         """Note how far the cell is from its threshold."""
         if len(self.trail) < MOST_STEPS:
             self.trail.append((time, suspicion.log_evidence))
-        self.onset, self.open_ended = suspicion.bracket, suspicion.open_ended
-        self.began = suspicion.likeliest
+        if suspicion.bracket[1] <= self.last:  # it cannot have begun after all that speaks for it
+            self.onset, self.open_ended = suspicion.bracket, suspicion.open_ended
+            self.began = suspicion.likeliest
         self.log_evidence = suspicion.log_evidence
         self._weighed(suspicion.nulls)
 

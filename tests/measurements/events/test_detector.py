@@ -328,3 +328,11 @@ def test_an_empty_detector_says_nothing() -> None:
     detector = Detector()
     assert (detector.events(), detector.settle(), detector.refused) == ([], [], 0)
     assert detector.threshold > 5
+
+
+def test_what_is_cleared_began_with_the_vote_that_spoke_for_it() -> None:
+    """Votes for access that follow it make a later onset likelier, which would be one without any sign of it."""
+    detector, _ = live(series("x.com", within(24.0, 24.2), every=0.25))
+    (event,) = detector.events()
+    assert (event.status, event.reason) == ("closed", "cleared")
+    assert hours(event.onset[0]) <= 24.0 == hours(event.onset[1])
