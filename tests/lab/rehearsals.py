@@ -15,7 +15,6 @@ from measurements.store import open_store
 from tests.lab.client import LabClient
 from tests.lab.rehearsal import Rehearsal
 from tests.lab.scenario import AddressFilter, ControlCut, HelloFilter, ResolverLie
-from tests.lab.world import LossyLine
 
 SHUT = "twitter.com"
 RESET = HelloFilter(names=(SHUT,), action="reset")
@@ -50,9 +49,9 @@ def outage(play: Rehearsal) -> None:
 
 
 def hiccup(play: Rehearsal) -> None:
-    """A line loses everything for ten minutes: no blocking."""
+    """Nothing passes the router for twelve minutes: no blocking."""
     play.until(1.2)
-    play.change(LossyLine(percent=100))
+    play.change(NOTHING_PASSES)
     play.until(1.4)
     play.change()
     play.until(2.0)
