@@ -143,7 +143,7 @@ def test_scripts_can_be_started(script: Path) -> None:
 
 
 def test_decisions_are_numbered_and_whole() -> None:
-    assert len({int(path.name[:4]) for path in DECISIONS}) == len(DECISIONS)
+    assert [int(path.name[:4]) for path in DECISIONS] == list(range(1, len(DECISIONS) + 1))
     for path in DECISIONS:
         headings = re.findall(r"^## (.*)$", path.read_text(), re.MULTILINE)
         assert headings == ["Context", "Decision", "Consequence"], path.name

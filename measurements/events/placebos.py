@@ -3,7 +3,7 @@
 A placebo that votes against access shows how often that happens without a block: as a first vote, as one that follows
 another of its probe within six hours, and as one that follows another probe's. Each rate is the upper bound of
 what was counted in four weeks, with as many clean votes lent as make the bound what is assumed without a count. So it
-rises with the first failure, and falls only with evidence. docs/decisions/0029 says how far it may fall, and why.
+rises with the first failure, and falls only with evidence. docs/decisions/0028 says how far it may fall, and why.
 
 A day (UTC) is ruled by the days that ended two days before it began, like the threshold: what no late vote can change
 any more rules it, so that the same votes meet the same rates in whatever order they come. A rate that rules was

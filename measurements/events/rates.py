@@ -4,7 +4,7 @@ Without a change a likelihood ratio is a supermartingale, whatever the order and
 chance of a vote against the present state, given all before it, is at most the null rate p0 that it is weighed with.
 An excursion of a score from zero begins with such a vote, and so at p1/p0; it reaches the height h at most once in
 p0/p1 · e^h (Ville). Such votes come at most at the rate p0, so each vote raises a false alarm with a chance of at
-most p1 · e^-h. `threshold` is that, turned round; docs/decisions/0021 has the proof for layers and strengths.
+most p1 · e^-h. `threshold` is that, turned round; docs/decisions/0020 has the proof for layers and strengths.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ a measurement saw anything at all is a vote of its own, in the layer `blind`; on
 site cast it.
 
 All votes of a measurement are about the target's host: a vote is one per probe, target, layer and stretch of time,
-and the names, addresses and routes of a host's many pages are the same. See docs/decisions/0023.
+and the names, addresses and routes of a host's many pages are the same. See docs/decisions/0022.
 """
 
 from __future__ import annotations
