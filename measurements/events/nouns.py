@@ -82,7 +82,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """A change of standing. `id` follows from where and when it began, so that counting again gives the same.
 
     `reason` is a word that tells why it is held back (placebo, elsewhere, software, one_line, evidence), closed
-    (ended, cleared, silent) or withdrawn (merged, revised); `into` is the id of the event that took it in. `notes` are
+    (ended, cleared) or withdrawn (merged, revised); `into` is the id of the event that took it in. `notes` are
     sentences. `probes` and `witnesses` (ids of measurements) hold the first ones only; `probe_count` counts all.
     `onset` is the bracket of its first part, `end` that of its last, once all have ended. `confirmed` is the time of
     the vote that confirmed it, also when it was held back or closed since.
