@@ -14,7 +14,10 @@ votes of the hours alone. Hours that late votes may still change are therefore c
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 
 import msgspec
 
@@ -228,13 +231,15 @@ class Crowd:
     """The sites of one network, as its probes see them.
 
     `_until` is the hour up to which all is settled, and `_closed` that up to which the head was counted. Hours of
-    fewer votes than it takes sites are passed over.
+    fewer votes than it takes sites are passed over. Most networks have no others: until there may be one (there is none
+    while fewer than `_enough` votes are new), votes are not even sorted into hours.
     """
 
     __slots__ = (
         "_base",
         "_closed",
         "_dirty",
+        "_enough",
         "_head",
         "_hours",
         "_new",
@@ -249,6 +254,7 @@ class Crowd:
         self._settings, self._thresholds, self._base = settings, thresholds, base
         self._hours: dict[int, list[Vote]] = {}
         self._new: list[Vote] = []
+        self._enough = LEAST_SITES
         self.note: Callable[[Vote], None] = self._new.append  # takes a vote down, and looks at none
         self._head = self._from_base() if base else None
         self._until = self._closed = self._head.until if self._head else 0
@@ -256,13 +262,32 @@ class Crowd:
         self.is_new = False
 
     def _sort_in(self) -> None:
-        """Put what was taken down into its hours."""
+        """Put what was taken down into its hours, if any of these is worth a look."""
+        if not self._hours and (len(self._new) < self._enough or self._is_sparse()):
+            return
         for vote in self._new:
             number = int(vote.time // HOUR)
             if number >= self._until:
                 self._hours.setdefault(number, []).append(vote)
                 self._dirty = self._dirty or number < self._closed
         self._new.clear()
+        self._enough = LEAST_SITES
+
+    def _is_sparse(self) -> bool:
+        """Whether no hour has votes enough among the new ones; find how many more could change that.
+
+        Of votes in order it is enough to look at every tenth: twenty of one hour have two of those among them.
+        """
+        new, settled = self._new, self._until * HOUR
+        if not self._settings.lateness:
+            del new[: bisect_left(new, settled, key=lambda vote: vote.time)]
+            if all(one.time // HOUR < other.time // HOUR for one, other in pairwise(new[:: LEAST_SITES // 2])):
+                self._enough = LEAST_SITES
+                return True
+        new[:] = [vote for vote in new if vote.time >= settled]
+        most = max(Counter([vote.time // HOUR for vote in new]).values(), default=0)
+        self._enough = len(new) + LEAST_SITES - most
+        return most < LEAST_SITES
 
     def head(self, newest: float) -> Head | None:
         """Return what comes of the hours that are over; None where none was worth a look."""
@@ -270,7 +295,8 @@ class Crowd:
         if self._dirty:
             self._begin_at_base()
         now = int(newest // HOUR)
-        self._head = self._count(self._head, self._closed, now)
+        if self._hours:
+            self._head = self._count(self._head, self._closed, now)
         self._closed = max(now, self._closed)
         return self._head
 
@@ -278,7 +304,7 @@ class Crowd:
         """Let go of hours that no vote can change any more."""
         self._sort_in()
         now = int(horizon // HOUR)
-        gone = self._over(self._until, now)
+        gone = self._over(self._until, now) if self._hours else []
         if any(len(self._hours[number]) >= LEAST_SITES for number in gone):
             head = self._count(self._from_base(), self._until, now)
             assert head is not None

@@ -176,6 +176,20 @@ def test_late_votes_and_restarts_change_nothing(late: float) -> None:
     assert final[event.id] == (event.status, event.reason)
 
 
+def test_a_network_of_which_few_sites_were_asked_at_first() -> None:
+    """Sixteen votes an hour are no crowd; from when there are eighty, hours count, in whatever order votes come."""
+    votes = sorted(world(failing(STRUCK, since=90.3), length=100), key=order)
+    few = {*SITES[60:68], *HARMLESS}
+    votes = [vote for vote in votes if vote.target in few or hours(vote.time) >= 50.0]
+    plain = Keeping(BUSY)
+    for vote in [*shuffled(votes[:-1], 20_000.0, 3), votes[-1]]:
+        plain.add(vote)
+    events = detect(votes, BUSY)
+    assert all_of(plain, plain.settled) == events
+    assert [event.status for event in together(events)] == [Status.CONFIRMED]
+    assert together(detect([vote for vote in votes if vote.target in {*few, *STRUCK[:5]}], BUSY)) == []
+
+
 @pytest.mark.parametrize(
     ("target", "name"),
     [
