@@ -120,7 +120,7 @@ class Agent:
             lambda: self.duties.witnesses,
             self._guard,
         )
-        self.placebos = Placebos(chance)
+        self.placebos = Placebos(chance, store.last_sequence(self.probe_id))
         self.aftermath = Aftermath(self.desk, store, chance, duties.samples)
         self.started = self._now()
         self.failure: Exception | None = None

@@ -39,11 +39,14 @@ def harmless_of(witnesses: Iterable[Target], targets: Iterable[Target]) -> tuple
 
 
 class Placebos:
-    """Mixes placebos into runs, one measurement in ten over time, however short the runs are."""
+    """Mixes placebos into runs, one measurement in ten over time, however short the runs are.
 
-    def __init__(self, chance: random.Random) -> None:
+    `measured` is how many measurements the probe made before: one that is started often goes on where it was.
+    """
+
+    def __init__(self, chance: random.Random, measured: int = 0) -> None:
         self._chance = chance
-        self._owed = chance.random()  # or a probe that is started often would never come to one
+        self._owed = measured * SHARE % 1
 
     def among(self, errands: Sequence[Errand], harmless: Sequence[Target]) -> Sequence[Errand]:
         """Put as many placebos as are owed among the errands of a run, in any order."""

@@ -146,12 +146,16 @@ class Store:
             raise StoreError(f"the store {self.place} was opened for reading only")
         with self._sequences_guard:
             if probe_id not in self._sequences:
-                column = tables.probe.c.last_sequence
-                self._sequences[probe_id] = self._value(select(column).where(tables.probe.c.probe_id == probe_id)) or 0
+                self._sequences[probe_id] = self.last_sequence(probe_id)
             self._sequences[probe_id] += 1
             return self._sequences[probe_id]
 
     # Reading
+
+    def last_sequence(self, probe_id: str) -> int:
+        """Return the highest sequence number that a probe has stored; 0 when none."""
+        column = tables.probe.c.last_sequence
+        return int(self._value(select(column).where(tables.probe.c.probe_id == probe_id)) or 0)
 
     def measurements(
         self,

@@ -734,7 +734,7 @@ def test_what_needs_the_line_alone_shares_it_with_nothing_and_is_not_overtaken(s
         bench = bench_of(nettest, look)
         bench.nettests = {"web": nettest, "throttling": alone}
         campaigns = (Campaign("a", targets(12), "web", HOUR), Campaign("b", targets(12), "web", HOUR))
-        life = Life(store, tmp_path, bench, campaigns, concurrency=4)
+        life = Life(store, tmp_path, bench, campaigns, budget=50_000_000, concurrency=4)
         agent = life.agent()
         running = asyncio.create_task(agent.run())
         await eventually(lambda: len(inside) == 4)
@@ -825,6 +825,7 @@ def test_pairs_begin_with_what_earlier_ones_came_to(store: Store, tmp_path: Path
     bench = bench_of(clocks=clock)
     bench.nettests = {"throttling": quick, "web": quick}
     life = Life(store, tmp_path, bench, (Campaign("c", targets(1), "throttling", HOUR),), judge=lambda *_: said)
+    life.budget = 50_000_000  # a test of throttling needs some of it
     life.until(1)
     agent = life.agent()
     known = agent.crew.order(Errand("throttling", targets(1)[0]))[0].pace
