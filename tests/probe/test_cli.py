@@ -240,8 +240,10 @@ def test_a_mistake_of_ours_is_told_without_traceback_or_address(world: World) ->
     setup = "ip link set lo up; ip addr add 10.1.2.3/24 dev lo"
     (world.folder / "mistaken.py").write_text(MISTAKEN)
     for flags in ("", "--verbose "):
-        command = f"{setup}; ip route add default dev lo src 10.1.2.3; exec {sys.executable} mistaken.py {flags}"
-        options = f"--config {world.config} check --json {world.url()}"
+        command = (
+            f"{setup}; ip route add default dev lo src 10.1.2.3; exec {shlex.quote(sys.executable)} mistaken.py {flags}"
+        )
+        options = f"--config {shlex.quote(str(world.config))} check --json {world.url()}"
         ran = subprocess.run(
             ["unshare", "-rn", "bash", "-c", command + options],
             capture_output=True,
