@@ -50,7 +50,10 @@ class SlowLine(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class SynLimit(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The site takes `per_minute` connections from the client's address; when `spent`, neighbours have used them up."""
+    """The site takes `per_minute` connections to port 443 from the client's address.
+
+    When `spent`, neighbours have used them up, and another is free after a `per_minute`th of a minute.
+    """
 
     addresses: tuple[str, ...]
     per_minute: int = 5
@@ -96,7 +99,8 @@ def rationed(fault: SynLimit) -> list[str]:
     """Return a rule for each address, for the site's own machine."""
     limit = f"limit rate over {fault.per_minute}/minute burst {fault.per_minute} packets"
     return [
-        f"{family(a)} saddr {client_net(a)} {family(a)} daddr {a} {_SYN} {limit} counter name {named('ration', a)} drop"
+        f"{family(a)} saddr {client_net(a)} {family(a)} daddr {a} tcp dport 443 {_SYN} {limit} "
+        f"counter name {named('ration', a)} drop"
         for a in fault.addresses
     ]
 
