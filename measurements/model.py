@@ -408,6 +408,10 @@ AnyObservation = (
 )
 
 
+CONTROL_CATEGORY = "CTRL"
+"""Citizen Lab's code for targets that are harmless."""
+
+
 class Target(msgspec.Struct, frozen=True, kw_only=True):
     """What we ask about: a URL normalised once; `host` is an ASCII name or an IP address.
 

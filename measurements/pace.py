@@ -23,7 +23,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import median, quantiles
 
-from measurements.events.chance import at_most, upper
+from measurements.bounds import at_most, upper
 from measurements.model import (
     OURS,
     AnyObservation,

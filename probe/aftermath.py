@@ -15,10 +15,10 @@ import structlog
 
 from measurements.model import Confidence, Outcome, Target
 from probe import confirming, pacing
-from probe.confirming import TRACE, Confirming
+from probe.confirming import Confirming
 from probe.crew import News
 from probe.desk import Desk
-from probe.harmless import UNFIT, Errand
+from probe.harmless import TRACE, UNFIT, Errand
 from probe.pacing import Pacing
 from probe.schedule import DAY
 

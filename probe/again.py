@@ -21,6 +21,7 @@ from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, replace
 
 from measurements.model import Outcome, Past, Target, Verdict, Where
+from probe.harmless import THROTTLING
 
 MINUTE = 60.0
 PERSISTENCE = 3 * 3600.0  # seconds for which one line alone must see a block (detection.md 5, verdict-critique.md 4.3)
@@ -172,7 +173,7 @@ class Again:
             self._waiting[key] = series
 
     def _times(self, nettest: str, since: float, *, proven: bool) -> tuple[float, ...]:
-        steps = (THROTTLED if nettest == "throttling" else BLOCKED) if proven else UNREACHABLE
+        steps = (THROTTLED if nettest == THROTTLING else BLOCKED) if proven else UNREACHABLE
         times = []
         for before, step in zip((0.0, *steps), steps, strict=False):
             lot = self._chance.uniform(-JITTER, JITTER) * (step - before)

@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from measurements.events.delays import Delay
 from measurements.events.nouns import Event, Status
 from measurements.events.placebos import Measured
+from measurements.events.thresholds import ALONE
 from measurements.model import Strength, Vote
 from measurements.standing import Memory
 from probe.timeline import timeline
-from probe.wording import clean, clip, columns, plural
+from probe.wording import clean, clip, columns, plural, ratio
 
 COLOURS = {Status.UNCONFIRMED: "33", Status.CONFIRMED: "1;31", Status.CLOSED: "32", Status.WITHDRAWN: "35"}
 _DAY, _HOUR, _MINUTE = 86_400.0, 3600.0, 60.0
@@ -52,8 +53,8 @@ def event_page(
         f"{plural(event.probe_count, 'probe')}, since it began"
     )
     lines.append(
-        f"evidence   these votes are {_ratio(event.log_evidence)} times likelier if access changed than if not; "
-        f"{_ratio(event.threshold)} are needed. That is no odds of censorship."
+        f"evidence   these votes are {ratio(event.log_evidence)} times likelier if access changed than if not; "
+        f"{ratio(event.threshold)} are needed. That is no odds of censorship."
     )
     lines.append(f"promise    {promise(event.false_alarms_per_week)}")
     lines += ["", timeline(event, votes, width), "", "witnesses (`wazi show ID` opens one)"]
@@ -89,7 +90,7 @@ def standing_lines(
     lines += [f"         {event_line(event)}" for event in events]
     if memory is not None:
         lines.append(f"promise  {promise(memory.false_alarms_per_week)}: the evidence must reach")
-        lines.append(f"         {_ratio(memory.threshold)} to 1 at the present volume")
+        lines.append(f"         {ratio(memory.threshold + ALONE)} to 1 at the present volume")
         if memory.suspended is not None:
             until = _moment(memory.suspended)
             lines.append(f"         SUSPENDED until {until}: harmless sites alarm too often, nothing is confirmed")
@@ -130,15 +131,6 @@ def _span(seconds: float) -> str:
     if seconds >= 2 * _HOUR - _MINUTE:
         return f"{seconds / _HOUR:.0f} h"
     return f"{max(1, math.ceil(seconds / _MINUTE))} min"
-
-
-def _ratio(log_evidence: float) -> str:
-    """Write a likelihood ratio with two figures that count."""
-    ratio = math.exp(min(log_evidence, 700.0))
-    if ratio >= 1e6:
-        return f"10^{math.floor(log_evidence / math.log(10.0))}"
-    digits = max(0, math.floor(math.log10(max(ratio, 1.0))) - 1)
-    return f"{round(ratio, -digits):,.0f}"
 
 
 def _article(number: int) -> str:

@@ -1,9 +1,9 @@
 """Reading votes that somebody wrote to a CSV file, and putting them in the order of their times.
 
 The first line names the columns, in any order. Nobody vouches for a file: a line that cannot be read becomes a
-`BadLine` that names the line and the column and says what to do, and the rest goes on. Lines are read one at a time; to
-put votes in order, at most `RUN` of them are held, and sorted runs of a longer file wait in temporary ones, which are
-gone when the program ends.
+`BadRecord` that names the line and the column and says what to do, and the rest goes on. Lines are read one at a time;
+to put votes in order, at most `RUN` of them are held, and sorted runs of a longer file wait in temporary ones, which
+are gone when the program ends.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import math
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO, Any, BinaryIO
 
@@ -22,7 +21,7 @@ import msgspec
 
 from measurements.events.rooms import order
 from measurements.model import Strength, Vote
-from probe.records import DAMAGE, lines_of, unpacked
+from probe.records import DAMAGE, BadRecord, lines_of, unpacked
 
 NEEDED = ("time", "probe", "country", "asn", "target", "layer", "blocked")
 RUN = 200_000  # votes held at once: about 100 MB
@@ -36,17 +35,6 @@ _YES, _NO = frozenset({"1", "true", "yes"}), frozenset({"0", "false", "no"})
 
 class BadHeader(Exception):
     """The first line does not name the columns that votes need."""
-
-
-@dataclass(frozen=True, slots=True)
-class BadLine:
-    """A line that holds no vote, and why."""
-
-    place: str
-    why: str
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.why}"
 
 
 class _Bad(Exception):
@@ -70,13 +58,15 @@ class VoteReader:
             column: _Field(column, columns.index(column) if column in columns else None) for column in FIELDS
         }
 
-    def __iter__(self) -> Iterator[Vote | BadLine]:
+    def __iter__(self) -> Iterator[Vote | BadRecord]:
         number = 1
         while True:
             try:
                 line = next(self._lines, None)
             except DAMAGE as error:
-                yield BadLine(f"{self._name}:{number + 1}", f"the file is damaged here ({error}); what follows is lost")
+                yield BadRecord(
+                    f"{self._name}:{number + 1}", f"the file is damaged here ({error}); what follows is lost"
+                )
                 return
             if line is None:
                 return
@@ -86,7 +76,7 @@ class VoteReader:
             try:
                 yield self._vote(line)
             except _Bad as bad:
-                yield BadLine(f"{self._name}:{number}", str(bad))
+                yield BadRecord(f"{self._name}:{number}", str(bad))
 
     def _header(self) -> list[str]:
         try:

@@ -15,11 +15,10 @@ from measurements.model import Outcome, Past, Target, Verdict
 from probe.again import MINUTE, PERSISTENCE, Again, Key, find
 from probe.crew import REMEMBERED, Earlier, News
 from probe.desk import Desk
-from probe.harmless import UNFIT, Crowd, Errand
+from probe.harmless import TRACE, UNFIT, Crowd, Errand
 from probe.purse import UNKNOWN_COST
 
 NAME = ":again"  # in the timetable: no campaign can be called so
-TRACE = "trace"  # which says where, and not whether
 PAUSE = 30.0  # seconds between two batches
 AT_ONCE = 8
 SHARE = 0.25  # of what is left of the day's data

@@ -18,17 +18,16 @@ from typing import Protocol
 import structlog
 
 from measurements.model import Measurement, Outcome, PaceSoFar, Past, Target, Verdict
-from probe.harmless import Errand
+from probe.harmless import THROTTLING, TRACE, Errand
 from probe.measuring import Bench, Order
 from probe.purse import Purse
 from probe.schedule import wants_full_body
 
 SPACING = 0.05  # seconds between two starts, so that no burst leaves this machine
 REMEMBERED = 24 * 3600.0  # seconds of history that a verdict may look at
-PACE = "throttling"  # the nettest whose evidence goes on over sessions
-ALONE = frozenset({PACE})  # nettests that share the line with nothing
-MOST = {PACE: 12_000_000}  # bytes that a measurement may take and must have, where that is more than usual
-OWN_COST = frozenset({"trace", PACE})  # nettests that take more than the routine, and are not reckoned with it
+ALONE = frozenset({THROTTLING})  # nettests that share the line with nothing
+MOST = {THROTTLING: 12_000_000}  # bytes that a measurement may take and must have, where that is more than usual
+OWN_COST = frozenset({TRACE, THROTTLING})  # nettests that take more than the routine, and are not reckoned with it
 
 log = structlog.get_logger("wazi.agent")
 
@@ -210,7 +209,7 @@ class Crew:
             sequence=self.shelf.next_sequence(self.probe_id),
             full_body=target.url in self.troubled or wants_full_body(target.url, last_full, now),
             placebo=errand.placebo,
-            pace=self._pace_so_far(target) if errand.nettest == PACE else None,
+            pace=self._pace_so_far(target) if errand.nettest == THROTTLING else None,
         )
         return order, self.shelf.history(target.url, self.probe_id, since=now - REMEMBERED)
 

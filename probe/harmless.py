@@ -15,11 +15,11 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from measurements.model import Target
+from measurements.model import CONTROL_CATEGORY, Target
 
 SHARE = 0.1  # of all measurements
-CONTROL_CATEGORY = "CTRL"  # the Citizen Lab's code for sites that are benign
-UNFIT = frozenset({"trace", "throttling"})  # nettests that compare with something harmless by themselves
+TRACE, THROTTLING = "trace", "throttling"
+UNFIT = frozenset({TRACE, THROTTLING})  # nettests that compare with something harmless by themselves
 ROUTINE = "web"
 
 

@@ -33,6 +33,10 @@ class Pacer:
     most: int
     key: str
 
+    def is_at(self, end: TlsHandshake) -> bool:
+        """Whether a handshake ended here, and not at somebody who answers in its place."""
+        return end.ended and canary.shows(end.chain, self.key)
+
 
 async def find_pacer(net: Network) -> Pacer | None:
     """Ask the controls in turn whether they give objects; None when none that answers does."""

@@ -17,11 +17,10 @@ import structlog
 from measurements.model import Outcome, Target
 from probe.crew import News
 from probe.desk import Desk
-from probe.harmless import UNFIT, Errand
+from probe.harmless import THROTTLING, UNFIT, Errand
 from probe.schedule import day_of, end_of_day
 from probe.suspicion import Paces, pace, sample, suspicious
 
-THROTTLING = "throttling"
 NAME = ":sample"  # in the timetable: no campaign can be called so
 APART = 6 * 3600.0  # seconds between two tests of a target
 SOONER = 3600.0  # the same where the last one could not tell

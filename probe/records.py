@@ -47,7 +47,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class BadRecord:
-    """A place in a file that holds no measurement, and why."""
+    """A place in a file that cannot be read, and why."""
 
     place: str
     why: str

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from measurements.model import Failure, HttpExchange, Measurement, Target, View
+from probe.schedule import DAY
 
 LEAST_BYTES = 8_000  # of a page that has a pace
 LEAST_SECONDS = 0.1
@@ -25,7 +26,6 @@ MARGIN = 4.0  # how many times slower than usual (detection.md 4.2)
 FROZEN = (10_000, 25_000)  # bytes after which some censors let no more through (net4people/bbs 490)
 KEPT = 20  # paces of a site
 ENOUGH = 5  # of them, before any is slow
-DAY = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ changes a colour, hides, or turns the direction of writing.
 
 from __future__ import annotations
 
+import math
 import unicodedata
 
 from measurements.model import (
@@ -176,6 +177,15 @@ def transfer_rate(step: Transfer) -> float:
 def plural(count: int, word: str) -> str:
     """Write a count with its noun."""
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def ratio(log_evidence: float) -> str:
+    """Write a likelihood ratio with two figures that count."""
+    likelier = math.exp(min(log_evidence, 700.0))
+    if likelier >= 1e6:
+        return f"10^{math.floor(log_evidence / math.log(10.0))}"
+    digits = max(0, math.floor(math.log10(max(likelier, 1.0))) - 1)
+    return f"{round(likelier, -digits):,.0f}"
 
 
 def _describe(step: AnyObservation) -> tuple[str, str]:

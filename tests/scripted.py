@@ -10,7 +10,10 @@ import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeVar
+
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from measurements.bogons import Bogons
 from measurements.model import (
@@ -52,6 +55,11 @@ WITNESSES = {"one.example": "192.0.2.1", "two.example": "192.0.2.2", "three.exam
 BOGONS = Bogons.parse("prefix,why\n10.0.0.0/8,private\n127.0.0.0/8,loopback\n0.0.0.0/8,this network\n", "test")
 CONTROL = "https://control.example/"
 CONTROL_ADDRESS = "198.51.100.200"
+
+
+@cache
+def _der(singer: Singer) -> bytes:
+    return singer.certificate().public_bytes(Encoding.DER)
 
 
 @dataclass(frozen=True)
@@ -314,9 +322,15 @@ class ScriptedNetwork:
             name=name,
             hello=hello,
             failure=failure,
-            chain=self.world.chains.get((over.address, name), ()) if ended else (),
+            chain=self.world.chains.get((over.address, name), self._shown_at(over)) if ended else (),
             issuer=self.world.issuers.get((over.address, name), "CN=Public CA") if ended else None,
         )
+
+    def _shown_at(self, over: TcpConnect) -> tuple[bytes, ...]:
+        """The certificate of a control that sings, at the port that it says; elsewhere none was laid down."""
+        singer = self.world.singer
+        sings = singer is not None and over.address == CONTROL_ADDRESS and over.port == singer.port
+        return (_der(singer),) if singer is not None and sings else ()
 
     async def quic(
         self,

@@ -19,6 +19,7 @@ from measurements.events.crowds import Crowds, is_of_crowd
 from measurements.events.gates import WEEK, confirmation, suspended
 from measurements.events.grouping import Group, Grouping
 from measurements.events.nouns import Checkpoint, Event, Settings, Status
+from measurements.events.past import DAY
 from measurements.events.placebos import Day, Measured, Placebos
 from measurements.events.rates import RATES, Rates
 from measurements.events.rooms import Room, order
@@ -29,7 +30,6 @@ from measurements.events.together import SIDELINES
 from measurements.model import Strength, Vote
 
 _HOUR = 3600.0
-_DAY = 86_400.0
 RoomKey = tuple[str, int, str, str, bool]
 Adders = tuple[Callable[[Vote, float], bool], Callable[[Vote], None] | None]  # of its room, and of its crowd
 
@@ -122,7 +122,7 @@ class Detector:
                 thresholds.newest = vote.time
                 self._update(Place(*key), self._rooms[key])
             if vote.time >= due:
-                thresholds.newest, due = vote.time, vote.time + _DAY
+                thresholds.newest, due = vote.time, vote.time + DAY
                 self._tick()
                 yield from self.settle()
         if self._rooms:
@@ -211,9 +211,9 @@ class Detector:
 
     def _begin_day(self) -> None:
         """Let all placebos be counted that rule this day: no vote can come any more that would come before."""
-        today = self._thresholds.newest // _DAY * _DAY
-        self._tomorrow = today + _DAY
-        horizon = min(today - (LAG - 1) * _DAY, self._thresholds.newest - self._lateness)
+        today = self._thresholds.newest // DAY * DAY
+        self._tomorrow = today + DAY
+        horizon = min(today - (LAG - 1) * DAY, self._thresholds.newest - self._lateness)
         for key, room in self._rooms.items():
             if key[4]:
                 room.fold(horizon)
@@ -271,7 +271,7 @@ class Detector:
             return
         firsts = [entry.first for group in self._grouping.groups for entry in group.entries]
         firsts += self._crowds.firsts()
-        long_ago = self._thresholds.newest - WEEK - 2 * (self._lateness + _DAY)
+        long_ago = self._thresholds.newest - WEEK - 2 * (self._lateness + DAY)
         long_ago = min([long_ago, *(first - self._settings.together for first in firsts)])
         for place, strength, first in [key for key, time in self._alarms.items() if time < long_ago]:
             room = self._room(place)

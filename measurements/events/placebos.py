@@ -16,9 +16,10 @@ from collections.abc import Container, Mapping
 
 import msgspec
 
-from measurements.events.chance import upper
+from measurements.bounds import upper
+from measurements.events.past import DAY
 from measurements.events.rates import LASTING, LEAST, RATES, Rates, clean_votes
-from measurements.events.thresholds import DAY, LAG, is_a_measurement
+from measurements.events.thresholds import LAG, is_a_measurement
 from measurements.model import Strength, Vote
 
 _SPAN, _KEPT = 28, 60  # days

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import msgspec
 
-from measurements.events.chance import CONFIDENCE, at_most, upper
+from measurements.bounds import CONFIDENCE, at_most, upper
 from measurements.model import Strength
 
 PARTIAL, FULL = 0.5, 0.9  # the alternatives: the share of votes that show a change

@@ -12,6 +12,7 @@ import math
 import msgspec
 
 from measurements.events.nouns import Settings
+from measurements.events.past import DAY
 from measurements.events.rates import threshold
 from measurements.model import Vote
 
@@ -28,7 +29,6 @@ IN_A_CROWD = math.log(3 / LEAST_SITES)
 has a vote in so many measurements at the most."""
 
 _ONE_EACH = frozenset({"blind", "quic", "throttle"})  # of a known measurement's votes one or two are in these layers
-DAY = 86_400.0
 LAG, _WEEK, _KEPT = 3, 7, 16  # days
 
 

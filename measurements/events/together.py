@@ -21,8 +21,8 @@ from itertools import pairwise
 
 import msgspec
 
+from measurements.bounds import at_most, upper
 from measurements.events.cells import Cell, CellState
-from measurements.events.chance import at_most, upper
 from measurements.events.nouns import Settings
 from measurements.events.past import DAY, NEVER, Past, PastState
 from measurements.events.placebos import Placebos

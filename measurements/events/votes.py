@@ -2,11 +2,11 @@
 
 A layer in which a measurement can accuse must be one in which it can clear, or a series would hear accusers only. So a
 vote for access is cast in each layer that was seen to work, whatever the nettest and the verdict; and a vote against
-it in the one layer of the verdict's mechanism (`proven`: blocked and throttled rest on two proofs; but `reported`
-where a record of OONI's holds one only) or of the step that failed (`failed`: unreachable). What the volunteer's own
-network does, or may do (a `local` block; QUIC that dies at an unknown place, docs/decisions/0016), and what is down,
-refused by the site itself, invalid or inconclusive, says nothing in any layer. A censor can cause that too, so whether
-a measurement saw anything at all is a vote of its own, in the layer `blind`; only nettests that see something of every
+it in the one layer of the verdict's mechanism (`proven`: blocked and throttled rest on two proofs; a record of OONI's
+that holds one only is `failed`) or of the step that failed (`failed`: unreachable). What the volunteer's own network
+does, or may do (a `local` block; QUIC that dies at an unknown place, docs/decisions/0016), and what is down, refused
+by the site itself, invalid or inconclusive, says nothing in any layer. A censor can cause that too, so whether a
+measurement saw anything at all is a vote of its own, in the layer `blind`; only nettests that see something of every
 site cast it.
 
 All votes of a measurement are about the target's host: a vote is one per probe, target, layer and stretch of time,
@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from measurements.model import (
+    CONTROL_CATEGORY,
     HttpExchange,
     Measurement,
     Outcome,
@@ -50,7 +51,6 @@ OWN_LAYERS = {"quic": "quic", "throttling": "throttle"}
 """What else an `accessible` of these nettests shows to work."""
 ACCUSED = (Outcome.BLOCKED, Outcome.THROTTLED)
 STEP_LAYERS = {TcpConnect: "tcp", TlsHandshake: "tls", HttpExchange: "http"}
-CONTROL_CATEGORY = "CTRL"  # Citizen Lab's code for harmless targets
 
 Cast = tuple[str, Strength | None]  # a layer; against access with this strength, or (None) for it
 
@@ -114,9 +114,12 @@ def _against(story: Reading, measurement: Measurement, verdict: Verdict) -> Cast
 
 
 def _strength(measurement: Measurement, verdict: Verdict) -> Strength:
-    """Return how well an accusation is proven: a record of somebody else's may hold no second proof."""
+    """Return how well an accusation is proven: a record of somebody else's may hold no second proof.
+
+    Then the site is alive, and not reached from there: that is what `unreachable` means.
+    """
     proven = measurement.source == "wazi" or any(finding.proof for finding in verdict.findings[:1])
-    return Strength.PROVEN if proven else Strength.REPORTED
+    return Strength.PROVEN if proven else Strength.FAILED
 
 
 def _unreached(story: Reading, verdict: Verdict) -> str | None:

@@ -24,7 +24,7 @@ from measurements.model import (
     Trigger,
     Where,
 )
-from measurements.pace import CLEAR, NEEDED, PACES, TOO_WILD, pace_of
+from measurements.pace import ALPHA, CLEAR, NEEDED, PACES, TOO_WILD, pace_of
 from measurements.reading import is_address, of
 
 NETTEST = "throttling"
@@ -130,7 +130,7 @@ def _why(case: Case, found: Throttling) -> tuple[str, str]:
 
 
 def _sure(found: Throttling) -> bool:
-    return found.evidence >= math.log(1000.0)
+    return found.evidence >= -math.log(ALPHA)
 
 
 def _refused(case: Case) -> int:

@@ -11,6 +11,7 @@ told (`TOLD`); that one more vote agrees is no new version.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
@@ -35,6 +36,8 @@ TOLD = attrgetter(
     *("onset", "end", "mechanisms", "confirmed", "into"),
 )
 _PAGE = 200
+
+log = logging.getLogger(__name__)
 
 _vote, _fact = tables.vote, tables.measurement
 _decode_event = msgspec.json.Decoder(Event).decode
@@ -174,28 +177,32 @@ class Ledger:
         updated, header = (row.updated, row.header) if row else (None, b"")
         return Position(updated=updated, number=number, header=header, waiting=waiting, since=since)
 
-    def events(
-        self, *, since: float | None = None, only_open: bool = False, limit: int | None = None
-    ) -> Iterator[Event]:
-        """Stream events, the newest first: those that are open, or that were not over by `since`."""
+    def events(self, *, since: float | None = None, only_open: bool = False) -> Iterator[Event]:
+        """Stream events, the newest first: those that are open, or that were not over by `since`.
+
+        One that cannot be read is logged and left out.
+        """
         table = tables.event
-        statement = select(table.c.id, table.c.encoded, table.c.opened).order_by(
-            table.c.opened.desc(), table.c.id.desc()
-        )
+        newest_first = (table.c.opened.desc(), table.c.id.desc())
+        statement = select(table.c.id, table.c.encoded, table.c.opened).order_by(*newest_first).limit(_PAGE)
         if only_open:
             statement = statement.where(table.c.status.in_(OPEN))
         if since is not None:
             statement = statement.where(table.c.status.in_(OPEN) | (table.c.updated >= since))
-        left, place = limit, 0
-        while left is None or left > 0:
-            size = _PAGE if left is None else min(_PAGE, left)
+        rest = statement
+        while True:
             with self._reading() as connection:
-                page = connection.execute(statement.limit(size).offset(place)).all()
-            yield from (_event(row.id, row.encoded) for row in page)
-            if len(page) < size:
+                page = connection.execute(rest).all()
+            for row in page:
+                try:
+                    yield _event(row.id, row.encoded)
+                except StoreError as error:
+                    log.error("%s: left out", error)
+            if len(page) < _PAGE:
                 return
-            place += size
-            left = None if left is None else left - size
+            last = page[-1]
+            before = (table.c.opened == last.opened) & (table.c.id < last.id)
+            rest = statement.where((table.c.opened < last.opened) | before)
 
     def event(self, prefix: str) -> Event:
         """Find one event by its id or the beginning of it; raises NotFound when none or several begin so."""

@@ -15,10 +15,11 @@ from measurements.events.detector import in_order
 from measurements.events.nouns import Event, Settings, Standing
 from measurements.events.record import record
 from measurements.model import Strength, encode
-from probe.ballots import BadHeader, BadLine, Sorter, VoteReader
+from probe.ballots import BadHeader, Sorter, VoteReader
 from probe.commands.console import FINE, FOUND, UNSETTLED, Refusal, say, width, write, write_line
+from probe.records import BadRecord
 from probe.timeline import timeline
-from probe.wording import clean, plural
+from probe.wording import clean, plural, ratio
 
 WEEK, DAY = 604_800.0, 86_400.0
 MOST_COMPLAINTS = 20  # bad lines that are named
@@ -63,17 +64,12 @@ def told(event: Event, room: int) -> str:
     lines = [
         f"{event.status.upper()}  {clean(event.summary, 1000)}",
         f"  {event.blocked} of {plural(event.votes, 'vote')} from {plural(event.probe_count, 'probe')}, "
-        f"{sure} of {plural(len(event.parts), 'part')} sure, evidence ratio {_ratio(event.log_evidence)}",
+        f"enough of them in {sure} of {plural(len(event.parts), 'part')}, "
+        f"evidence ratio {ratio(event.log_evidence)} to 1",
         *(f"  {note}" for note in event.notes),
         *(f"  {line}" for line in timeline(event, (), room - 2).split("\n")),
     ]
     return "\n".join(lines)
-
-
-def _ratio(log_evidence: float) -> str:
-    if log_evidence < math.log(10_000):
-        return f"{math.exp(log_evidence):,.0f} to 1"
-    return f"10^{log_evidence / math.log(10):.0f} to 1"
 
 
 def _read(name: str, sorter: Sorter) -> tuple[int, int]:
@@ -99,7 +95,7 @@ def _take(stream: BinaryIO, name: str, sorter: Sorter) -> tuple[int, int]:
     if reader.ignored:
         say(f"{name}: columns that mean nothing here: {clean(', '.join(reader.ignored), 500)}")
     for found in reader:
-        if isinstance(found, BadLine):
+        if isinstance(found, BadRecord):
             bad += 1
             if bad <= MOST_COMPLAINTS:
                 say(clean(str(found), 1000))

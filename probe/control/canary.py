@@ -59,7 +59,7 @@ class Singer:
 
     def __init__(self, *, port: int | None = None, most: int | None = None) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._port = port
+        self.port = port
         self._most = most
 
     def sing(self, query: str, client: str | None) -> bytes | None:
@@ -69,14 +69,19 @@ class Singer:
             return None
         signature = self._key.sign(_CONTEXT + asked[1].encode(), ec.ECDSA(hashes.SHA256()))
         public = self._key.public_key().public_bytes(*_SPKI)
-        song = Song(signature=signature.hex(), key=public.hex(), client=client, port=self._port, most=self._most)
+        song = Song(signature=signature.hex(), key=public.hex(), client=client, port=self.port, most=self._most)
         return msgspec.json.encode(song)
 
-    def write_certificate(self, path: Path) -> None:
-        """Write the key and a certificate that it signed itself, as PEM; the file is for this user alone."""
+    @property
+    def key(self) -> str:
+        """The SHA-256 digest of the public key, in hex."""
+        return hashlib.sha256(self._key.public_key().public_bytes(*_SPKI)).hexdigest()
+
+    def certificate(self) -> x509.Certificate:
+        """Make a certificate that the key signed itself."""
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "wazi canary")])
         now = datetime.datetime.now(datetime.UTC)
-        certificate = (
+        return (
             x509.CertificateBuilder()
             .subject_name(name)
             .issuer_name(name)
@@ -86,9 +91,13 @@ class Singer:
             .not_valid_after(now + datetime.timedelta(days=3650))
             .sign(self._key, hashes.SHA256())
         )
+
+    def write_certificate(self, path: Path) -> None:
+        """Write the key and its certificate, as PEM; the file is for this user alone."""
         plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         path.touch(mode=0o600)
-        path.write_bytes(self._key.private_bytes(*plain) + certificate.public_bytes(serialization.Encoding.PEM))
+        certificate = self.certificate().public_bytes(serialization.Encoding.PEM)
+        path.write_bytes(self._key.private_bytes(*plain) + certificate)
 
 
 def read(page: HttpExchange, nonce: str) -> Said | None:

@@ -57,8 +57,8 @@ class Session:
     """The pairs of one measurement, at one server of ours."""
 
     def __init__(self, net: Network, target: Target, pacer: Pacer, port: int, chance: random.Random) -> None:
-        self.net = net
-        self.address, self.port, self.encrypted = pacer.address, port, target.scheme == "https"
+        self.net, self.pacer = net, pacer
+        self.port, self.encrypted = port, target.scheme == "https"
         self.object = min(net.limits.pace_object, pacer.most)
         self.alike_object = min(net.limits.pace_alike_object, pacer.most)
         self.target = target.host
@@ -138,14 +138,14 @@ class Session:
         return (sides[1], sides[0]) if turned else sides
 
     async def _leg(self, name: str, purpose: Purpose, path: str, size: int, seconds: float) -> Transfer | None:
-        """Read the object under one name; None when no connection stood."""
-        tcp = await self.net.connect(self.address, self.port, view=View.FOLLOW_UP, purpose=purpose, wide=True)
+        """Read the object under one name; None when no connection to our server stood."""
+        tcp = await self.net.connect(self.pacer.address, self.port, view=View.FOLLOW_UP, purpose=purpose, wide=True)
         over: TcpConnect | TlsHandshake = tcp
         if tcp.failure is not None:
             return None
         if self.encrypted:
             over = tls = await self.net.handshake(tcp, name=name)
-            if not tls.ended:
+            if not self.pacer.is_at(tls):
                 return None
         scheme = "https" if self.encrypted else "http"
         return await self.net.transfer(over, f"{scheme}://{name}{path}", wanted=size, pair=self.number, timeout=seconds)

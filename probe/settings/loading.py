@@ -22,7 +22,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from measurements.bogons import Bogons
 from measurements.fingerprints import Fingerprints
-from measurements.model import Target, View
+from measurements.model import CONTROL_CATEGORY, Target, View
 from measurements.targets import BadTarget, normalise, read_targets
 from probe.network import Limits, Peers, Resolver, Witness
 from probe.schedule import Campaign, Moment, Window
@@ -104,7 +104,7 @@ class Settings(Section):
     def placebos(self) -> tuple[Target, ...]:
         """Return the witnesses as targets that may be asked without a question."""
         pages = (normalise(f"https://{witness.name}/") for witness in self.network.witnesses)
-        return tuple(replace(page, category="CTRL") for page in pages)
+        return tuple(replace(page, category=CONTROL_CATEGORY) for page in pages)
 
     def bogons(self) -> Bogons:
         """Read the list of addresses that no public host has."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from measurements.events.chance import upper
+from measurements.bounds import upper
 from measurements.model import (
     AnyObservation,
     Failure,

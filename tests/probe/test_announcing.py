@@ -76,7 +76,7 @@ def test_great_evidence_is_said_by_its_power_of_ten() -> None:
 def test_what_is_suspended_refused_or_waits_is_said() -> None:
     calm = "\n".join(standing_lines([], MEMORY, 0, None, []))
     assert "0 open events; `wazi events --all` shows old ones" in calm
-    assert "22,000 to 1 at the present volume" in calm
+    assert "33,000 to 1 at the present volume" in calm
     assert "SUSPENDED" not in calm
     worried = replace(MEMORY, suspended=1_790_000_600.0, refused=3)
     said = "\n".join(standing_lines([EVENT], worried, 7, None, []))

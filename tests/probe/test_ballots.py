@@ -12,19 +12,20 @@ import zstandard
 
 from measurements.events.rooms import order
 from measurements.model import Strength, Vote
-from probe.ballots import MAX_LINE, BadHeader, BadLine, Sorter, VoteReader
+from probe.ballots import MAX_LINE, BadHeader, Sorter, VoteReader
+from probe.records import BadRecord
 
 HEADER = "time,probe,country,asn,target,layer,blocked"
 LINE = "2026-01-31T12:30:00Z,p1,TZ,36924,x.com,tls,1"
 VOTE = Vote(time=1769862600.0, probe="p1", country="TZ", asn=36924, target="x.com", layer="tls", blocked=True)
 
 
-def read(text: str | bytes) -> list[Vote | BadLine]:
+def read(text: str | bytes) -> list[Vote | BadRecord]:
     data = text if isinstance(text, bytes) else text.encode()
     return list(VoteReader(io.BufferedReader(io.BytesIO(data)), "votes.csv"))
 
 
-def one(line: str, header: str = HEADER) -> Vote | BadLine:
+def one(line: str, header: str = HEADER) -> Vote | BadRecord:
     (found,) = read(f"{header}\n{line}\n")
     return found
 
@@ -92,7 +93,7 @@ def test_what_is_optional_may_be_empty() -> None:
 )
 def test_a_bad_field_is_named_with_what_to_do(line: str, column: str, says: str) -> None:
     found = one(line)
-    assert isinstance(found, BadLine)
+    assert isinstance(found, BadRecord)
     assert str(found).startswith(f"votes.csv:2: column {column}: ")
     assert says in str(found)
 

@@ -14,7 +14,8 @@ from measurements.model import (
     Vantage,
     View,
 )
-from probe.suspicion import DAY, KEPT, Pace, Paces, pace, sample, suspicious
+from probe.schedule import DAY
+from probe.suspicion import KEPT, Pace, Paces, pace, sample, suspicious
 
 URL = "https://t0.example/"
 TARGET = Target(url=URL, scheme="https", host="t0.example", port=443)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
-from measurements.events.chance import count_bounds
+from measurements.bounds import count_bounds
 from measurements.events.rates import RATES, threshold
 from measurements.model import Strength
 from tests.lab.accuracy.report import section, table, target_table

@@ -12,6 +12,8 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from measurements.model import (
     AnyObservation,
     PaceSoFar,
@@ -20,10 +22,16 @@ from measurements.model import (
     TlsHandshake,
     Transfer,
 )
+from probe.control.canary import Singer
 from probe.network import Limits, Spent
+from probe.pacer import Pacer
 
 HEADERS = 3500  # bytes of a handshake and of headers
 FIRST = 16_000  # bytes after which a sample is taken
+
+_SINGER = Singer(port=443, most=1_000_000)
+_CERTIFICATE = _SINGER.certificate().public_bytes(Encoding.DER)
+PACER = Pacer(address="192.0.2.1", port=80, tls_port=443, most=1_000_000, key=_SINGER.key)
 
 
 @dataclass(frozen=True)
@@ -99,6 +107,7 @@ class LineNetwork:
             address=over.address,
             port=over.port,
             name=name,
+            chain=(_CERTIFICATE,),
         )
         self.spent.received += HEADERS
         self._record(step)

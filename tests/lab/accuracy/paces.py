@@ -12,17 +12,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from measurements.events.chance import lower, upper
+from measurements.bounds import lower, upper
 from measurements.model import PaceSoFar, Throttling
 from measurements.pace import CLEAR, tally, weigh
 from measurements.targets import normalise
 from probe.nettests.throttling import Session
 from probe.network import Limits
-from probe.pacer import Pacer
-from tests.lab.accuracy.lines import Line, LineNetwork, run
+from tests.lab.accuracy.lines import PACER, Line, LineNetwork, run
 
 TARGET = normalise("https://www.site.example/")
-PACER = Pacer(address="192.0.2.1", port=80, tls_port=443, most=1_000_000, key="")
 DAY = 86_400.0
 UNKNOWN = PaceSoFar()  # the session learns the line itself, as `wazi check` does
 PATHS, YEARS = 1500, 100

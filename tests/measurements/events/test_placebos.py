@@ -10,8 +10,8 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from measurements.bounds import upper
 from measurements.events.cells import Cell
-from measurements.events.chance import upper
 from measurements.events.detector import Detector, detect
 from measurements.events.placebos import Faults, Measured, Placebos
 from measurements.events.rates import LEAST, RATES, threshold

@@ -73,7 +73,7 @@ def test_what_somebody_else_recorded_is_proven_only_where_the_record_holds_a_sec
     finding = Finding(rule="tls.blocked", outcome=Outcome.BLOCKED)
     alone = accused(Mechanism.TLS_RESET, findings=(finding,))
     proven = accused(Mechanism.TLS_RESET, findings=(replace(finding, proof=Proof.IMPOSSIBLE),))
-    assert cast(fact, alone)[-2] == ("tls", Strength.REPORTED)
+    assert cast(fact, alone)[-2] == ("tls", FAILED)
     assert cast(fact, proven)[-2] == ("tls", PROVEN)
     assert cast(replace(fact, source="wazi"), alone)[-2] == ("tls", PROVEN)
 

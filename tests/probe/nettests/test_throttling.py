@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from measurements.judge import Case, judge
 from measurements.model import (
@@ -364,3 +365,14 @@ def test_a_session_that_takes_too_long_keeps_what_it_saw() -> None:
     verdict = measured(net)
     assert net.spent.limits == ["pace_timeout"]
     assert (verdict.outcome, verdict.reason) == (Outcome.INCONCLUSIVE, "undecided")
+
+
+def test_somebody_who_answers_in_the_place_of_our_server_proves_nothing() -> None:
+    """If every name is answered under another key (an antivirus, a proxy), it may be slow by itself."""
+    impostor = Singer(port=8443).certificate().public_bytes(Encoding.DER)
+    place = world(SLOW)
+    net = network(replace(place, chains={(CONTROL_ADDRESS, name): (impostor,) for name in (HOST, H, harmless_name(H))}))
+    verdict = measured(net)
+    assert (verdict.outcome, verdict.reason) == (Outcome.INCONCLUSIVE, "pacer_fails")
+    assert not transfers(net)
+    assert measured(network(place)).outcome is Outcome.THROTTLED

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from measurements.events.chance import at_most, count_bounds, lower, upper
+from measurements.bounds import at_most, count_bounds, lower, upper
 
 
 def summed(k: int, n: int, p: float) -> float:
