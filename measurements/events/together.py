@@ -28,6 +28,7 @@ from measurements.events.past import DAY, NEVER, Past, PastState
 from measurements.events.placebos import Placebos
 from measurements.events.rates import TOGETHER
 from measurements.events.rooms import Track, TrackState
+from measurements.events.sites import site
 from measurements.events.spells import Spell
 from measurements.events.thresholds import IN_A_CROWD, LEAST_SITES, Thresholds
 from measurements.model import Strength, Vote
@@ -39,26 +40,8 @@ _LEAST_STRUCK = 4
 _LEAST_PAST = 600  # answers before anything is said; they bound a rate of none by .005
 _FLOOR = 0.005
 _SELDOM = 0.001
-_SECOND_LEVEL = frozenset(
-    {"ac", "co", "com", "edu", "go", "gob", "gouv", "gov", "mil", "ne", "net", "nic", "nom", "or", "org", "sch"}
-)
 _NEITHER = ""  # a measurement that proved a block: told of elsewhere, and no word on what is out of reach
 _encoder = msgspec.msgpack.Encoder()
-
-
-def site(target: str) -> str:
-    """Return the registrable name of a host or URL, nearly: what is not known to be a suffix is taken for a name.
-
-    The error is on the safe side: sites under an unknown suffix pass for one.
-    """
-    host = (target.partition("://")[2] or target).partition("/")[0].lower().rstrip(".")
-    if host.startswith("[") or host.count(":") > 1:
-        return host  # an IPv6 address
-    labels = host.partition(":")[0].split(".")
-    if labels[-1].isdigit():
-        return ".".join(labels)
-    under = len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in _SECOND_LEVEL
-    return ".".join(labels[-3:] if under else labels[-2:])
 
 
 class Known(msgspec.Struct, array_like=True):

@@ -11,7 +11,7 @@ import pytest
 from measurements.events.detector import Detector, detect
 from measurements.events.nouns import Event, Kind, Status
 from measurements.events.rooms import order
-from measurements.events.together import site
+from measurements.events.sites import site
 from measurements.model import Strength, Vote
 from tests.measurements.events.test_late_votes import Keeping, all_of, shuffled
 from tests.measurements.events.votes_of import HOUR, SETTINGS, START, hours
