@@ -32,7 +32,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0003"
+HEAD = "0006"
 """The newest migration that this build knows; `migrations/versions/` ends with it."""
 
 APPLICATION_ID = 0x57415A49  # "WAZI" in SQLite's file header: tells our files from other people's

@@ -53,6 +53,13 @@ need_lab() {
         ping:iputils-ping unshare:util-linux ps:procps tayga:tayga faketime:faketime
 }
 
+# need_pango: have the libraries and a typeface that PDF files are set with.
+need_pango() {
+    if ! ldconfig -p | grep -q libpangoft2-1.0 || ! ldconfig -p | grep -q libharfbuzz-subset; then
+        apt_install libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core
+    fi
+}
+
 # find_python: print the first Python here that is new enough.
 find_python() {
     local python

@@ -1,0 +1,1 @@
+"""A report of events for people: one HTML page, or a PDF."""
