@@ -14,9 +14,10 @@ from measurements.events.nouns import Event, Status
 from measurements.events.placebos import Measured
 from measurements.events.thresholds import ALONE
 from measurements.model import Strength, Vote
+from measurements.printable import clean, clip, columns, plural
 from measurements.standing import Memory
 from probe.timeline import timeline
-from probe.wording import clean, clip, columns, plural, ratio
+from probe.wording import ratio
 
 COLOURS = {Status.UNCONFIRMED: "33", Status.CONFIRMED: "1;31", Status.CLOSED: "32", Status.WITHDRAWN: "35"}
 _DAY, _HOUR, _MINUTE = 86_400.0, 3600.0, 60.0

@@ -30,22 +30,8 @@ from measurements.model import (
     Verdict,
     View,
 )
-from probe.wording import (
-    MEANS,
-    OUTCOMES,
-    PURPOSES,
-    VIEWS,
-    bit_rate,
-    clean,
-    clip,
-    columns,
-    describe,
-    plural,
-    problem,
-    purpose,
-    size,
-    transfer_rate,
-)
+from measurements.printable import clean, clip, columns, plural
+from probe.wording import MEANS, OUTCOMES, PURPOSES, VIEWS, bit_rate, describe, problem, purpose, size, transfer_rate
 
 WALKS = (Purpose.TRACE_TARGET, Purpose.TRACE_HARMLESS)  # told of in the meaning
 WIDTH = 80

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from measurements.events.nouns import Event, Part, Standing
 from measurements.model import Vote
-from probe.wording import clean
+from measurements.printable import clean
 
 _MOST_ROWS = 12
 _LABEL = 34  # columns, at most

@@ -8,7 +8,6 @@ changes a colour, hides, or turns the direction of writing.
 from __future__ import annotations
 
 import math
-import unicodedata
 
 from measurements.model import (
     AnyObservation,
@@ -26,6 +25,7 @@ from measurements.model import (
     Transfer,
     View,
 )
+from measurements.printable import clean, plural
 from probe.network import endpoint
 
 FAILURES: dict[Failure, str] = {
@@ -103,32 +103,6 @@ OUTCOMES: dict[Outcome, str] = {
 }
 
 
-def clean(text: str, limit: int = 400) -> str:
-    """Make foreign text fit to print: one line, at most `limit` characters, nothing that acts on a terminal."""
-    flat = " ".join(text[: 8 * limit].split())
-    printable = "".join("\N{REPLACEMENT CHARACTER}" if _acts(character) else character for character in flat)
-    return clip(printable, limit)
-
-
-def clip(text: str, width: int) -> str:
-    """Shorten text to `width` terminal columns, with an ellipsis where something is missing."""
-    if columns(text) <= width:
-        return text
-    kept = 0
-    used = 1
-    for character in text[: 8 * width]:
-        used += _columns_of(character)
-        if used > width:
-            break
-        kept += 1
-    return text[:kept] + "…"
-
-
-def columns(text: str) -> int:
-    """How many columns of a terminal the text takes; marks count too, so that they cannot pile up."""
-    return sum(_columns_of(character) for character in text)
-
-
 def describe(step: AnyObservation) -> tuple[str, str]:
     """Say what a step did and what came of it, each in a few words that are fit to print."""
     what, result = _describe(step)
@@ -172,11 +146,6 @@ def transfer_rate(step: Transfer) -> float:
     """Return the bit/s of a transfer as it is told: all bytes, from the request to the last or until it was left."""
     whole = step.ended in ("whole", "enough") and step.samples
     return 8 * step.received / max(step.samples[-1][0] if whole else step.elapsed, 1e-6)
-
-
-def plural(count: int, word: str) -> str:
-    """Write a count with its noun."""
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def ratio(log_evidence: float) -> str:
@@ -289,12 +258,3 @@ def _hop_result(step: Hop) -> str:
     if step.failure is not None:
         return problem(step)
     return f"{step.answer} at {clean(step.router)}" if step.router else step.answer
-
-
-def _acts(character: str) -> bool:
-    """Whether a character does something other than being seen (controls, formats, surrogates, unassigned)."""
-    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-
-
-def _columns_of(character: str) -> int:
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

@@ -4,6 +4,10 @@ A `Notice` is one message: one event, or several that have news together. Its id
 tried, so that whoever gets it twice can tell. A hook is a coroutine function that delivers one notice and returns what
 came back, in a few words; when it cannot, it raises `HookFailed`. It is made by a factory whose keyword options are
 checked when settings load; `measurements.alerts.HOOKS` holds the factories by name.
+
+A factory's parameters are keyword-only and are its options: str, int, float (seconds), bool, Path, `Secret`, or a tuple
+of str or of `Secret`; one without a default must be given. A parameter of type `Bogons` is no option: who makes the
+hook hands over the list in force. A bad option raises ValueError with a sentence that begins with its name.
 """
 
 from __future__ import annotations

@@ -15,11 +15,12 @@ from measurements.events.detector import in_order
 from measurements.events.nouns import Event, Settings, Standing
 from measurements.events.record import record
 from measurements.model import Strength, encode
+from measurements.printable import clean, plural
 from probe.ballots import BadHeader, Sorter, VoteReader
 from probe.commands.console import FINE, FOUND, UNSETTLED, Refusal, say, width, write, write_line
 from probe.records import BadRecord
 from probe.timeline import timeline
-from probe.wording import clean, plural, ratio
+from probe.wording import ratio
 
 WEEK, DAY = 604_800.0, 86_400.0
 MOST_COMPLAINTS = 20  # bad lines that are named

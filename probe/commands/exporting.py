@@ -18,11 +18,11 @@ from measurements.exports import EXPORTS
 from measurements.exports.files import compressed, fresh_file, fresh_folder
 from measurements.exports.judged import AnyFormat, FolderFormat, Format, Judged, MissingExtra
 from measurements.exports.package import dress
+from measurements.printable import plural
 from probe.commands.building import judge_with, load_settings, read_store
 from probe.commands.console import FINE, Common, Refusal, advancing, say, to_reader
 from probe.commands.which import Which
 from probe.version import software
-from probe.wording import plural
 
 if TYPE_CHECKING:
     from measurements.store import Filter, Kept, Store

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from measurements.model import Measurement, Verdict
+from measurements.printable import clean, plural
 from probe.commands.building import judge_with, load_settings
 from probe.commands.console import FINE, UNSETTLED, Common, Refusal, advancing, say
 from probe.records import BadRecord, Record, read_records
-from probe.wording import clean, plural
 
 if TYPE_CHECKING:
     from measurements.store import Receipt, Store

@@ -15,12 +15,12 @@ from typing import BinaryIO, cast
 
 from measurements.exports.jsonl import line
 from measurements.model import Measurement, Outcome, Past, Verdict
+from measurements.printable import clean
 from measurements.redact import redact
 from probe.commands.building import judge_with, load_settings
 from probe.commands.console import Common, Refusal, exit_code, say, wants_colour, width, write_line
 from probe.present import short
 from probe.records import BadRecord, Record, read_records
-from probe.wording import clean
 
 log = logging.getLogger(__name__)
 

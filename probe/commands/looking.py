@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from measurements.exports.jsonl import line
 from measurements.model import Gap, Outcome, encode
+from measurements.printable import clean, plural
 from probe.commands.building import data_folder, load_settings, read_store, remarks
 from probe.commands.console import FINE, FOUND, Common, Refusal, say, wants_colour, width, write, write_line
 from probe.commands.exporting import judged
@@ -23,7 +24,7 @@ from probe.commands.which import Which
 from probe.heartbeat import Heartbeat, HeartbeatFile
 from probe.present import moment, short, timeline
 from probe.silence import SHORTEST
-from probe.wording import clean, plural, size
+from probe.wording import size
 
 if TYPE_CHECKING:
     from measurements.exports.judged import Judged

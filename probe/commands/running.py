@@ -243,8 +243,8 @@ def _tell_event(event: Event) -> None:
 
 
 def _greet(settings: Settings) -> None:
+    from measurements.printable import plural
     from probe.settings.quantities import show_duration
-    from probe.wording import plural
 
     for campaign in settings.campaigns:
         what = f"{plural(len(campaign.targets), 'target')} every {show_duration(campaign.every)}"

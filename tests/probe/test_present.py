@@ -34,8 +34,9 @@ from measurements.model import (
     Verdict,
     View,
 )
+from measurements.printable import clean, clip, columns
 from probe.present import HEIGHT, WIDTH, screen, short, timeline
-from probe.wording import bit_rate, clean, clip, columns, describe, size
+from probe.wording import bit_rate, describe, size
 
 URL = "https://site.example/"
 ADDRESS = "198.51.100.7"
