@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from operator import attrgetter
 
 import msgspec
@@ -21,6 +22,7 @@ import zstandard
 from sqlalchemy import Connection, Engine, RowMapping, Select, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.sql.elements import ColumnElement
 
 from measurements.events.nouns import Event, Status
 from measurements.model import Strength, Vote, encode
@@ -36,6 +38,7 @@ TOLD = attrgetter(
     *("onset", "end", "mechanisms", "confirmed", "into"),
 )
 _PAGE = 200
+_VOTES_PAGE = 2000
 
 log = logging.getLogger(__name__)
 
@@ -231,10 +234,39 @@ class Ledger:
 
     def votes(self, hosts: Sequence[str], *, since: float, until: float, limit: int) -> list[Vote]:
         """Return the votes about some hosts in a stretch of time, the first `limit` of them, in order of time."""
-        wanted = (_fact.c.host.in_(hosts), _fact.c.started >= since, _fact.c.started < until)
-        statement = _votes().where(*wanted).order_by(_fact.c.started, _vote.c.number).limit(limit)
-        with self._reading() as connection:
-            return [_as_vote(row) for row in connection.execute(statement).mappings()]
+        return list(islice(self.stream_votes(hosts, since=since, until=until), limit))
+
+    def stream_votes(
+        self,
+        hosts: Sequence[str] = (),
+        *,
+        since: float,
+        until: float,
+        layers: Sequence[str] = (),
+        asns: Sequence[int] = (),
+        placebo: bool | None = None,
+    ) -> Iterator[Vote]:
+        """Stream the votes of a stretch of time in order of time, in bounded memory; `until` is exclusive.
+
+        Of hosts, layers and networks any will do, or all when none is named.
+        """
+        wanted: list[ColumnElement[bool]] = [_fact.c.started >= since, _fact.c.started < until]
+        for column, some in ((_fact.c.host, hosts), (_vote.c.layer, layers), (_fact.c.asn, asns)):
+            if some:
+                wanted.append(column.in_(some))
+        if placebo is not None:
+            wanted.append(_vote.c.placebo == placebo)
+        statement = _votes().where(*wanted).order_by(_fact.c.started, _vote.c.number).limit(_VOTES_PAGE)
+        rest = statement
+        while True:
+            with self._reading() as connection:
+                page = connection.execute(rest).mappings().all()
+            yield from map(_as_vote, page)
+            if len(page) < _VOTES_PAGE:
+                return
+            last = page[-1]
+            later = (_fact.c.started == last["started"]) & (_vote.c.number > last["number"])
+            rest = statement.where((_fact.c.started > last["started"]) | later)
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
