@@ -19,11 +19,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 PURE = {"model", "case", "reading", "judge", "rules", "events", "redact", "ooni", "targets", "bogons"}
 PURE |= {"bounds", "proofs", "fingerprints", "patterns", "artefacts", "pace", "printable", "commitments"}
+PURE |= {"evidence.canonical", "evidence.chain"}
 HARMLESS = {"__future__", "abc", "base64", "binascii", "bisect", "collections", "collections.abc", "copy", "csv"}
 HARMLESS |= {"dataclasses", "datetime", "difflib", "enum", "functools", "hashlib", "heapq", "html", "html.parser", "io"}
 HARMLESS |= {"ipaddress", "itertools", "json", "math", "operator", "re", "statistics", "string", "struct", "textwrap"}
 HARMLESS |= {"types", "typing", "unicodedata", "urllib.parse", "zlib", "idna", "msgspec", "hmac"}
-HARMLESS |= {"ahocorasick", "cryptography"}
+HARMLESS |= {"ahocorasick", "cryptography", "rfc8785", "cryptography.exceptions"}
+HARMLESS |= {f"cryptography.hazmat.primitives.{part}" for part in ("serialization", "asymmetric.ed25519")}
 WORLDLY_CALLS = {"open", "print", "input", "__import__", "now", "utcnow", "today", "read_text", "read_bytes", "getenv"}
 SHARED = {"probe.network", "probe.steps", "probe.follow_up", "probe.pacer"}  # what every nettest stands on
 SEAM = {"measurements.model", "measurements.nat64", "measurements.pace", "measurements.reading"}
