@@ -10,6 +10,9 @@ be seen, so that a reader who knows all up to a number misses none. `event` hold
 `event_version` what it said each time it was told to people: no event is ever deleted. `detector` and `detector_cell`
 hold how far the votes were counted, and what the counting needs to go on.
 
+`alert_event` holds what each alert hook was told of an event and whether there is news, stored with the event;
+`alert_notice` the messages that were put together of them, and `alert_hook` how each hook is (`deliveries`).
+
 Times are UTC seconds since the epoch. Ids and digests are raw bytes: half the size of hexadecimal, and
 compared byte by byte on both databases, which the search by prefix relies on.
 """
@@ -186,3 +189,57 @@ detector_cell = Table(
     Column("state", LargeBinary, nullable=False),
     PrimaryKeyConstraint("detector", "cell"),
 )
+
+alert_hook = Table(
+    "alert_hook",
+    metadata,
+    Column("name", Text, nullable=False),
+    Column("setting", Text, nullable=False),  # a digest of its settings: who was switched off stays so until it changes
+    Column("disabled", Text, nullable=False),  # why; empty when it is not
+    Column("seen", Double, nullable=False),  # when it was last in somebody's settings
+    Column("lived", Double, nullable=False),  # for how many seconds it was ready to send: waiting is counted by these
+    Column("delivered", Double),  # the last time
+    Column("answer", Text, nullable=False),  # what came back then
+    Column("failing", Double),  # since when, None when the last attempt went well
+    Column("why", Text, nullable=False),
+    PrimaryKeyConstraint("name"),
+)
+
+alert_event = Table(
+    "alert_event",
+    metadata,
+    Column("event_id", Text, ForeignKey("event.id"), nullable=False),
+    Column("hook", Text, nullable=False),
+    Column("wanted", BigInteger, nullable=False),  # the newest version that has news
+    Column("first", BigInteger),  # the version since which it could have been told
+    Column("told", Text, nullable=False),  # opened, closed, or empty
+    Column("status", Text, nullable=False),  # as it was told
+    Column("told_at", Double),
+    Column("since", Double),  # when the oldest news was stored that waits
+    Column("due", Double),  # when to look at it; None when nothing waits
+    Column("born", Double, nullable=False),  # how long the hook had lived at `since`
+    Column("held", Boolean, nullable=False),  # gathered with others
+    Column("notice", Text),  # the message it is part of, until that is delivered
+    Column("skipped", Text, nullable=False),  # why the newest news are not told
+    PrimaryKeyConstraint("event_id", "hook"),
+)
+Index(None, alert_event.c.hook, alert_event.c.due)
+Index(None, alert_event.c.notice)
+
+alert_notice = Table(
+    "alert_notice",
+    metadata,
+    Column("id", Text, nullable=False),
+    Column("hook", Text, nullable=False),
+    Column("since", Double, nullable=False),  # when the oldest of its news was stored
+    Column("time", Double, nullable=False),  # when it was put together
+    Column("encoded", LargeBinary, nullable=False),  # JSON; it names versions of events
+    Column("state", Text, nullable=False),  # waiting, delivered, given up, or dropped
+    Column("attempts", BigInteger, nullable=False),
+    Column("due", Double),  # when to try it; None when it is over
+    Column("born", Double, nullable=False),  # how long the hook had lived
+    Column("why", Text, nullable=False),  # the last attempt failed, or it was given up
+    Column("ended", Double),
+    PrimaryKeyConstraint("id"),
+)
+Index(None, alert_notice.c.hook, alert_notice.c.due)

@@ -33,6 +33,11 @@ def complaint(layers: Sequence[Layer], location: Location, what: str, value: obj
     return f"{_place(layers, location)}: {_name(location)} = {_quoted(value)}: {what}"
 
 
+def hidden(layers: Sequence[Layer], location: Location, what: str) -> str:
+    """Say what is wrong with a setting whose value may be a secret."""
+    return f"{_place(layers, location)}: {_name(location)}: {what}"
+
+
 def _section(location: Location) -> str:
     """Name the section in which a setting stands."""
     return ".".join(str(step) for step in location[:-1] if isinstance(step, str))
@@ -44,7 +49,7 @@ def _place(layers: Sequence[Layer], location: Location) -> str:
 
 def _name(location: Location) -> str:
     """Write a location as a settings file has it: [network] witnesses, entry 2."""
-    name = "[[campaign]]" if location[0] == "campaign" else f"[{location[0]}]"
+    name = f"[[{location[0]}]]" if location[0] in ("campaign", "alert") else f"[{location[0]}]"
     if location[0] == "campaign" and location[2:3] == ("moment",):
         of, number = location[1], location[3:4]
         name = f"[[campaign.moment]]{f' {int(number[0]) + 1}' if number else ''} of {int(of) + 1}"

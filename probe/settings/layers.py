@@ -18,6 +18,8 @@ from typing import Any
 PREFIX = "WAZI_"
 CONFIG_VARIABLE = "WAZI_CONFIG"
 SECTIONS = ("network", "control", "vantage", "store", "campaign")
+ALERT = "alert"
+"""Whole; what only begins so may be where somebody keeps an alert's secret."""
 FILE_NAME = "wazi.toml"
 SHIPPED = "shipped"
 """The word for the list that comes with Wazi, where lists are named."""
@@ -41,6 +43,7 @@ class Layer:
     values: Tree
     places: Mapping[Location, str] = field(default_factory=dict)
     origin: str = ""
+    folder: Path = Path()
 
     def place(self, location: Location) -> str:
         """Name where a setting was written: its own place, or that of what holds it or lies in it."""
@@ -86,7 +89,7 @@ def from_environment(environ: Mapping[str, str]) -> Layer:
         if separator:
             values.setdefault(section, {})[key] = text
             places[section, key] = name
-        elif section.startswith(SECTIONS):
+        elif section.startswith(SECTIONS) or section == ALERT:
             values[section] = _json_or_text(text)
             places[(section,)] = name
     return Layer(values, places, "the environment")
@@ -108,7 +111,7 @@ def from_file(path: Path) -> Layer:
         raise SettingsError(f"{path}: cannot be read ({error}); is it the right file?") from None
     _anchor(values, path.parent.absolute())
     places = {location: f"{path} line {line}" for location, line in _lines(text).items()}
-    return Layer(values, places, str(path))
+    return Layer(values, places, str(path), path.parent.absolute())
 
 
 def find_file(named: Path | None, environ: Mapping[str, str], folders: Sequence[Path]) -> Path | None:

@@ -11,6 +11,7 @@ import ipaddress
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import tzinfo
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +21,7 @@ import platformdirs
 from msgspec.structs import replace
 from pydantic import BeforeValidator, Field, ValidationError
 
+from measurements.alerts.routing import Quiet
 from measurements.bogons import Bogons
 from measurements.fingerprints import Fingerprints
 from measurements.model import CONTROL_CATEGORY, Target, View
@@ -27,7 +29,8 @@ from measurements.targets import BadTarget, normalise, read_targets
 from probe.network import Limits, Peers, Resolver, Witness
 from probe.schedule import Campaign, Moment, Window
 from probe.settings import moments, values
-from probe.settings.complaints import complaint, sentence
+from probe.settings.alerts import Alert, BadOption, alert, contradictions
+from probe.settings.complaints import complaint, hidden, sentence
 from probe.settings.layers import (
     CONFIG_VARIABLE,
     FILE_NAME,
@@ -42,9 +45,10 @@ from probe.settings.layers import (
     read_text,
 )
 from probe.settings.lists import list_files, read_lists
-from probe.settings.quantities import show_duration, show_moment, show_size
+from probe.settings.quantities import show_duration, show_moment, show_size, show_zone
 from probe.settings.sections import (
     SECTIONS,
+    AlertSettings,
     CampaignSettings,
     ControlSettings,
     EventsSettings,
@@ -54,6 +58,7 @@ from probe.settings.sections import (
     StoreSettings,
     ThrottlingSettings,
     VantageSettings,
+    WebSettings,
     names,
 )
 from probe.settings.shipped import shipped
@@ -70,9 +75,11 @@ class Settings(Section):
     store: StoreSettings = Field(default_factory=StoreSettings)
     throttling: ThrottlingSettings = ThrottlingSettings()
     events: EventsSettings = EventsSettings()
-    campaign: Annotated[tuple[CampaignSettings, ...], BeforeValidator(values.tables)] = (
+    web: WebSettings = WebSettings()
+    campaign: Annotated[tuple[CampaignSettings, ...], BeforeValidator(values.tables("campaign"))] = (
         CampaignSettings(name="global"),
     )
+    alert: Annotated[tuple[AlertSettings, ...], BeforeValidator(values.tables("alert"))] = ()
 
     _layers: tuple[Layer, ...] = ()
     _places: tuple[Path, ...] = ()
@@ -82,7 +89,7 @@ class Settings(Section):
         """Every file that has a say in these settings, also wazi.toml where there is none yet."""
         lists = [campaign.targets for campaign in self.campaign]
         lists += [moment.targets for campaign in self.campaign for moment in campaign.moment]
-        named = (self.network.ca_file, self.network.bogons, self.vantage.asn_database, *lists)
+        named = (self.network.ca_file, self.network.bogons, self.vantage.asn_database, *lists, *self._alert_files)
         paths = (path for path in named if isinstance(path, Path))
         return tuple(dict.fromkeys((*self._places, *paths, *list_files(self.network.fingerprints))))
 
@@ -125,6 +132,28 @@ class Settings(Section):
         """The campaigns with their targets."""
         return tuple(campaign for campaign, _ in self._read_campaigns)
 
+    @cached_property
+    def alerts(self) -> tuple[Alert, ...]:
+        """Who is told of events, each with its hook's options read."""
+        read: list[Alert] = []
+        problems: list[str] = []
+        for index, table in enumerate(self.alert):
+            try:
+                read.append(alert(table, folder=self._layer("alert", index).folder, bogons=self.bogons))
+            except BadOption as bad:
+                location: Location = ("alert", index, *([bad.name] if bad.name else []))
+                problems.append(hidden(self._layers, location, str(bad)))
+        if problems:
+            raise SettingsError("\n".join(problems))
+        return tuple(read)
+
+    @property
+    def _alert_files(self) -> tuple[Path, ...]:
+        return tuple(file for one in self.alerts for file in one.files)
+
+    def _layer(self, *location: str | int) -> Layer:
+        return next((layer for layer in self._layers if layer.holds(location)), Layer({}))
+
     @property
     def remarks(self) -> tuple[str, ...]:
         """Sentences about lines of lists that were left out: targets repeated, or lines bad and to be skipped."""
@@ -160,13 +189,15 @@ class Settings(Section):
         """Return every setting with its value, secrets hidden, and where it was written."""
         rows: list[Shown] = []
         for section in type(self).model_fields:
-            tables = enumerate(self.campaign) if section == "campaign" else [(None, getattr(self, section))]
-            for index, table in tables:
+            tables = getattr(self, section)
+            for index, table in enumerate(tables) if isinstance(tables, tuple) else [(None, tables)]:
                 at: Location = (section,) if index is None else (section, index)
-                for key in type(table).model_fields:  # a moment is one value here
+                written = {key: _written(key, getattr(table, key)) for key in type(table).model_fields}
+                if isinstance(table, AlertSettings) and index is not None:
+                    written |= {key: self.alerts[index].shown(key, value) for key, value in table.options.items()}
+                for key, value in written.items():  # a moment is one value here
                     layer = next((layer for layer in self._layers if layer.holds((*at, key))), None)
-                    origin = layer.place((*at, key)) if layer else "default"
-                    rows.append(Shown(section, index, key, _written(key, getattr(table, key)), origin))
+                    rows.append(Shown(section, index, key, value, layer.place((*at, key)) if layer else "default"))
         return tuple(rows)
 
 
@@ -205,7 +236,7 @@ def load(
     looked_for = () if path or environ.get(CONFIG_VARIABLE) else (folder / FILE_NAME for folder in folders)
     settings._places = tuple(dict.fromkeys((*([file] if file else ()), *looked_for)))
     problems = [complaint(layers, location, what, value) for location, value, what in _contradictions(settings)]
-    for read in (lambda: settings.campaigns, lambda: settings.fingerprints):
+    for read in (lambda: settings.campaigns, lambda: settings.fingerprints, lambda: settings.alerts):
         try:
             read()
         except SettingsError as error:
@@ -243,6 +274,8 @@ def _contradictions(settings: Settings) -> Iterator[tuple[Location, object, str]
             jitter = show_duration(campaign.jitter)
             yield ("campaign", index, "jitter"), jitter, f"must be less than every ({show_duration(campaign.every)})"
     yield from moments.contradictions(settings.campaign)
+    for index, key, value, what in contradictions(settings.alert):
+        yield ("alert", index, key), value, what
 
 
 def _read_targets(
@@ -287,12 +320,18 @@ _UNSET = {
     "targets": "as shipped",
     "jitter": "a twelfth of every",
     "moment": "none",
+    "name": "the hook's",
+    "countries": "all",
+    "asns": "all",
+    "categories": "all",
+    "kinds": "all",
+    "urgent": "none",
 }
 
 
 def _written(key: str, value: object) -> str:
     """Write a value for people."""
-    if value is None or (key == "moment" and not value):
+    if value is None or (key in _UNSET and value == ()):
         return _UNSET.get(key, "not set")
     if isinstance(value, bool):
         return str(value).lower()
@@ -304,6 +343,10 @@ def _written(key: str, value: object) -> str:
         return show_size(value)
     if isinstance(value, Window):
         return "-".join(f"{int(time) // 3600:02d}:{int(time) % 3600 // 60:02d}" for time in (value.opens, value.closes))
+    if isinstance(value, Quiet):
+        return _written(key, Window(value.opens, value.closes))
+    if isinstance(value, tzinfo):
+        return show_zone(value)
     if isinstance(value, MomentSettings):
         return f"{moments.written(value)} every {show_duration(value.every)}"
     if isinstance(value, Witness):

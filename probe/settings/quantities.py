@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from measurements.alerts.routing import Quiet
 from probe.schedule import DAY, Window
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": DAY}
@@ -63,6 +65,39 @@ def time_window(value: object) -> Window:
     if start == end % DAY:
         raise ValueError("write two different times of day, or leave the window out to measure all day")
     return Window(start, end)
+
+
+def quiet(value: object) -> Quiet:
+    """Read a stretch of every day in which nothing rings, from text such as "22:00-07:00"."""
+    try:
+        window = time_window(value)
+    except ValueError:
+        raise ValueError('write two times of day such as "22:00-07:00"; time_zone says whose') from None
+    return Quiet(window.opens, window.closes)
+
+
+def zone(value: object) -> tzinfo:
+    """Read a time zone by its name, such as "Africa/Nairobi", or its offset, such as "+03:00"."""
+    wanted = ValueError('write the name of a time zone such as "Africa/Nairobi", or an offset such as "+03:00"')
+    if not isinstance(value, str):
+        raise wanted
+    text = value.strip()
+    if text.upper() in ("UTC", "Z"):
+        return UTC
+    if offset := re.fullmatch(r"([+-])([0-9]{2}):?([0-5][0-9])", text, re.ASCII):
+        minutes = int(offset[2]) * 60 + int(offset[3])
+        if minutes > 14 * 60:
+            raise wanted
+        return timezone(timedelta(minutes=-minutes if offset[1] == "-" else minutes))
+    try:
+        return ZoneInfo(text)
+    except (ValueError, OSError, ZoneInfoNotFoundError):  # a path, a folder, a name nobody has
+        raise wanted from None
+
+
+def show_zone(of: tzinfo) -> str:
+    """Write a time zone as `zone` reads it."""
+    return of.key if isinstance(of, ZoneInfo) else str(of).removeprefix("UTC") or "UTC"
 
 
 def beginning(value: object) -> datetime:

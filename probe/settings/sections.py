@@ -5,18 +5,32 @@ docs/settings.md tells each of them to people; a test holds the two and config/w
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import platformdirs
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
+from measurements.alerts.notice import Change
+from measurements.alerts.routing import Quiet
+from measurements.events.nouns import Kind
 from probe.network import Limits, Witness
 from probe.schedule import Window
 from probe.settings import values
 from probe.settings.layers import SHIPPED
-from probe.settings.quantities import beginning, duration, ending, show_duration, show_size, size, time_window
+from probe.settings.quantities import (
+    beginning,
+    duration,
+    ending,
+    quiet,
+    show_duration,
+    show_size,
+    size,
+    time_window,
+    zone,
+)
 
 TRUSTED_RESOLVERS = ("https://1.1.1.1/dns-query", "https://8.8.8.8/dns-query", "https://9.9.9.9/dns-query")
 """Cloudflare, Google and Quad9: three operators, reached by address, so that no name need be looked up first."""
@@ -58,6 +72,11 @@ _DohUrl = Annotated[str, PlainValidator(values.doh_url)]
 _WebUrl = Annotated[str, PlainValidator(values.web_url)]
 _Witness = Annotated[Witness, PlainValidator(values.witness)]
 _Fingerprints = Annotated[Path | str, PlainValidator(values.fingerprints)]
+_Country = Annotated[str, PlainValidator(values.country)]
+_Asn = Annotated[int, PlainValidator(values.asn)]
+_Category = Annotated[str, PlainValidator(values.category)]
+_Kind = Annotated[Kind, PlainValidator(values.kind)]
+_Change = Annotated[Change, PlainValidator(values.change)]
 _Listed = BeforeValidator(values.listed)
 _Distinct = AfterValidator(values.distinct)
 
@@ -156,6 +175,49 @@ class EventsSettings(Section):
     false_alarms_per_week: _PerWeek = 1.0
 
 
+class WebSettings(Section):
+    """`[web]`: where people can see what was measured."""
+
+    public_url: Annotated[str | None, PlainValidator(values.public_url)] = None
+
+
+class AlertSettings(Section):
+    """`[[alert]]`: who is told of events; what stands here besides are options of the hook."""
+
+    model_config = ConfigDict(extra="allow", arbitrary_types_allowed=True, hide_input_in_errors=True)
+
+    hook: Annotated[str, PlainValidator(values.label)]
+    name: Annotated[str | None, PlainValidator(values.label)] = None  # the hook's
+    min_confidence: Annotated[str, PlainValidator(values.one_of("confirmed", "unconfirmed"))] = "confirmed"
+    countries: Annotated[tuple[_Country, ...], _Listed, _Distinct] = ()
+    asns: Annotated[tuple[_Asn, ...], _Listed, _Distinct] = ()
+    categories: Annotated[tuple[_Category, ...], _Listed, _Distinct] = ()
+    kinds: Annotated[tuple[_Kind, ...], _Listed, _Distinct] = ()
+    changes: Annotated[tuple[_Change, ...], _Listed, _Distinct] = (Change.OPENED, Change.UPDATED, Change.CLOSED)
+    quiet_hours: Annotated[Quiet | None, PlainValidator(quiet)] = None
+    time_zone: Annotated[tzinfo, PlainValidator(zone)] = UTC
+    urgent: Annotated[tuple[_Kind, ...], _Listed, _Distinct] = ()
+    digest: Annotated[float, PlainValidator(values.between(duration, 0.0, 31 * 86_400.0, show_duration))] = 0.0
+    cool_down: Annotated[float, PlainValidator(values.between(duration, 0.0, 7 * 86_400.0, show_duration))] = 3600.0
+    update_every: Annotated[float, PlainValidator(values.between(duration, 0.0, 7 * 86_400.0, show_duration))] = 3600.0
+    give_up: Annotated[float, PlainValidator(values.between(duration, 3600.0, 366 * 86_400.0, show_duration))] = (
+        7 * 86_400.0
+    )
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        return ((name, getattr(self, name)) for name in type(self).model_fields)  # an option may be a secret
+
+    @property
+    def shown_name(self) -> str:
+        """Its name, or that of its hook."""
+        return self.name or self.hook
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What was written for the hook itself."""
+        return dict(self.model_extra or {})
+
+
 class CampaignSettings(Section):
     """`[[campaign]]`: what is measured again and again; without targets, the list that ships with Wazi."""
 
@@ -175,8 +237,10 @@ SECTIONS: dict[str, type[Section]] = {
     "store": StoreSettings,
     "throttling": ThrottlingSettings,
     "events": EventsSettings,
+    "web": WebSettings,
     "campaign": CampaignSettings,
     "campaign.moment": MomentSettings,
+    "alert": AlertSettings,
 }
 
 

@@ -14,8 +14,11 @@ import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
+from measurements.alerts.notice import Change
 from measurements.bogons import BadBogons, Bogons
+from measurements.events.nouns import Kind
 from measurements.targets import BadTarget, normalise, normalise_host
 from probe.network import Witness
 from probe.settings.layers import SHIPPED, SettingsError, read_text
@@ -78,11 +81,52 @@ def listed(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
-def tables(value: object) -> object:
-    """Read a list of tables."""
-    if not isinstance(value, list) or not value:
-        raise ValueError("must be a table; write [[campaign]], with two brackets")
-    return value
+def tables(name: str) -> Callable[[object], object]:
+    """Make a reader of a list of tables; where there are none, nobody need write any."""
+
+    def listed_tables(value: object) -> object:
+        if not isinstance(value, list) or not value:
+            raise ValueError(f"must be a table; write [[{name}]], with two brackets")
+        return value
+
+    return listed_tables
+
+
+def one_of(*words: str) -> Callable[[object], str]:
+    """Make a reader whose value must be one of some words."""
+
+    def chosen(value: object) -> str:
+        if isinstance(value, str) and value.strip().lower() in words:
+            return value.strip().lower()
+        raise ValueError(f"must be one of {', '.join(words)}")
+
+    return chosen
+
+
+def kind(value: object) -> Kind:
+    """Read what an event is about."""
+    return Kind(one_of(*Kind)(value))
+
+
+def change(value: object) -> Change:
+    """Read what may be new about an event."""
+    return Change(one_of(Change.OPENED, Change.UPDATED, Change.CLOSED)(value))
+
+
+def category(value: object) -> str:
+    """Read a category of the Citizen Lab's lists."""
+    if isinstance(value, str) and re.fullmatch(r"\s*[A-Za-z]{3,5}\s*", value, re.ASCII):
+        return value.strip().upper()
+    raise ValueError('write a category of the Citizen Lab, such as "NEWS" or "GRP"')
+
+
+def public_url(value: object) -> str:
+    """Read where people can see what was measured; returns it without a slash at its end."""
+    url = web_url(value)
+    parts = urlsplit(url)
+    if parts.query or parts.fragment:
+        raise ValueError("must end before ? and #, for paths are put behind it")
+    return url.rstrip("/")
 
 
 def moments(value: object) -> object:

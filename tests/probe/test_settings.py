@@ -419,8 +419,8 @@ def test_a_wrong_network_setting_is_told_by_line(tmp_path: Path, line: str, comp
         ("[store]\nurl = 'mysql://a/b'", 'write "sqlite:////folder/wazi.db" or'),
         ("[netwrok]\nipv6 = true", "line 1: [netwrok] is no setting; did you mean network?"),
         (
-            "[web]\nlisten = 1",
-            "line 1: [web] is no setting; there are network, control, vantage, store, throttling, events, campaign",
+            "[page]\nlisten = 1",
+            "line 1: [page] is no setting; there are network, control, vantage, store, throttling, events, web, ",
         ),
         ("network = 5", "line 1: [network] = 5: must be a table of settings"),
         ("[campaign]\nname = 'a'", "must be a table; write [[campaign]], with two brackets"),
@@ -660,13 +660,14 @@ def test_the_shipped_file_changes_nothing_and_with_its_marks_off_still_nothing(t
         ("campaign", "moment"),
     }
     named |= {("vantage", key) for key in ("country", "asn", "asn_database", "probe_id")} | {("store", "url")}
+    named |= {("web", "public_url")} | {("alert", key) for key in names(SECTIONS["alert"])}
     assert named == defaults
     assert all(re.search(rf"(?m)^# ?(\[\[campaign\.)?{key}( = |\]\])", text) for _, key in defaults)
 
 
 def test_the_moment_in_the_shipped_file_can_be_used(tmp_path: Path) -> None:
     text = shipped("wazi.toml").read_text("utf-8")
-    example = text[text.index("# [[campaign.moment]]") :]
+    example = text[text.index("# [[campaign.moment]]") : text.index("\n\n# Who is told of events")]
     (campaign,) = load_toml(tmp_path, '[[campaign]]\nname = "a"\n' + re.sub(r"(?m)^# ?", "", example)).campaigns
     (moment,) = campaign.moments
     assert moment.until - moment.since == 24 * 3600
@@ -679,11 +680,10 @@ def test_the_manual_tells_every_setting_with_its_default_and_variable() -> None:
         [cell.strip(" `") for cell in line.split("|")[1:-1]] for line in manual.splitlines() if line.startswith("| `")
     ]
     shown = {row.key: row for row in Settings().shown()}
-    settings, moment = (
-        rows[: -len(names(SECTIONS["campaign.moment"]))],
-        rows[-len(names(SECTIONS["campaign.moment"])) :],
-    )
+    counts = [len(names(SECTIONS[section])) for section in ("campaign.moment", "alert")]
+    settings, moment, alert = rows[: -sum(counts)], rows[-sum(counts) : -counts[1]], rows[-counts[1] :]
     assert [row[0] for row in moment] == list(names(SECTIONS["campaign.moment"]))
+    assert [row[0] for row in alert] == list(names(SECTIONS["alert"]))
     assert [row[0] for row in settings] == [row.key for row in Settings().shown()]
     for name, default, *rest in settings:
         row = shown[name]
