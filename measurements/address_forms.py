@@ -247,12 +247,16 @@ _NOT_IN_HEX = rb"(?<![0-9a-f])", rb"(?![0-9a-f])"
 _ANYWHERE = rb"", rb""
 
 
-def patterns(address: Address) -> Iterator[bytes]:
-    """Yield regular expressions for every form of an address."""
+def patterns(address: Address) -> Iterator[tuple[bytes, str]]:
+    """Yield (regular expression, what it finds) for every form of an address, and of an IPv6 home's network."""
     for pattern in _any_case_patterns(address):
-        yield rb"(?i:" + pattern + rb")"
-    yield from (re.escape(raw) for raw in _raw_forms(address))
-    yield from (pattern for base in (_BASE64, _BASE32) for _, pattern in _in_letters(address, base))
+        yield rb"(?i:" + pattern + rb")", str(address)
+    yield from ((re.escape(raw), str(address)) for raw in _raw_forms(address))
+    for base in (_BASE64, _BASE32):
+        yield from ((pattern, str(address)) for _, pattern in _in_letters(address, base))
+    if isinstance(address, IPv6Address) and address.is_global:
+        network = str(ip_network((address, 64), strict=False))
+        yield from ((rb"(?i:" + pattern + rb")", network) for pattern in _of_network(address))
 
 
 def _any_case_patterns(address: Address) -> Iterator[bytes]:
@@ -294,7 +298,7 @@ def _dotted(address: IPv4Address) -> Iterator[bytes]:
 
 
 def _grouped(address: IPv6Address) -> Iterator[bytes]:
-    """Yield patterns of eight groups however zeros are written, of nibbles, and of the /64 around it."""
+    """Yield patterns of eight groups however zeros are written, and of nibbles."""
     groups = [int(group, 16) for group in address.exploded.split(":")]
     edges = _NOT_IN_HEX if distinctive(address) else (rb"(?<![0-9a-f:])", rb"(?![0-9a-f:])")
     tail = rb"\.".join(b"%d" % byte for byte in address.packed[12:])
@@ -304,11 +308,16 @@ def _grouped(address: IPv6Address) -> Iterator[bytes]:
     nibbles = [bytes((c,)) for c in address.packed.hex().encode()]
     for row in (nibbles, nibbles[::-1]):
         yield _between(*_NOT_IN_HEX, rb"[.\-:_ ]?".join(row))
-    if address.is_global:
-        prefix = _COLON.join(rb"0{0,3}%x" % group for group in groups[:4])
-        yield _between(*_NOT_IN_HEX, rb"\[?" + prefix + _COLON + rb"(?:[0-9a-f:.\-_]*[0-9a-f:]\]?)?")
-        yield b"".join(nibbles[:16]) + rb"[0-9a-f]{0,16}"
-        yield rb"(?:[0-9a-f][.\-]){0,16}" + rb"[.\-]".join(nibbles[:16][::-1])
+
+
+def _of_network(address: IPv6Address) -> Iterator[bytes]:
+    """Yield patterns of the /64 around it, which tells as much."""
+    groups = [int(group, 16) for group in address.exploded.split(":")]
+    nibbles = [bytes((c,)) for c in address.packed.hex().encode()]
+    prefix = _COLON.join(rb"0{0,3}%x" % group for group in groups[:4])
+    yield _between(*_NOT_IN_HEX, rb"\[?" + prefix + _COLON + rb"(?:[0-9a-f:.\-_]*[0-9a-f:]\]?)?")
+    yield b"".join(nibbles[:16]) + rb"[0-9a-f]{0,16}"
+    yield rb"(?:[0-9a-f][.\-]){0,16}" + rb"[.\-]".join(nibbles[:16][::-1])
 
 
 def _joined(groups: Sequence[int]) -> bytes:

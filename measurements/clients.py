@@ -53,7 +53,8 @@ _VERSION = re.compile(
 )
 _CLIENT = re.compile(
     rb"(?:(?<![a-z])|client|user|your|remote|my|real|visitor|peer|source|src|from)[_-]?ip(?:v?[46])?(?![a-z])"
-    rb"|addr(?!ess\])|client(?!\])|adres|direcci|endere|visitor|remote|whois|lookup|check|trace|report|\bhost\b",
+    rb"|addr(?!ess(?::[0-9a-f]{32})?\])|client(?!(?::[0-9a-f]{32})?\])|adres|direcci|endere|visitor|remote|whois|lookup"
+    rb"|check|trace|report|\bhost\b",
     re.IGNORECASE,
 )
 """Words for whose address it is; what redaction puts in its place is none."""

@@ -68,7 +68,7 @@ def opens(committed: str, salt: bytes, kind: str, value: str | bytes) -> bool:
 
 _MARK = rb"\[redacted:[a-z]{1,20}(?::[0-9a-f]{32})?\]"
 _WHOLE_MARK = re.compile(_MARK)
-_COMMITTED = re.compile(rb"\[redacted:[a-z]{1,20}:([0-9a-f]{32})\]|([0-9a-f]{32})\.redacted\.invalid")
+_COMMITTED = re.compile(rb"\[redacted:[a-z]{1,20}:([0-9a-f]{32})\]|r([0-9a-f]{32})\.redacted\.invalid")
 
 
 def mark(kind: str, committed: str | None) -> str:
@@ -77,8 +77,11 @@ def mark(kind: str, committed: str | None) -> str:
 
 
 def host_mark(committed: str | None) -> str:
-    """Write what stands in a name or a URL: `3f2a….redacted.invalid`, without a salt `redacted.invalid`."""
-    return f"{committed}.{NO_HOST}" if committed else NO_HOST
+    """Write what stands in a name or a URL: `r3f2a….redacted.invalid`, without a salt `redacted.invalid`.
+
+    It begins with a letter, so that numbers before it (`1-2-3-`) do not go on in it.
+    """
+    return f"r{committed}.{NO_HOST}" if committed else NO_HOST
 
 
 def is_mark(text: str | bytes) -> bool:

@@ -16,11 +16,23 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 from measurements.address_forms import DIGITS, HEX, Address, faces, needles, parse, patterns, unmistakable
 from measurements.escapes import layers, undone
 
-Span = tuple[int, int]
+
+class Span(NamedTuple):
+    """Where a text holds something, what kind of thing, and what it is in its usual form, whatever its disguise."""
+
+    start: int
+    end: int
+    kind: str
+    value: str
+
+
+Mark = Callable[[str, str], bytes]
+"""Makes what is put in the place of a thing, of its kind and its usual form."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +54,9 @@ class Disguises:
         return tuple(Disguises((address,)) for address in self.addresses)
 
     @cached_property
-    def _patterns(self) -> tuple[re.Pattern[bytes], ...]:
-        return tuple(re.compile(p) for address in self.addresses for p in dict.fromkeys(patterns(address)))
+    def _patterns(self) -> tuple[tuple[re.Pattern[bytes], str], ...]:
+        found = {pattern: value for address in self.addresses for pattern, value in patterns(address)}
+        return tuple((re.compile(pattern), value) for pattern, value in found.items())
 
     def suspects(self, text: bytes) -> bool:
         """Say whether `spans` could find anything in `text`."""
@@ -59,15 +72,18 @@ class Disguises:
         return False
 
     def spans(self, text: bytes) -> list[Span]:
-        """Find where `text` holds an address in any form: (start, end), in order, none overlapping."""
+        """Find where `text` holds an address in any form, in order, none overlapping."""
         if not self.suspects(text):
             return []
         found: list[Span] = []
         for one in self._single if len(self.addresses) > 1 else (self,):
             if one.suspects(text):
                 for reading, origins in layers(text):
-                    for pattern in one._patterns:
-                        found += ((origins[m.start()], origins[m.end()]) for m in pattern.finditer(reading))
+                    for pattern, value in one._patterns:
+                        found += (
+                            Span(origins[m.start()], origins[m.end()], "address", value)
+                            for m in pattern.finditer(reading)
+                        )
         return merged(found)
 
     def in_binary(self, data: bytes) -> bool:
@@ -81,9 +97,9 @@ class Disguises:
             for address, one in zip(self.addresses, self._single, strict=True)
         )
 
-    def strike(self, text: bytes, marker: bytes) -> bytes:
-        """Put `marker` in the place of every form of an address; the very same `text` when it has none."""
-        return struck(text, self.spans(text), marker)
+    def strike(self, text: bytes, mark: Mark) -> bytes:
+        """Put a mark in the place of every form of an address; the very same `text` when it has none."""
+        return struck(text, self.spans(text), mark)
 
 
 @lru_cache(maxsize=64)
@@ -99,25 +115,28 @@ def _shortest(of_stream: set[bytes]) -> tuple[bytes, ...]:
     return tuple(one for one in sorted(of_stream) if not any(other in one for other in of_stream if other != one))
 
 
-def struck(text: bytes, spans: Sequence[Span], marker: bytes) -> bytes:
-    """Put `marker` in the place of each span; the very same `text` when there are none."""
+def struck(text: bytes, spans: Sequence[Span], mark: Mark) -> bytes:
+    """Put a mark in the place of each span; the very same `text` when there are none."""
     if not spans:
         return text
     parts: list[bytes] = []
     at = 0
-    for start, end in spans:
-        parts += (text[at:start], marker)
-        at = end
+    for span in spans:
+        parts += (text[at : span.start], mark(span.kind, span.value))
+        at = span.end
     return b"".join((*parts, text[at:]))
 
 
 def merged(spans: Iterable[Span]) -> list[Span]:
+    """Make one span of those that overlap; it is what the first of them is, an address rather than its network."""
     apart: list[Span] = []
-    for start, end in sorted(spans):
-        if apart and start < apart[-1][1]:
-            apart[-1] = (apart[-1][0], max(end, apart[-1][1]))
+    for span in sorted(spans):
+        if apart and span.start < apart[-1].end:
+            last = apart[-1]
+            what = span if "/" in last.value and "/" not in span.value else last
+            apart[-1] = Span(last.start, max(span.end, last.end), what.kind, what.value)
         else:
-            apart.append((start, end))
+            apart.append(span)
     return apart
 
 

@@ -7,10 +7,15 @@ servers send them back. Names are judged by their words, for there are too many 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 
-COOKIE = "[redacted:cookie]"
-CLIENT = "[redacted:client]"
+from measurements.commitments import is_mark, mark
+
+Mark = Callable[[str, str], str]
+"""Makes what is put in the place of a value, of its kind and itself."""
+
+COOKIE, CLIENT = mark("cookie", None), mark("client", None)
 MAX_COOKIE_NAME = 64
 
 _FLAGS = re.compile(r"\s*(secure|httponly|partitioned|samesite=[a-z]+|domain=[a-z0-9.-]{1,253})\s*", re.IGNORECASE)
@@ -32,14 +37,22 @@ _PLACE = {
 }
 
 
-def quiet(name: str, value: str) -> str:
-    """Return a header's value without what it tells about the client."""
+def quiet(name: str, value: str, instead: Mark, *, again: bool = False) -> str:
+    """Return a header's value without what it tells about the client.
+
+    `again` says that these headers were redacted before, so that the marks in them are ours. A server may write one
+    as well: else it is taken for any other value, unless it carries nothing.
+    """
     name = name.lower()
     if name in ("set-cookie", "set-cookie2"):
-        return _cookie(value)
-    if name == "cookie":
-        return COOKIE
-    return CLIENT if value and _tells(name) else value
+        return _cookie(value, instead, again)
+    if name != "cookie" and not (value and _tells(name)):
+        return value
+    return value if _stays(value, again) else instead("cookie" if name == "cookie" else "client", value)
+
+
+def _stays(value: str, again: bool) -> bool:
+    return is_mark(value) and (again or value in (COOKIE, CLIENT))
 
 
 @lru_cache(maxsize=4096)
@@ -50,11 +63,13 @@ def _tells(name: str) -> bool:
     return who or where or name in _ALONE or bool(words & _ONE_WORD)
 
 
-def _cookie(value: str) -> str:
+def _cookie(value: str, instead: Mark, again: bool) -> str:
     """Keep what a cookie is called and where it may go; drop what it says and how long."""
     pair, *attributes = value.split(";")
-    name = pair.partition("=")[0].strip()
-    if (len(name) > MAX_COOKIE_NAME and "[redacted:" not in name) or "=" not in pair:  # that may have made it longer
+    name, told = pair.partition("=")[::2] if "=" in pair else ("", pair)
+    name = name.strip()
+    if len(name) > MAX_COOKIE_NAME and "[redacted:" not in name:  # that may have made it longer
         name = ""
     kept = [match[1] for attribute in attributes if (match := _FLAGS.fullmatch(attribute))]
-    return "; ".join((f"{name}={COOKIE}" if name else COOKIE, *kept))
+    said = told if _stays(told, again) else instead("cookie", value)
+    return "; ".join((f"{name}={said}" if name else said, *kept))

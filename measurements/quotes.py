@@ -19,10 +19,11 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from measurements.address_forms import Address, at_home
 from measurements.clients import BEFORE, BEHIND, embedded, public, speaks_of_client
-from measurements.disguises import Span, merged, struck
+from measurements.disguises import Mark, Span, merged, struck
 from measurements.escapes import layers, readings, undone
 
 _DER_TAG = re.compile(rb"[01](?=[^ -~]|\Z)")  # of a sequence or a set, behind a text in DER
+_Found = tuple[int, int, Address]  # start, end, whose
 _ROUNDS = 4  # a strike may change what stands beside another address
 
 
@@ -42,21 +43,23 @@ class Quotes:
         return _some_dotted(both) or _some_grouped(both) or _some_nibbles(bare) or _some_encoded(bare)
 
     def spans(self, text: bytes) -> list[Span]:
-        """Find where `text` holds a client's address: (start, end), in order, none overlapping."""
+        """Find where `text` holds a client's address, in order, none overlapping."""
         if not any(True for reading in readings(text) for _ in self._in(reading)):
             return []  # as nearly always; what follows is slow
         found: list[Span] = []
         for reading, origins in layers(text):
-            found += ((origins[start], origins[end]) for start, end in self._in(reading))
+            found += (
+                Span(origins[start], origins[end], "address", str(address)) for start, end, address in self._in(reading)
+            )
         return merged(found)
 
-    def strike(self, text: bytes, marker: bytes) -> bytes:
-        """Put `marker` in the place of every client's address; the very same `text` when it has none."""
+    def strike(self, text: bytes, mark: Mark) -> bytes:
+        """Put a mark in the place of every client's address; the very same `text` when it has none."""
         for _ in range(_ROUNDS):
             spans = self.spans(text)
             if not spans:
                 break
-            text = struck(text, spans, marker)
+            text = struck(text, spans, mark)
         return text
 
     def in_binary(self, data: bytes) -> bool:
@@ -85,7 +88,7 @@ class Quotes:
 
     # One reading of a text
 
-    def _in(self, text: bytes) -> Iterator[Span]:
+    def _in(self, text: bytes) -> Iterator[_Found]:
         if _some_dotted(text):
             yield from self._dotted(text)
         if _some_grouped(text):
@@ -98,7 +101,7 @@ class Quotes:
     def _strange(self, address: Address) -> bool:
         return public(address) and address not in self.known
 
-    def _dotted(self, text: bytes) -> Iterator[Span]:
+    def _dotted(self, text: bytes) -> Iterator[_Found]:
         """Find four numbers, each a byte, between dots, dashes or underscores."""
         for match in _IPV4.finditer(text):
             octets = _octets(match)
@@ -109,7 +112,7 @@ class Quotes:
             forward, backward = IPv4Address(bytes(octets)), IPv4Address(bytes(octets[::-1]))
             if _REVERSE_NAME.match(text, end):
                 if self._strange(backward):
-                    yield start, end
+                    yield start, end, backward
                 continue
             in_name = separator != b"."
             if in_name and ({forward, backward} & self.known or not (public(forward) or public(backward))):
@@ -118,44 +121,47 @@ class Quotes:
                 continue
             before, behind = text[max(0, start - BEFORE) : start], text[end : end + BEHIND]
             if not _ESCAPED.search(before) and speaks_of_client(octets, before, behind, in_name=in_name):
-                yield start, end
+                yield start, end, forward if public(forward) else backward
 
-    def _grouped(self, text: bytes) -> Iterator[Span]:
+    def _grouped(self, text: bytes) -> Iterator[_Found]:
         """Find IPv6 addresses, those that hold an IPv4 one too, and those in host names."""
         for match in _IPV6.finditer(text):
             start, end = match.span()
             for stop in (end, end - 1, start + match[0].rfind(b":")):  # behind it: nothing, a colon, a port
                 address = _ipv6(text[start:stop])
                 if address is not None:
-                    if self._strange(embedded(address)) and not _inside_another(text, start, stop):
+                    client = embedded(address)
+                    if self._strange(client) and not _inside_another(text, start, stop):
                         closed = _BRACKET.match(text, stop) if text[start - 1 : start] == b"[" else None
-                        yield (start - 1, closed.end()) if closed else (start, stop)
+                        yield (start - 1, closed.end(), client) if closed else (start, stop, client)
                     break
         for match in _IPV6_IN_NAME.finditer(text):
             address = _ipv6(match[0].replace(b"-", b":").replace(b"_", b":"))
             if address is not None and self._strange(address):
-                yield match.span()
+                yield *match.span(), address
 
-    def _reversed(self, text: bytes) -> Iterator[Span]:
+    def _reversed(self, text: bytes) -> Iterator[_Found]:
         """Find the names under which IPv6 addresses are looked up."""
         for match in _NIBBLES.finditer(text):
-            if self._strange(IPv6Address(int(match[1].replace(b".", b"")[::-1], 16))):
-                yield match.span(1)
+            address = IPv6Address(int(match[1].replace(b".", b"")[::-1], 16))
+            if self._strange(address):
+                yield *match.span(1), address
 
-    def _encoded(self, text: bytes) -> Iterator[Span]:
+    def _encoded(self, text: bytes) -> Iterator[_Found]:
         """Find addresses in base64, where letters, four by four, stand for digits and dots."""
         for match in _BASE64.finditer(text):
             yield from self._decoded(text, *match.span())
 
-    def _decoded(self, text: bytes, start: int, end: int) -> Iterator[Span]:
+    def _decoded(self, text: bytes, start: int, end: int) -> Iterator[_Found]:
         first = start - 4 if start >= 4 and _LETTERS.fullmatch(text, start - 4, start) else start
         rest = _LETTERS.match(text, end)
         last = rest.end() if rest else end
         coded = text[first:last].translate(_URL_SAFE)
         for plain in _IPV4.finditer(base64.b64decode(coded + b"=" * (-len(coded) % 4))):
             octets = _octets(plain) if plain[2] == b"." else None
-            if octets and self._strange(IPv4Address(bytes(octets))) and speaks_of_client(octets, b"", b""):
-                yield first + plain.start() // 3 * 4, min(last, first + -(-plain.end(5) // 3) * 4)
+            address = IPv4Address(bytes(octets)) if octets else None
+            if octets and address and self._strange(address) and speaks_of_client(octets, b"", b""):
+                yield first + plain.start() // 3 * 4, min(last, first + -(-plain.end(5) // 3) * 4), address
 
 
 def _octets(match: re.Match[bytes]) -> tuple[int, ...] | None:
