@@ -19,6 +19,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
+from measurements.commitments import SALT_BYTES, salt_of
 from measurements.model import Measurement, Outcome, PaceSoFar, Preconditions, Target, Vantage, Verdict
 from measurements.redact import redact
 from probe.network import Network, Route
@@ -119,7 +120,8 @@ class Bench:
     """Where measurements are made: a wire, the nettests, the clocks, the deadline, and a stop to obey.
 
     `stand` says where we stand, and the lookout whether the network there can be judged; both are asked anew
-    before a batch, because laptops travel; a little is asked every few measurements and after the last.
+    before a batch, because laptops travel; a little is asked every few measurements and after the last. `secret` is
+    what salts are made of: by default one that nobody keeps, so that nothing taken out can ever be shown.
     """
 
     wire: Lender
@@ -142,6 +144,7 @@ class Bench:
     users: int = 0
     left: asyncio.Event = field(default_factory=asyncio.Event)
     own_addresses: set[str] = field(default_factory=set)
+    secret: bytes = field(default_factory=lambda: secrets.token_bytes(SALT_BYTES), repr=False)
 
     @contextlib.contextmanager
     def _in_use(self) -> Iterator[None]:
@@ -316,7 +319,7 @@ async def measure_once(order: Order, bench: Bench, preconditions: Preconditions)
         observations=tuple(net.observations),
     )
     bench.own_addresses |= net.own_addresses
-    return redact(measurement, net.own_addresses)
+    return redact(measurement, bench.own_addresses, salt_of(bench.secret, identifier))
 
 
 async def _until(cut: asyncio.Event, work: Awaitable[None]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from measurements.events.nouns import Settings as CountingRules
     from measurements.store import Store
     from probe.clocks import Tempo
+    from probe.identity import Identity
     from probe.measuring import Bench, Stop
     from probe.settings import Settings
 
@@ -77,14 +77,13 @@ def counting_rules(settings: Settings) -> CountingRules:
     )
 
 
-def passing_id() -> str:
-    """Return a probe id for a measurement that is not kept."""
-    return secrets.token_hex(16)
-
-
 @asynccontextmanager
 async def open_bench(
-    settings: Settings, probe_id: str, stop: Stop, pcap: Path | None = None, tempo: Tempo | None = None
+    settings: Settings,
+    identity: Identity,
+    stop: Stop,
+    pcap: Path | None = None,
+    tempo: Tempo | None = None,
 ) -> AsyncIterator[Bench]:
     """Lay out everything that measuring needs, and put it away again once nobody measures from there any more.
 
@@ -124,7 +123,7 @@ async def open_bench(
         def stand() -> Vantage:
             wire.peers = settings.peers()  # the system's resolver changes when a laptop travels
             return Vantage(
-                probe_id=probe_id,
+                probe_id=identity.probe_id,
                 country=settings.vantage.country,
                 asn=settings.vantage.asn,
                 resolver=wire.peers.local.address if wire.peers.local else None,
@@ -144,5 +143,6 @@ async def open_bench(
             deadline=limits.measurement_timeout,
             deadlines={"throttling": limits.pace_timeout},
             stop=stop,
+            secret=identity.secret,
         )
         yield bench

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from measurements.model import Measurement, Outcome, Target, Verdict
 from measurements.targets import BadTarget, normalise, read_targets
 from probe.commands import logs
-from probe.commands.building import judge_with, load_settings, open_bench, passing_id
+from probe.commands.building import judge_with, load_settings, open_bench
 from probe.commands.console import (
     INTERRUPTED,
     TERMINATED,
@@ -97,6 +97,7 @@ class _Check:
         self.colour = wants_colour(sys.stdout)
 
     async def run(self) -> int:
+        from probe.identity import passing_identity
         from probe.measuring import Stop
 
         stop = Stop()
@@ -109,8 +110,9 @@ class _Check:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, end, INTERRUPTED)
         loop.add_signal_handler(signal.SIGTERM, end, TERMINATED)
+        identity = passing_identity(self.settings.vantage.probe_id)
         with Progress(len(self.targets)) as progress:
-            async with open_bench(self.settings, self._probe_id(), stop, self.options.pcap) as bench:
+            async with open_bench(self.settings, identity, stop, self.options.pcap) as bench:
                 logs.strike(lambda: bench.own_addresses)
                 await self._measure_all(bench, progress)
         if ended_by:
@@ -154,9 +156,6 @@ class _Check:
         from probe.present import screen
 
         write(("\n" if self.outcomes else "") + screen(measurement, verdict, colour=self.colour))
-
-    def _probe_id(self) -> str:
-        return self.settings.vantage.probe_id or passing_id()
 
 
 def _targets(options: CheckOptions, *, skip_bad_lines: bool) -> list[Target]:

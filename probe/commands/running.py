@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -17,7 +16,7 @@ from probe.commands import logs
 from probe.commands.building import counting_rules, data_folder, judge_with, load_settings, open_bench, remarks
 from probe.commands.console import FINE, FOUND, Common, Refusal, say, wants_colour, width
 from probe.heartbeat import HeartbeatFile
-from probe.identity import IdentityError, load_probe_id
+from probe.identity import Identity, IdentityError, load_identity
 from probe.present import short
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def run(common: Common, *, skip_bad_lines: bool | None, tempo: Tempo | None = No
     logs.configure(common.verbose, for_people=sys.stderr.isatty())
     for remark in remarks(settings):
         say(remark)
-    probe_id = settings.vantage.probe_id or _identity(data_folder(settings))
+    identity = _identity(settings)
     try:
         store = open_store(settings.store.url, now=now)
     except StoreError as error:
@@ -67,7 +66,7 @@ def run(common: Common, *, skip_bad_lines: bool | None, tempo: Tempo | None = No
     with store, heart.held(), counting(standing, _tell_event):
         for notice in store.notices:
             say(notice)
-        return asyncio.run(_Run(settings, read, store, standing, heart, probe_id, time).measure())
+        return asyncio.run(_Run(settings, read, store, standing, heart, identity, time).measure())
 
 
 class _Run:
@@ -80,11 +79,11 @@ class _Run:
         store: Store,
         standing: Standing,
         heart: HeartbeatFile,
-        probe_id: str,
+        identity: Identity,
         tempo: Tempo,
     ) -> None:
         self.settings, self.read, self.standing = settings, read, standing
-        self.store, self.heart, self.probe_id, self.tempo = store, heart, probe_id, tempo
+        self.store, self.heart, self.identity, self.tempo = store, heart, identity, tempo
         self.colour = wants_colour(sys.stderr)
 
     async def measure(self) -> int:
@@ -97,7 +96,7 @@ class _Run:
             self.settings, read=self.read, take=self._take, tell=self._tell, now=lambda: self.tempo.read().wall
         )
         self._mind_signals(stop, reloading.asked)
-        self.benches = _Benches(self.probe_id, stop, self.tempo)
+        self.benches = _Benches(self.identity, stop, self.tempo)
         try:
             bench = await self.benches.lay_out(self.settings)
             self.agent = Agent(
@@ -142,7 +141,7 @@ class _Run:
 
         network = settings.network
         return Duties(
-            self.probe_id,
+            self.identity.probe_id,
             settings.campaigns,
             network.data_per_day,
             network.concurrency,
@@ -168,7 +167,7 @@ class _Run:
 
         try:
             self.store.flush(FLUSHED)
-            gaps = self.store.gaps(since=self.tempo.read().wall - DAYS, probe_id=self.probe_id)
+            gaps = self.store.gaps(since=self.tempo.read().wall - DAYS, probe_id=self.identity.probe_id)
             keep_outages(self.store.ledger, [*gaps, *going_on], country=vantage.country, asn=vantage.asn)
         except (StoreError, TimeoutError) as error:
             log.warning("an outage could not be stored as an event", why=str(error))
@@ -188,8 +187,8 @@ class _Run:
 class _Benches:
     """The benches of a run: one is measured from, and older ones until what was begun there has ended."""
 
-    def __init__(self, probe_id: str, stop: Stop, tempo: Tempo) -> None:
-        self._probe_id, self._stop, self._tempo = probe_id, stop, tempo
+    def __init__(self, identity: Identity, stop: Stop, tempo: Tempo) -> None:
+        self._identity, self._stop, self._tempo = identity, stop, tempo
         self._left: dict[int, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -203,7 +202,7 @@ class _Benches:
 
     async def _keep(self, settings: Settings, ready: asyncio.Future[Bench]) -> None:
         try:
-            async with open_bench(settings, self._probe_id, self._stop, tempo=self._tempo) as bench:
+            async with open_bench(settings, self._identity, self._stop, tempo=self._tempo) as bench:
                 left = self._left[id(bench)] = asyncio.Event()
                 ready.set_result(bench)
                 await left.wait()
@@ -252,9 +251,9 @@ def _greet(settings: Settings) -> None:
     say("Ctrl-C stops; `wazi list` and `wazi status` tell what was measured")
 
 
-def _identity(folder: Path) -> str:
+def _identity(settings: Settings) -> Identity:
     try:
-        return load_probe_id(folder)
+        return load_identity(data_folder(settings), settings.vantage.probe_id)
     except IdentityError as error:
         raise Refusal(str(error)) from None
 
