@@ -533,8 +533,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
 
     `source` is wazi, or ooni for one that was read from OONI's format. `loop_lag` is the longest time
     the event loop was late during the measurement: it taints timings. `sent` and `received` are bytes
-    on the wire of TCP and UDP payloads, as far as the probe could count them. `redacted` lists the
-    fields from which `redact` took something, as "observation id.field: kind". `placebo` marks a harmless target,
+    on the wire of TCP and UDP payloads, as far as the probe could count them. `redacted` lists what `redact` took
+    out, as "observation id.field: kind commitment" (`commitments.removals`). `placebo` marks a harmless target,
     measured like a suspected one only to learn how often we err.
     """
 
