@@ -88,3 +88,16 @@ FIELDS: dict[str, Field] = {name: column.field for name, column in COLUMNS.items
 def values(names: Iterable[str]) -> Callable[[Judged], tuple[Any, ...]]:
     """Return what takes these columns out of a row, all in one call."""
     return attrgetter(*(COLUMNS[name].path for name in names))
+
+
+def taken(rows: Sequence[Judged], names: Iterable[str]) -> list[list[Any]]:
+    """Take columns out of many rows; what several paths pass through is looked up once a row."""
+    found: dict[str, list[Any]] = {"": list(rows)}
+
+    def column(path: str) -> list[Any]:
+        if path not in found:
+            before, _, last = path.rpartition(".")
+            found[path] = list(map(attrgetter(last), column(before)))
+        return found[path]
+
+    return [column(COLUMNS[name].path) for name in names]

@@ -1,9 +1,10 @@
 """Parquet, a folder of files by date and country: `date=2026-11-23/country=ET/part-0.parquet` (Hive's way).
 
-Rows come in order of time, so that only the files of one day are open at once. What is not yet written is bounded: when
-`BUFFERED` rows have gathered, the longest group of them goes to its file, and at the end of a day all do. The columns
-are those of `columns.COLUMNS`, typed; `country` stands in the folder's name, as readers of such folders expect, and so
-does `date`, the day (UTC) in which the measurement began.
+Rows come in order of time, so that only the files of one day are open at once. A row is taken apart soon, `HANDFUL` at a
+time and column by column, for it holds its whole measurement. What is not yet written is bounded: when `BUFFERED` rows
+have gathered, the longest group of them goes to its file, and at the end of a day all do. The columns are those of
+`columns.COLUMNS`, typed; `country` stands in the folder's name, as readers of such folders expect, and so does `date`,
+the day (UTC) in which the measurement began.
 
 pyarrow is an extra, imported when this format is asked for.
 """
@@ -13,11 +14,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from measurements.exports.columns import COLUMNS, FIELDS, Column, values
+from measurements.exports.columns import COLUMNS, FIELDS, Column, taken
 from measurements.exports.judged import Field, Judged, MissingExtra
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet
 
 ROW_GROUP = 10_000
+HANDFUL = 250  # rows that are taken apart together; a row group holds a whole number of them
 BUFFERED = 16_000  # rows of all groups that are open
 OPEN = 50  # files
 UNKNOWN = "__HIVE_DEFAULT_PARTITION__"  # what Hive calls a value that is not there
@@ -47,8 +50,9 @@ def write(rows: Iterable[Judged], folder: Path) -> int:
         import pyarrow.parquet
     except ImportError as error:
         raise MissingExtra("--format parquet needs the pyarrow package: pip install 'wazi[parquet]'") from error
+    coming = iter(rows)
     with _Groups(folder, _schema(pyarrow)) as groups:
-        return sum(groups.add(row) for row in rows)
+        return sum(map(groups.add, iter(lambda: list(islice(coming, HANDFUL)), [])))
 
 
 def _schema(arrow: Any) -> Any:
@@ -77,10 +81,8 @@ class _Groups:
     def __init__(self, folder: Path, schema: pyarrow.Schema) -> None:
         self._folder = folder
         self._schema = schema
-        self._take = values(schema.names)
-        self._kinds = [COLUMNS[name].field.kind for name in schema.names]
-        self._waiting: dict[Group, list[tuple[Any, ...]]] = {}
-        self._size = 0
+        self._waiting: dict[Group, list[list[Any]]] = {}  # columns
+        self._sizes: dict[Group, int] = {}
         self._files: dict[Group, pyarrow.parquet.ParquetWriter] = {}
         self._parts: dict[Group, int] = {}
         self._day = ""
@@ -96,19 +98,26 @@ class _Groups:
             for file in self._files.values():
                 file.close()
 
-    def add(self, row: Judged) -> int:
-        started, country = row.measurement.started, row.measurement.vantage.country or UNKNOWN
-        if started // 86_400 != self._number:
-            self._end_day()
-            self._day, self._number = _day(started), started // 86_400
-        group = self._waiting.setdefault((self._day, country), [])
-        group.append(self._take(row))
-        self._size += 1
-        if len(group) >= ROW_GROUP:
-            self._flush((self._day, country))
-        elif self._size >= BUFFERED:
-            self._flush(max(self._waiting, key=lambda key: len(self._waiting[key])))
-        return 1
+    def add(self, handful: list[Judged]) -> int:
+        """Put what is needed of some rows with their groups, write those that are large, and count the rows."""
+        sorted_out: dict[tuple[float, str], list[Judged]] = {}
+        for row in handful:
+            fact = row.measurement
+            sorted_out.setdefault((fact.started // 86_400, fact.vantage.country or UNKNOWN), []).append(row)
+        for (number, country), rows in sorted_out.items():
+            if number != self._number:
+                self._end_day()
+                self._day, self._number = _day(rows[0].measurement.started), number
+            group = (self._day, country)
+            waiting = self._waiting.setdefault(group, [[] for _ in self._schema])
+            for column, some in zip(waiting, taken(rows, self._schema.names), strict=True):
+                column += some
+            self._sizes[group] = self._sizes.get(group, 0) + len(rows)
+            if self._sizes[group] > ROW_GROUP - HANDFUL:
+                self._flush(group)
+        while sum(self._sizes.values()) >= BUFFERED:
+            self._flush(max(self._sizes, key=self._sizes.__getitem__))
+        return len(handful)
 
     def _end_day(self) -> None:
         for group in list(self._waiting):
@@ -119,11 +128,10 @@ class _Groups:
     def _flush(self, group: Group) -> None:
         import pyarrow
 
-        rows = self._waiting.pop(group)
-        self._size -= len(rows)
+        del self._sizes[group]
         columns = [
-            _array(found, kind, field.type)
-            for found, kind, field in zip(zip(*rows, strict=True), self._kinds, self._schema, strict=True)
+            _array(found, COLUMNS[field.name].field.kind, field.type)
+            for found, field in zip(self._waiting.pop(group), self._schema, strict=True)
         ]
         self._file(group).write_table(pyarrow.Table.from_arrays(columns, schema=self._schema), row_group_size=ROW_GROUP)
 
@@ -153,7 +161,7 @@ def _day(seconds: float) -> str:
         return UNKNOWN
 
 
-def _array(values: tuple[Any, ...], kind: str, type: Any) -> Any:
+def _array(values: list[Any], kind: str, type: Any) -> Any:
     import pyarrow
 
     if kind == "datetime":
