@@ -1,10 +1,10 @@
 """Parquet, a folder of files by date and country: `date=2026-11-23/country=ET/part-0.parquet` (Hive's way).
 
-Rows come in order of time, so that only the files of one day are open at once. A row is taken apart soon, `HANDFUL` at a
-time and column by column, for it holds its whole measurement. What is not yet written is bounded: when `BUFFERED` rows
-have gathered, the longest group of them goes to its file, and at the end of a day all do. The columns are those of
-`columns.COLUMNS`, typed; `country` stands in the folder's name, as readers of such folders expect, and so does `date`,
-the day (UTC) in which the measurement began.
+Rows come in order of time, so that only the files of one day are open at once. `HANDFUL` of them at a time are taken
+apart, column by column, since a row holds its whole measurement. What is not yet written is bounded: when `BUFFERED`
+rows have gathered, the longest group of them goes to its file, and at the end of a day all do. The columns are those
+of `columns.COLUMNS`, typed; `country` stands in the folder's name, as readers of such folders expect, and so does
+`date`, the day (UTC) in which the measurement began.
 
 pyarrow is an extra, imported when this format is asked for.
 """

@@ -1,4 +1,4 @@
-"""What a short program without Wazi would do for the same export: sqlite3, zstandard, and json, csv or pyarrow.
+"""What a short program without Wazi would do for the same export: sqlite3 or psycopg, zstandard, json, csv or pyarrow.
 
 It reads the same rows of the same store in one query, opens each measurement, and writes the same cells or lines. It
 does not look whether a row is damaged, escapes nothing for spreadsheets, and keeps nothing from growing.
@@ -11,11 +11,12 @@ import csv
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import zstandard
 
 _OPINION = ("outcome", "mechanism", "trigger", "where", "pattern", "confidence", "reason", "summary")
@@ -26,14 +27,51 @@ _ROWS = f"""
     ORDER BY m.started, m.id
 """
 _COLUMNS = """
-    SELECT hex(m.id), started, runtime, sequence, nettest, url, category, outcome, mechanism, "trigger", "where",
+    SELECT m.id, started, runtime, sequence, nettest, url, category, outcome, mechanism, "trigger", "where",
            pattern, confidence, reason, summary, findings, rules_version, probe_id, country, asn, source
     FROM measurement AS m JOIN verdict AS v ON v.measurement_id = m.id ORDER BY m.started, m.id
 """
 BATCH = 10_000
 
+Rows = Callable[[str], Iterator[Any]]
+Page = Callable[[bytes], bytes]
+Source = Callable[[], AbstractContextManager[tuple[Rows, Page]]]
+"""Lends what gives the rows of a query one by one, and the stored copy of a page by its digest."""
 
-def to_csv(store: Path, out: Path) -> None:
+
+def sqlite(path: Path) -> Source:
+    """Read a file by sqlite3."""
+
+    @contextmanager
+    def source() -> Iterator[tuple[Rows, Page]]:
+        with closing(sqlite3.connect(path)) as connection, closing(sqlite3.connect(path)) as pages:
+            wanted = "SELECT copy FROM body WHERE sha256 = ?"
+            yield connection.execute, lambda key: pages.execute(wanted, (key,)).fetchone()[0]
+
+    return source
+
+
+def postgres(url: str) -> Source:
+    """Read a database by psycopg, through a cursor on the server: a million rows are not to be held at once."""
+
+    @contextmanager
+    def source() -> Iterator[tuple[Rows, Page]]:
+        with psycopg.connect(url) as connection, psycopg.connect(url) as pages:
+            cursor = connection.cursor("rows", binary=True)
+            cursor.itersize = 2000
+            wanted = "SELECT copy FROM body WHERE sha256 = %s"
+
+            def copy(key: bytes) -> bytes:
+                found = pages.execute(wanted, (key,), binary=True).fetchone()
+                assert found is not None
+                return bytes(found[0])
+
+            yield lambda sql: iter(cursor.execute(sql.encode())), copy
+
+    return source
+
+
+def to_csv(store: Source, out: Path) -> None:
     """Write the same cells as our CSV."""
     with out.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
@@ -43,29 +81,28 @@ def to_csv(store: Path, out: Path) -> None:
         )
 
 
-def to_csv_unopened(store: Path, out: Path) -> None:
+def to_csv_unopened(store: Source, out: Path) -> None:
     """Write what stands in the tables' columns, without opening a measurement: a third fewer columns."""
-    with _connect(store) as connection, out.open("w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream).writerows(connection.execute(_COLUMNS))
+    with store() as (rows, _), out.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([key.hex(), *cells] for key, *cells in rows(_COLUMNS))
 
 
-def to_jsonl(store: Path, out: Path) -> None:
+def to_jsonl(store: Source, out: Path) -> None:
     """Write the same lines as our JSON lines, pages put back."""
     unpack = zstandard.ZstdDecompressor().decompress
-    with _connect(store) as connection, closing(sqlite3.connect(store)) as pages, out.open("w", encoding="utf-8") as to:
-        for encoded, *opinion, findings, version in connection.execute(_ROWS):
+    with store() as (rows, page), out.open("w", encoding="utf-8") as to:
+        for encoded, *opinion, findings, version in rows(_ROWS):
             fact = json.loads(unpack(encoded))
             for step in fact["observations"]:
                 if step["type"] == "http_exchange" and step["body"]:
                     key = base64.b64decode(step["body"])
-                    (copy,) = pages.execute("SELECT copy FROM body WHERE sha256 = ?", (key,)).fetchone()
-                    step["body"] = base64.b64encode(unpack(copy)).decode()
+                    step["body"] = base64.b64encode(unpack(page(key))).decode()
             line = {"schema": 1, "target": fact["target"]["url"], **dict(zip(_OPINION, opinion, strict=True))}
             line |= {"findings": json.loads(findings), "rules_version": version, "vantage": fact["vantage"]}
             to.write(json.dumps(line | {"measurement": fact}, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
-def to_parquet(store: Path, out: Path) -> None:
+def to_parquet(store: Source, out: Path) -> None:
     """Write the same table as our Parquet, partitioned by pyarrow itself."""
     arrow_only(_named(_cells(store)), out)
 
@@ -131,11 +168,11 @@ _NAMES = (
 )  # fmt: skip
 
 
-def _cells(store: Path) -> Iterator[list[Any]]:
+def _cells(store: Source) -> Iterator[list[Any]]:
     unpack = zstandard.ZstdDecompressor().decompress
     read: Callable[[bytes], dict[str, Any]] = json.loads
-    with _connect(store) as connection:
-        for encoded, *opinion, findings, version in connection.execute(_ROWS):
+    with store() as (rows, _):
+        for encoded, *opinion, findings, version in rows(_ROWS):
             fact = read(unpack(encoded))
             target, vantage, before = fact["target"], fact["vantage"], fact["preconditions"]
             found = json.loads(findings)
@@ -147,7 +184,3 @@ def _cells(store: Path) -> Iterator[list[Any]]:
                 before["reason"], before["clock_offset"], fact["loop_lag"], len(fact["observations"]),
                 fact["connections"], fact["sent"], fact["received"], fact["limits"], fact["software"], fact["source"],
             ]  # fmt: skip
-
-
-def _connect(store: Path) -> Any:
-    return closing(sqlite3.connect(store))

@@ -77,8 +77,9 @@ def test_the_bare_side_of_an_export_writes_what_we_write(tmp_path: Path) -> None
             opened.add(fact, BLOCKED if fact.sequence % 2 else ACCESSIBLE)
     rows = [Judged(fact, BLOCKED if fact.sequence % 2 else ACCESSIBLE) for fact in facts]
 
-    exported.to_csv(store, tmp_path / "bare.csv")
-    exported.to_jsonl(store, tmp_path / "bare.jsonl")
+    bare = exported.sqlite(store)
+    exported.to_csv(bare, tmp_path / "bare.csv")
+    exported.to_jsonl(bare, tmp_path / "bare.jsonl")
     ours = {"csv": io.BytesIO(), "jsonl": io.BytesIO()}
     csv.write(iter(rows), ours["csv"])
     jsonl.write(iter(rows), ours["jsonl"])
@@ -87,7 +88,7 @@ def test_the_bare_side_of_an_export_writes_what_we_write(tmp_path: Path) -> None
     written = (tmp_path / "bare.jsonl").read_bytes().splitlines()
     assert list(map(json.loads, written)) == list(map(json.loads, ours["jsonl"].getvalue().splitlines()))
 
-    exported.to_parquet(store, tmp_path / "bare")
+    exported.to_parquet(bare, tmp_path / "bare")
     parquet.write(iter(rows), tmp_path / "ours")
     tables = [pyarrow.parquet.read_table(tmp_path / name).sort_by("id").to_pylist() for name in ("bare", "ours")]
     assert tables[0] == [{key: row[key] for key in tables[0][0]} for row in tables[1]]
