@@ -8,5 +8,5 @@ EXPORTS: dict[str, AnyFormat] = {
     "csv": Format(csv.write, "verdicts.csv", FIELDS, whole=False, about=csv.ABOUT),
     "jsonl": Format(jsonl.write, "measurements.jsonl.gz", jsonl.FIELDS, about=jsonl.ABOUT),
     "ooni": Format(ooni.write, "measurements.jsonl.gz", ooni.FIELDS, about=ooni.ABOUT),
-    "parquet": FolderFormat(parquet.write, "parquet", parquet.PARQUET_FIELDS, about=parquet.ABOUT),
+    "parquet": FolderFormat(parquet.write, "parquet", parquet.FIELDS, in_names=parquet.IN_NAMES, about=parquet.ABOUT),
 }

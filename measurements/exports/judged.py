@@ -75,11 +75,12 @@ class Format:
 
 @dataclass(frozen=True, slots=True)
 class FolderFormat:
-    """A format that is a folder of files; `ending` is theirs."""
+    """A format that is a folder of files; `ending` is theirs, and `in_names` are fields that only their names hold."""
 
     write: FolderExport
     ending: str
     fields: Mapping[str, Field]
+    in_names: tuple[str, ...] = ()
     whole: bool = False
     about: str = ""
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from measurements.exports.judged import AnyFormat, Field, Format
+from measurements.exports.judged import AnyFormat, Field, FolderFormat, Format
 
 _SUMS, _README, _PACKAGE = "SHA256SUMS", "README.md", "datapackage.json"
 _MEDIA = {"csv": "text/csv", "jsonl": "application/jsonl", "parquet": "application/vnd.apache.parquet"}
@@ -36,13 +36,16 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _package(folder: Path, name: str, form: AnyFormat, files: list[str], told: Mapping[str, object]) -> dict[str, Any]:
     ending = _ending(form)
+    in_names = form.in_names if isinstance(form, FolderFormat) else ()
     resource: dict[str, Any] = {
         "name": "verdicts" if name in ("csv", "parquet") else "measurements",
         "path": files[0] if len(files) == 1 else files,
         "format": ending,
         "mediatype": _MEDIA.get(ending, "application/octet-stream"),
-        "schema": {"fields": [_field(key, field, ending) for key, field in form.fields.items()]},
+        "schema": {"fields": [_field(key, field, ending) for key, field in form.fields.items() if key not in in_names]},
     }
+    if in_names:  # no word of Frictionless' own: a program that reads the files finds in them what the schema says
+        resource["partitions"] = [_field(key, form.fields[key], ending) for key in in_names]
     if len(files) == 1:
         resource |= {"bytes": (folder / files[0]).stat().st_size, "hash": f"sha256:{_digest(folder / files[0])}"}
     if files and files[0].endswith(".gz"):

@@ -1,10 +1,13 @@
-"""Parquet, a folder of files by date and country: `date=2026-11-23/country=ET/part-0.parquet` (Hive's way).
+"""Parquet, a folder of files by date and country: `verdicts/date=2026-11-23/country=ET/part-0.parquet` (Hive's way).
 
 Rows come in order of time, so that only the files of one day are open at once. `HANDFUL` of them at a time are taken
 apart, column by column, since a row holds its whole measurement. What is not yet written is bounded: when `BUFFERED`
 rows have gathered, the longest group of them goes to its file, and at the end of a day all do. The columns are those
 of `columns.COLUMNS`, typed; `country` stands in the folder's name, as readers of such folders expect, and so does
 `date`, the day (UTC) in which the measurement began.
+
+What pandas makes of such a folder bounds the form of it: no other file may stand in it, which is why it is one of its
+own beside what describes the export, and no value in a folder's name may be null.
 
 pyarrow is an extra, imported when this format is asked for.
 """
@@ -13,13 +16,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from measurements.exports.columns import COLUMNS, FIELDS, Column, taken
+from measurements.exports import columns
+from measurements.exports.columns import COLUMNS, Column, taken
 from measurements.exports.judged import Field, Judged, MissingExtra
 
 if TYPE_CHECKING:
@@ -30,15 +34,18 @@ ROW_GROUP = 10_000
 HANDFUL = 250  # rows that are taken apart together; a row group holds a whole number of them
 BUFFERED = 16_000  # rows of all groups that are open
 OPEN = 50  # files
-UNKNOWN = "__HIVE_DEFAULT_PARTITION__"  # what Hive calls a value that is not there
+UNKNOWN = "ZZ"  # OONI's code for a country that is not known
+FOLDER = "verdicts"
 
 ABOUT = (
-    "A folder of Parquet files by date and country (Hive's way), zstandard inside. `date` and `country` are in the "
-    "folders' names, where DuckDB, pandas and Polars find them."
+    f"A folder `{FOLDER}` of Parquet files by date and country (Hive's way), zstandard inside. `date` and `country` "
+    "are in the folders' names, where DuckDB, pandas and Polars find them."
 )
-PARQUET_FIELDS: dict[str, Field] = {
+IN_NAMES = ("date", "country")
+FIELDS: dict[str, Field] = {
     "date": Field("date", "day on which the measurement began (UTC), from the folder's name"),
-    **FIELDS,
+    **columns.FIELDS,
+    "country": Field("string", f"country of the probe, two letters, {UNKNOWN} when unknown, from the folder's name"),
 }
 
 Group = tuple[str, str]
@@ -51,7 +58,7 @@ def write(rows: Iterable[Judged], folder: Path) -> int:
     except ImportError as error:
         raise MissingExtra("--format parquet needs the pyarrow package: pip install 'wazi[parquet]'") from error
     coming = iter(rows)
-    with _Groups(folder, _schema(pyarrow)) as groups:
+    with _Groups(folder / FOLDER, _schema(pyarrow)) as groups:
         return sum(map(groups.add, iter(lambda: list(islice(coming, HANDFUL)), [])))
 
 
@@ -70,7 +77,7 @@ def _schema(arrow: Any) -> Any:
         [
             arrow.field(name, kind(column), metadata={"description": column.field.meaning})
             for name, column in COLUMNS.items()
-            if name != "country"
+            if name not in IN_NAMES
         ]
     )
 
@@ -129,11 +136,11 @@ class _Groups:
         import pyarrow
 
         del self._sizes[group]
-        columns = [
+        arrays = [
             _array(found, COLUMNS[field.name].field.kind, field.type)
             for found, field in zip(self._waiting.pop(group), self._schema, strict=True)
         ]
-        self._file(group).write_table(pyarrow.Table.from_arrays(columns, schema=self._schema), row_group_size=ROW_GROUP)
+        self._file(group).write_table(pyarrow.Table.from_arrays(arrays, schema=self._schema), row_group_size=ROW_GROUP)
 
     def _file(self, group: Group) -> pyarrow.parquet.ParquetWriter:
         import pyarrow.parquet
@@ -155,10 +162,11 @@ class _Groups:
 
 
 def _day(seconds: float) -> str:
+    """Return the day of a time; of one that no calendar holds, the first or the last of the calendar."""
     try:
         return datetime.fromtimestamp(seconds, UTC).date().isoformat()
-    except (ValueError, OverflowError, OSError):  # a foreign record may name a time no calendar holds
-        return UNKNOWN
+    except (ValueError, OverflowError, OSError):  # a foreign record may hold it
+        return (date.max if seconds > 0 else date.min).isoformat()
 
 
 def _array(values: list[Any], kind: str, type: Any) -> Any:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow.parquet
 import pytest
 import zstandard
 from msgspec.structs import replace
@@ -134,13 +135,17 @@ def test_parquet_is_a_folder_that_describes_itself(desk: Desk) -> None:
     assert ran.returncode == 0, ran.stderr
     subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=desk.folder / "tables", check=True)
     (resource,) = json.loads((desk.folder / "tables" / "datapackage.json").read_text())["resources"]
-    assert resource["path"] == [f"date=2026-09-21/country={code}/part-0.parquet" for code in ("ET", "KE")]
+    assert resource["path"] == [f"verdicts/date=2026-09-21/country={code}/part-0.parquet" for code in ("ET", "KE")]
+    assert pyarrow.parquet.read_table(desk.folder / "tables" / "verdicts").num_rows == NUMBER
     with duckdb.connect() as connection:
         files = f"read_parquet('{desk.folder}/tables/**/*.parquet', hive_partitioning=true)"
         counted = connection.execute(f"SELECT country, count(*) FROM {files} GROUP BY country ORDER BY country")
         assert counted.fetchall() == [("ET", 8), ("KE", 4)]
         columns = [row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {files}").fetchall()]
-    assert sorted(columns) == sorted(field["name"] for field in resource["schema"]["fields"])
+    fields = [field["name"] for field in resource["schema"]["fields"]]
+    (file, _) = (desk.folder / "tables").glob("**/*.parquet")
+    assert pyarrow.parquet.read_schema(file).names == fields
+    assert sorted(columns) == sorted([*fields, *(field["name"] for field in resource["partitions"])])
 
 
 def test_what_a_format_has_no_place_for_is_told(desk: Desk) -> None:
