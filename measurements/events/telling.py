@@ -145,8 +145,6 @@ def tell_together(
 
 def summary(event: Event) -> str:
     """Say an event in one sentence: what, where, since when, and how sure."""
-    names = listed([_host(target) for target in event.targets])
-    where = _where(event)
     when = f"since {between(event.onset)}"
     if event.end is not None:
         when = f"begun {between(event.onset)}, ended {between(event.end)}"
@@ -154,7 +152,13 @@ def summary(event: Event) -> str:
         Status.UNCONFIRMED: " (not confirmed)",
         Status.CLOSED: "" if event.confirmed is not None else " (never confirmed)",
     }
-    return f"{names} {_VERBS[event.kind]}{where}, {when}{sure.get(event.status, '')}"
+    return f"{claim(event)}, {when}{sure.get(event.status, '')}"
+
+
+def claim(event: Event, most: int = 4) -> str:
+    """Say what changed and where, without a time; `most` is how many targets are named."""
+    names = listed([_host(target) for target in event.targets] or ["a probe"], most)
+    return f"{names} {_VERBS[event.kind]}{_where(event)}"
 
 
 def between(bracket: Bracket) -> str:
