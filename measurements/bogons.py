@@ -7,6 +7,9 @@ cuts a public prefix out of a wider one, as IANA's registries do.
 An IPv6 address that only carries an IPv4 address to a translator is as public as that one:
 64:ff9b::/96 (NAT64, RFC 6052) and 2002::/16 (6to4, RFC 3056). So a NAT64 network's answers are not
 called private, and 64:ff9b::10.0.0.1 is.
+
+That is for judging answers. Whoever is about to connect for somebody else asks `why_not_public`, which trusts no list
+alone and looks at every IPv4 address that an IPv6 one may stand for.
 """
 
 from __future__ import annotations
@@ -20,6 +23,15 @@ _CARRIERS = (
     ("NAT64", IPv6Network("64:ff9b::/96"), 0),
     ("6to4", IPv6Network("2002::/16"), 80),
 )
+
+
+NEVER_PUBLIC = tuple(
+    ip_network(prefix)
+    for prefix in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "::/127", "fe80::/10", "ff00::/8")
+)
+"""What no public host has, whatever a list says."""
+
+_NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
 
 
 class BadBogons(ValueError):
@@ -80,6 +92,30 @@ class Bogons:
                 why = self._longest(inner)
                 return f"{carrier} of {inner}: {why}" if why else None
         return None
+
+
+def why_not_public(address: str, bogons: Bogons) -> str | None:
+    """Say why one should not connect to `address` for a stranger; None when nothing speaks against it.
+
+    An IPv6 address is also judged by every IPv4 address that it may stand for. `ValueError` if it is no address.
+    """
+    for face in faces(ip_address(address)):
+        why = bogons.why(str(face))
+        if why is None and any(face in prefix for prefix in NEVER_PUBLIC):
+            why = "never a public host"
+        if why is not None:
+            return why
+    return None
+
+
+def faces(ip: IPv4Address | IPv6Address) -> list[IPv4Address | IPv6Address]:
+    """Return the address and the IPv4 addresses that it stands for (RFC 4291, 3056, 4380, 6052, 8215)."""
+    if isinstance(ip, IPv4Address):
+        return [ip]
+    inner = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
+    if any(ip in prefix for prefix in _NAT64) or (int(ip) >> 32 == 0 and int(ip) > 1):  # ::a.b.c.d, deprecated
+        inner.append(IPv4Address(int(ip) & 0xFFFFFFFF))
+    return [ip, *(face for face in inner if face is not None)]
 
 
 def _rows(text: str, origin: str) -> Iterator[tuple[int, list[str]]]:

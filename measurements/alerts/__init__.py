@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from measurements.alerts import command, log, webhook
 from measurements.alerts.notice import Hook
 
-HOOKS: dict[str, Callable[..., Hook]] = {}
+HOOKS: dict[str, Callable[..., Hook]] = {
+    "command": command.command,
+    "log": log.log,
+    "webhook": webhook.webhook,
+}

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from measurements.bogons import NEVER_PUBLIC, faces
 from measurements.model import Target
 from measurements.targets import BadTarget, normalise
 from probe.control.protocol import HEADERS, Malformed, Question, split_endpoint
@@ -26,14 +27,6 @@ BAD_PORTS = frozenset({
 })
 # fmt: on
 """The ports that browsers refuse (Fetch standard, "port blocking"): mail, shells, name servers, printers."""
-
-Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
-Prefix = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-NEVER_PUBLIC: tuple[Prefix, ...] = tuple(
-    ipaddress.ip_network(prefix)
-    for prefix in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "::/127", "fe80::/10", "ff00::/8")
-)
 
 _VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,1022}[\x21-\x7e])?")
 
@@ -67,12 +60,12 @@ class Policy:
     hop_addresses: int = 3
     header_bytes: int = 16 * 1024
     body_bytes: int = 16 * 1024
-    never: tuple[Prefix, ...] = NEVER_PUBLIC
+    never: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = NEVER_PUBLIC
 
     def is_private(self, address: str, listed: Callable[[str], bool]) -> bool:
         """Whether an address, or an IPv4 address inside it, is `listed` or can never be a public host."""
-        faces = _faces(ipaddress.ip_address(address))
-        return any(listed(str(ip)) or any(ip in prefix for prefix in self.never) for ip in faces)
+        found = faces(ipaddress.ip_address(address))
+        return any(listed(str(ip)) or any(ip in prefix for prefix in self.never) for ip in found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +118,3 @@ def _headers(question: Question) -> dict[str, str]:
         if not _VALUE.fullmatch(value):
             raise Refused(f"http_request_headers: {name} must be 1 to 1024 printable ASCII characters")
     return headers
-
-
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-
-
-def _faces(ip: Ip) -> list[Ip]:
-    """The address and the IPv4 addresses that it stands for (RFC 4291, 3056, 4380, 6052)."""
-    if isinstance(ip, ipaddress.IPv4Address):
-        return [ip]
-    inner = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
-    if ip in _NAT64 or (int(ip) >> 32 == 0 and int(ip) > 1):  # ::a.b.c.d, deprecated
-        inner.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
-    return [ip, *(face for face in inner if face is not None)]
