@@ -6,7 +6,8 @@ twice, and of two programs on one PostgreSQL one waits for the other: the turn l
 finds that the row was saved since its own last turn has an old memory, and loads it again.
 
 An event is amended in place. What it said before is kept as a version each time something changed that people are
-told (`TOLD`); that one more vote agrees is no new version.
+told (`TOLD`); that one more vote agrees is no new version. With each version it is stored which alert hooks it is news
+for (`news`).
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.elements import ColumnElement
 
+from measurements.alerts.routing import Rule
 from measurements.events.nouns import Event, Status
 from measurements.model import Strength, Vote, encode
 from measurements.store import tables
 from measurements.store.errors import NotFound, StoreError, explain
+from measurements.store.news import Planner
 from measurements.store.packing import decompress
 
 LIVE = "live"
@@ -62,16 +65,22 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
 class Turn:
     """One turn of a detector. What it was given to save is stored when the turn ends well, and else nothing of it."""
 
-    def __init__(self, connection: Connection, name: str, now: float) -> None:
+    def __init__(self, connection: Connection, name: str, now: float, rules: Sequence[Rule] = ()) -> None:
         self._connection = connection
         self._name = name
         self._now = now
+        self._planner = Planner(connection, rules, now)
         row = connection.execute(select(tables.detector).where(tables.detector.c.name == name).with_for_update())
         found = row.mappings().one()
         self.turn: int = found["turn"]
         self.number: int = found["number"]
         self.updated: float = found["updated"]
         self.header: bytes = found["header"]
+
+    @property
+    def planned(self) -> int:
+        """How many news alert hooks may hear of since."""
+        return self._planner.planned
 
     def cells(self) -> dict[str, bytes]:
         """Load what the detector remembers of each cell."""
@@ -131,6 +140,7 @@ class Turn:
         if news:
             kept = {"event_id": event.id, "version": version, "updated": self._now, "encoded": values["encoded"]}
             self._connection.execute(history.insert().values(kept))
+            self._planner.plan(event, version)
         return news
 
 
@@ -148,6 +158,11 @@ class Ledger:
         self._place = place
         self._now = now
         self._broken = broken
+        self._routes: tuple[Sequence[Rule], Callable[[], None]] = ((), lambda: None)
+
+    def route(self, rules: Sequence[Rule], wake: Callable[[], None]) -> None:
+        """Store with every event from now on whom it is news for; `wake` is called when that was stored."""
+        self._routes = (tuple(rules), wake)
 
     @property
     def is_shared(self) -> bool:
@@ -159,13 +174,17 @@ class Ledger:
         """Begin a detector's turn, once nobody else has one; raises StoreError."""
         if (refusal := self._broken()) is not None:
             raise refusal
+        rules, wake = self._routes
         try:
             with self._writing.begin() as connection:
                 first = {"name": name, "turn": 0, "number": 0, "updated": self._now(), "header": b""}
                 connection.execute(_insert(connection, tables.detector).on_conflict_do_nothing(), first)
-                yield Turn(connection, name, self._now())
+                turn = Turn(connection, name, self._now(), rules)
+                yield turn
         except SQLAlchemyError as error:
             raise explain(error, self._place) from error
+        if turn.planned:
+            wake()
 
     def position(self, name: str = LIVE) -> Position:
         """Tell how far votes were counted, and what waits."""

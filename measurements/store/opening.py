@@ -125,6 +125,7 @@ def _open_postgres(url: URL, read_only: bool, now: Clock) -> Store:
     url = url.set(drivername="postgresql+psycopg")
     place = url.render_as_string(hide_password=True)
     options = ["-c synchronous_commit=on"]
+    options += [f"-c tcp_keepalives_{name}" for name in ("idle=30", "interval=10", "count=3")]  # or claims would stay
     if read_only:
         options.append("-c default_transaction_read_only=on")
     arguments = {"connect_timeout": 5, "tcp_user_timeout": 20_000, "options": " ".join(options)}

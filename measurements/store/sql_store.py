@@ -26,6 +26,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from measurements.model import Gap, Measurement, Outcome, PaceSoFar, Verdict
 from measurements.store import paces, queries, tables
+from measurements.store.claims import Claims
+from measurements.store.deliveries import Deliveries
 from measurements.store.errors import NotFound, StoreBroken, StoreError, explain
 from measurements.store.ledger import Ledger
 from measurements.store.packing import (
@@ -58,7 +60,8 @@ Read = RowMapping
 class Store:
     """What was measured and what it was judged to mean. Made by `open_store`; close it when done.
 
-    `notices` are sentences for people about what happened while opening; `ledger` holds the votes and events.
+    `notices` are sentences for people about what happened while opening; `ledger` holds the votes and events,
+    `deliveries` what alert hooks are told of them, `claims` who sends it.
     """
 
     def __init__(
@@ -84,6 +87,8 @@ class Store:
         self._sequences_guard = threading.Lock()
         self._writer = None if read_only else Writer(engine, place)
         self.ledger = Ledger(engine, place, now, self._broken)
+        self.deliveries = Deliveries(engine, place, self._broken)
+        self.claims = Claims(engine, place)
 
     def __enter__(self) -> Self:
         return self
@@ -132,6 +137,7 @@ class Store:
         """Store everything that is queued, and let go of the files. Closing again does nothing."""
         if self._writer is not None:
             self._writer.close()
+        self.claims.close()
         self._engine.dispose()
         if self._lock is not None:
             self._lock.release()
