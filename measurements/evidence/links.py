@@ -1,0 +1,161 @@
+"""How the chain of a probe lies in a bundle: its links around the records, its checkpoints, its keys.
+
+`chain/PROBE.jsonl` holds links, one canonical JSON object a line, in stretches that begin after a signed checkpoint (or
+with the chain) and end with one. `checkpoints/PROBE/SEQUENCE-TIME.json` is the very text that was signed, `.sig` the 64
+bytes of the signature and `.tsr` a time stamp; `keys/KEY.pem` are the keys, so that `openssl` can check each.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from measurements.evidence.canonical import canonical
+from measurements.evidence.chain import (
+    Keys,
+    Link,
+    PublicKey,
+    SignedCheckpoint,
+    checkpoint_text,
+    number,
+    public_key,
+)
+from measurements.evidence.strict import NotCanonical, strict_json
+
+KEYS = "keys/keys.json"
+_SPKI = bytes.fromhex("302a300506032b6570032100")  # what stands before an Ed25519 key in DER (RFC 8410)
+
+
+class ProbeChain(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of one probe's chain: links by number, with holes between stretches; checkpoints by number."""
+
+    probe: str
+    folder: str
+    keys: Keys
+    links: tuple[Link, ...] = ()
+    checkpoints: tuple[SignedCheckpoint, ...] = ()
+
+
+class _KeyFile(msgspec.Struct, frozen=True, kw_only=True):
+    probe: str
+    folder: str
+    keys: Keys
+
+
+class _LinkLine(msgspec.Struct, frozen=True, kw_only=True):
+    chain: str
+    id: str
+    record: str
+    sequence: int
+    note: str = ""
+
+
+class _CheckpointText(msgspec.Struct, frozen=True, kw_only=True):
+    chain: str
+    key: str
+    probe: str
+    sequence: int
+    time: int
+    wazi: str
+
+
+def files_of(chains: Sequence[ProbeChain]) -> dict[str, bytes]:
+    """Write the files of some chains."""
+    files: dict[str, bytes] = {}
+    listed = []
+    for one in chains:
+        keys = msgspec.to_builtins(one.keys)
+        listed.append({"probe": one.probe, "folder": one.folder, "keys": keys})
+        files |= {f"keys/{key.key_id}.pem": pem(key) for key in one.keys.keys}
+        if one.links:
+            files[f"chain/{one.folder}.jsonl"] = b"".join(_line(link) for link in one.links)
+        for point in one.checkpoints:
+            stem = f"checkpoints/{one.folder}/{point.sequence}-{point.time}"
+            text = checkpoint_text(point.probe_id, point.sequence, point.chain, point.time, point.key_id)
+            files[f"{stem}.json"] = text
+            files[f"{stem}.sig"] = bytes.fromhex(point.signature)
+            if point.stamp:
+                files[f"{stem}.tsr"] = point.stamp
+    if chains:
+        files[KEYS] = canonical(listed)
+    return files
+
+
+def read_chains(files: Mapping[str, bytes]) -> tuple[ProbeChain, ...]:
+    """Read what `files_of` wrote; raises NotCanonical, naming the file that cannot be read."""
+    if KEYS not in files:
+        return ()
+    listed = strict_json(files[KEYS], KEYS, tuple[_KeyFile, ...])
+    if len({one.probe for one in listed}) + len({one.folder for one in listed}) != 2 * len(listed):
+        raise NotCanonical(f"{KEYS} names a probe twice")
+    found = []
+    for one in listed:
+        name = f"chain/{one.folder}.jsonl"
+        links = tuple(_links(one.probe, files.get(name, b""), name))
+        points = tuple(_checkpoints(f"checkpoints/{one.folder}/", files))
+        found.append(ProbeChain(probe=one.probe, folder=one.folder, keys=one.keys, links=links, checkpoints=points))
+    return tuple(found)
+
+
+def pem(key: PublicKey) -> bytes:
+    """Write an Ed25519 key as `openssl` reads it (RFC 8410)."""
+    text = base64.b64encode(_SPKI + bytes.fromhex(key.public)).decode()
+    return f"-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n".encode()
+
+
+def read_pem(data: bytes) -> PublicKey:
+    """Read an Ed25519 key from a PEM file; raises ValueError when there is none."""
+    lines = data.decode("ascii", "replace").split()
+    text = "".join(line for line in lines if set(line) <= _BASE64)
+    der = base64.b64decode(text, validate=True)
+    if b"BEGIN PUBLIC KEY" not in data or not der.startswith(_SPKI) or len(der) != len(_SPKI) + 32:
+        raise ValueError("is no Ed25519 public key in PEM")
+    return public_key(der[len(_SPKI) :])
+
+
+_BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
+
+
+def _line(link: Link) -> bytes:
+    said = {"chain": link.chain, "id": link.measurement_id, "record": link.record, "sequence": number(link.sequence)}
+    return canonical({**said, "note": link.note} if link.note else said) + b"\n"
+
+
+def _links(probe: str, data: bytes, name: str) -> Iterator[Link]:
+    if data and not data.endswith(b"\n"):
+        raise NotCanonical(f"{name} does not end with a whole line")
+    for place, text in enumerate(data.splitlines() if data else (), 1):
+        line = strict_json(text, f"{name} line {place}", _LinkLine)
+        yield Link(
+            probe_id=probe,
+            sequence=line.sequence,
+            measurement_id=line.id,
+            record=line.record,
+            chain=line.chain,
+            note=line.note,
+        )
+
+
+def _checkpoints(folder: str, files: Mapping[str, bytes]) -> Iterator[SignedCheckpoint]:
+    found = []
+    for name in files:
+        if not name.startswith(folder) or not name.endswith(".json"):
+            continue
+        text = strict_json(files[name], name, _CheckpointText)
+        stem = name.removesuffix(".json")
+        if canonical(msgspec.to_builtins(msgspec.structs.replace(text, wazi="checkpoint 1"))) != files[name]:
+            raise NotCanonical(f"{name} is no checkpoint")
+        found.append(
+            SignedCheckpoint(
+                probe_id=text.probe,
+                sequence=text.sequence,
+                chain=text.chain,
+                time=text.time,
+                key_id=text.key,
+                signature=files.get(f"{stem}.sig", b"").hex(),
+                stamp=files.get(f"{stem}.tsr", b""),
+            )
+        )
+    return iter(sorted(found, key=lambda one: (one.sequence, one.time)))
