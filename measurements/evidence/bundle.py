@@ -186,7 +186,7 @@ def build(
     )
     files = {**extra, **_event_files(told), **_record_files(entries, items)}
     if signer is not None:
-        files[RECORD_SIGNATURES] = _signatures(manifest, signer.sign)
+        files[RECORD_SIGNATURES] = signatures(manifest, signer.sign)
     ordered = sorted(files.items(), key=lambda file: (file[0] != README, file[0]))
     listed = tuple(FileEntry(path=path, size=len(data), sha256=_hex(data)) for path, data in ordered)
     signed = canonical(msgspec.to_builtins(msgspec.structs.replace(manifest, files=listed)))
@@ -202,9 +202,8 @@ def head_of(manifest: Manifest) -> bytes:
     return canonical(msgspec.to_builtins(msgspec.structs.replace(manifest, records=(), files=())))
 
 
-def message_of(manifest: Manifest, entry: Entry, before: str) -> bytes:
+def message_of(entry: Entry, before: str, *, last: bool) -> bytes:
     """Return what is signed of a record: its entry, whether it is the last, and the digest of what stands before it."""
-    last = entry is manifest.records[-1]
     return canonical({"before": before, "last": last, "record": msgspec.to_builtins(entry), "wazi": ENTRY_FORMAT})
 
 
@@ -213,11 +212,12 @@ def to_sign(digest: str) -> bytes:
     return canonical({"entry": digest, "wazi": ENTRY_FORMAT})
 
 
-def _signatures(manifest: Manifest, sign: Callable[[bytes], bytes]) -> bytes:
+def signatures(manifest: Manifest, sign: Callable[[bytes], bytes]) -> bytes:
     """Sign each entry: a line is its number (0: the head), the digest of its message, and the signature."""
     digests = [_hex(head_of(manifest))]
     for entry in manifest.records:
-        digests.append(_hex(message_of(manifest, entry, digests[-1])))
+        last = entry is manifest.records[-1]
+        digests.append(_hex(message_of(entry, digests[-1], last=last)))
     lines = (f"{number} {digest} {sign(to_sign(digest)).hex()}\n" for number, digest in enumerate(digests))
     return "".join(lines).encode()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from msgspec.structs import replace
+import msgspec
 
 from measurements.evidence.bundle import BODIES, Entry, Manifest, record_path
 from measurements.evidence.canonical import read_record, record_as_kept
@@ -45,10 +45,12 @@ def pages(bare: Measurement) -> Iterator[str]:
 def with_pages(bare: Measurement, files: Mapping[str, bytes]) -> Measurement:
     """Put the pages back; one that is not here stays empty."""
     steps = (
-        replace(step, body=files.get(BODIES + step.body.hex(), b"")) if isinstance(step, HttpExchange) else step
+        msgspec.structs.replace(step, body=files.get(BODIES + step.body.hex(), b""))
+        if isinstance(step, HttpExchange)
+        else step
         for step in bare.observations
     )
-    return replace(bare, observations=tuple(steps))
+    return msgspec.structs.replace(bare, observations=tuple(steps))
 
 
 def _read(entry: Entry, data: bytes, found: Found) -> Measurement:

@@ -7,10 +7,12 @@ bytes of the signature and `.tsr` a time stamp; `keys/KEY.pem` are the keys, so 
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from measurements.evidence.canonical import canonical
 from measurements.evidence.chain import (
@@ -25,7 +27,6 @@ from measurements.evidence.chain import (
 from measurements.evidence.strict import NotCanonical, strict_json
 
 KEYS = "keys/keys.json"
-_SPKI = bytes.fromhex("302a300506032b6570032100")  # what stands before an Ed25519 key in DER (RFC 8410)
 
 
 class ProbeChain(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +91,8 @@ def read_chains(files: Mapping[str, bytes]) -> tuple[ProbeChain, ...]:
     listed = strict_json(files[KEYS], KEYS, tuple[_KeyFile, ...])
     if len({one.probe for one in listed}) + len({one.folder for one in listed}) != 2 * len(listed):
         raise NotCanonical(f"{KEYS} names a probe twice")
+    for key in (key for one in listed for key in one.keys.keys):
+        _check_key(key)
     found = []
     for one in listed:
         name = f"chain/{one.folder}.jsonl"
@@ -99,23 +102,30 @@ def read_chains(files: Mapping[str, bytes]) -> tuple[ProbeChain, ...]:
     return tuple(found)
 
 
+def _check_key(key: PublicKey) -> None:
+    try:
+        same = public_key(bytes.fromhex(key.public)) == key
+    except ValueError:
+        same = False
+    if not same:
+        raise NotCanonical(f"{KEYS} holds no Ed25519 key under the fingerprint {key.key_id[:64]}")
+
+
 def pem(key: PublicKey) -> bytes:
     """Write an Ed25519 key as `openssl` reads it (RFC 8410)."""
-    text = base64.b64encode(_SPKI + bytes.fromhex(key.public)).decode()
-    return f"-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n".encode()
+    raw = Ed25519PublicKey.from_public_bytes(bytes.fromhex(key.public))
+    return raw.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 def read_pem(data: bytes) -> PublicKey:
-    """Read an Ed25519 key from a PEM file; raises ValueError when there is none."""
-    lines = data.decode("ascii", "replace").split()
-    text = "".join(line for line in lines if set(line) <= _BASE64)
-    der = base64.b64decode(text, validate=True)
-    if b"BEGIN PUBLIC KEY" not in data or not der.startswith(_SPKI) or len(der) != len(_SPKI) + 32:
+    """Read an Ed25519 public key from a PEM file; raises ValueError when there is none."""
+    try:
+        key = load_pem_public_key(data)
+    except (ValueError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PublicKey):
         raise ValueError("is no Ed25519 public key in PEM")
-    return public_key(der[len(_SPKI) :])
-
-
-_BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
+    return public_key(key.public_bytes_raw())
 
 
 def _line(link: Link) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from msgspec.structs import replace
+import msgspec
 
 from measurements.bogons import BadBogons, Bogons
 from measurements.evidence.bundle import BOGONS, Entry, Manifest, Opinion, verdicts_path
@@ -42,7 +42,7 @@ def judge_again(
             theirs = theirs or judge_all(facts, judge_by(lists, fingerprints))
             if _compare(entry, said, theirs[entry.number]).agrees:
                 note = f"it follows only from the private addresses in {BOGONS}, which are not those of this build"
-                one = replace(one, agrees=None, note=note)
+                one = msgspec.structs.replace(one, agrees=None, note=note)
         one = judging.excuse(said, one)
         judging.tell(entry, one)
         judged.append(one)
@@ -63,10 +63,12 @@ class _Judging:
             return one
         if said.rules_version != RULES_VERSION:
             words = f"rules version {said.rules_version} says so, and this build has {RULES_VERSION} ({one.found})"
-            return replace(one, agrees=None, note=f"{words}; {self._release(said.rules_version)}")
+            return msgspec.structs.replace(one, agrees=None, note=f"{words}; {self._release(said.rules_version)}")
         strange = [row.fingerprint for row in said.findings if row.fingerprint and row.fingerprint not in self.marks]
         if strange:
-            return replace(one, agrees=None, note=f"it rests on fingerprints that this build lacks: {strange[0][:200]}")
+            return msgspec.structs.replace(
+                one, agrees=None, note=f"it rests on fingerprints that this build lacks: {strange[0][:200]}"
+            )
         return one
 
     def tell(self, entry: Entry, one: Judged) -> None:

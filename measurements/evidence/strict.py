@@ -7,14 +7,19 @@ twice, a space, another way to write a number or a letter, and bytes that are no
 from __future__ import annotations
 
 import json
-from typing import Any, TypeVar
+import re
+from typing import TypeVar
 
 import msgspec
 
-from measurements.evidence.canonical import canonical
+from measurements.evidence.canonical import EXACT, canonical
 
 MOST_BYTES = 16 * 1024 * 1024
 """Of one text: reading it takes twenty times as much memory."""
+
+_DOUBTFUL = re.compile(
+    rb"(?:^|[:,\[])-?(?:[0-9]{16}|[0-9]+(?:\.[0-9]+)?[eE]|[0-9]+\.0(?![0-9]))|(?:^|[:,\[])-0|[\xf0-\xff]"
+)
 
 T = TypeVar("T")
 
@@ -37,12 +42,31 @@ def check_canonical(data: bytes, what: str) -> None:
     if len(data) > MOST_BYTES:
         raise NotCanonical(f"{what} is larger than {MOST_BYTES} bytes")
     try:
-        value: Any = json.loads(data.decode("utf-8"), parse_constant=_refuse)
-        same = canonical(value) == data
+        text = data.decode("utf-8")
+        same = _is_plain(text, data)
+        if not same:
+            same = canonical(json.loads(text, parse_int=_whole, parse_constant=_refuse)) == data
     except (ValueError, RecursionError) as error:
         raise NotCanonical(f"{what} is not JSON: {_brief(error)}") from None
     if not same:
         raise NotCanonical(f"{what} is not in the one form of RFC 8785")
+
+
+def _is_plain(text: str, data: bytes) -> bool:
+    """Tell, at a tenth of the cost, that a text is canonical as Python's own encoder writes it; False may be wrong.
+
+    The two differ in some numbers, and in the order of keys with letters beyond U+FFFF.
+    """
+    if _DOUBTFUL.search(data):
+        return False
+    value = json.loads(text, parse_constant=_refuse)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() == data
+
+
+def _whole(digits: str) -> int | float:
+    """Read a whole number; beyond 2^53 it is that of a double, as RFC 8785 has it."""
+    number = int(digits)
+    return number if -EXACT <= number <= EXACT else float(number)
 
 
 def _refuse(word: str) -> None:

@@ -31,9 +31,6 @@ from measurements.evidence.bundle import (
 from measurements.evidence.chain import PublicKey, is_signed
 from measurements.evidence.findings import Fault, Wrong
 
-MOST_MISSING = 100
-"""Signatures that are looked at beyond those of the list."""
-
 _OF_RECORD = re.compile(r"(?:records|verdicts)/(\d{3,})-([0-9a-f]{32})\.json")
 _SIGNATURE_LINE = re.compile(r"(\d{1,6}) ([0-9a-f]{64}) ([0-9a-f]{128})")
 
@@ -49,7 +46,7 @@ def list_faults(manifest: Manifest, files: Mapping[str, bytes], key: PublicKey |
     It is asked where the signature of the manifest is not good, or not there although the manifest says so.
     """
     text = files.get(RECORD_SIGNATURES, b"").decode("ascii", "replace")
-    lines = [_SIGNATURE_LINE.fullmatch(line) for line in text.split("\n")[: len(manifest.records) + MOST_MISSING]]
+    lines = [_SIGNATURE_LINE.fullmatch(line) for line in text.split("\n")[: len(manifest.records) + 1]]
     signed = {int(line[1]): line[2] for line in lines if line and key and is_signed(to_sign(line[2]), line[3], key)}
     if not signed:
         words = "no signature in records.sig is good: this list of records is not the one that was signed"
@@ -60,20 +57,31 @@ def list_faults(manifest: Manifest, files: Mapping[str, bytes], key: PublicKey |
         yield Fault(wrong=Wrong.CHANGED, words="what the manifest says of the bundle was changed", file=MANIFEST)
     before = signed.get(0, head)
     for place, entry in enumerate(manifest.records, 1):
-        found = _hex(message_of(manifest, entry, before))
-        if signed.get(place) != found:
-            what = f"the entry of record {place} ({entry.id}) is not what was signed at this place"
-            yield Fault(
-                wrong=Wrong.CHANGED if place in signed else Wrong.INSERTED,
-                words=f"{what}: it was changed, inserted or moved, or the record before it was removed",
-                record=place,
-                id=entry.id,
-                file=MANIFEST,
-            )
-        before = signed.get(place, found)
-    for place in sorted(signed.keys() - set(range(len(manifest.records) + 1))):
-        words = f"record {place} was signed, and the list ends before it: it was removed"
-        yield Fault(wrong=Wrong.REMOVED, words=words, record=place, file=MANIFEST)
+        digest = signed.get(place)
+        last = place == len(manifest.records)
+        found = _hex(message_of(entry, before, last=last))
+        if digest == found:
+            pass
+        elif digest == _hex(message_of(entry, before, last=not last)):
+            yield _end_fault(place, last=last)
+        else:
+            yield _place_fault(place, entry, Wrong.INSERTED if digest is None else Wrong.CHANGED)
+        before = digest or found
+
+
+def _place_fault(place: int, entry: Entry, wrong: Wrong) -> Fault:
+    what = f"the entry of record {place} ({entry.id}) is not what was signed at this place"
+    words = f"{what}: it was changed, inserted or moved, or the record before it was removed"
+    return Fault(wrong=wrong, words=words, record=place, id=entry.id, file=MANIFEST)
+
+
+def _end_fault(place: int, *, last: bool) -> Fault:
+    """Tell of a record that was signed as the last one and is not, or the other way round."""
+    if last:
+        words = f"record {place + 1} was removed: more was signed than the list holds"
+        return Fault(wrong=Wrong.REMOVED, words=words, record=place + 1, file=MANIFEST)
+    words = f"record {place + 1} was inserted: the one before it was signed as the last"
+    return Fault(wrong=Wrong.INSERTED, words=words, record=place + 1, file=MANIFEST)
 
 
 def order_faults(manifest: Manifest) -> Iterator[Fault]:

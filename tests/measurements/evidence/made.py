@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from hashlib import sha256
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
 from measurements.events.nouns import Event, Kind, Status
-from measurements.evidence.archive import read, write
 from measurements.evidence.bundle import (
     MANIFEST,
+    OUTSIDE,
     README,
+    RECORD_SIGNATURES,
+    SIGNATURE,
     SUMS,
     EventFile,
+    FileEntry,
     Item,
     Manifest,
     Missing,
@@ -27,9 +32,11 @@ from measurements.evidence.bundle import (
     Signed,
     Signer,
     build,
+    record_path,
+    signatures,
     sums,
 )
-from measurements.evidence.canonical import canonical, record, without_bodies
+from measurements.evidence.canonical import canonical, record, record_digest, without_bodies
 from measurements.evidence.chain import (
     Keys,
     Link,
@@ -46,6 +53,7 @@ from measurements.evidence.verify import Known, verify
 from measurements.fingerprints import Fingerprints
 from measurements.model import Measurement, Vantage, Verdict
 from measurements.rules import RULES_VERSION
+from measurements.targets import normalise
 from tests.measurements.blocked_worlds import BLOCKED
 from tests.measurements.quiet_worlds import QUIET
 from tests.measurements.worlds import Disruption, play
@@ -54,7 +62,7 @@ from tests.scripted import BOGONS
 PROBE, OTHER = "0f" * 16, "1e" * 16
 START = 1_790_000_000.0
 MADE = 1_790_100_000
-WITNESSES = ("tls-reset", "nxdomain", "block-page-address")
+WITNESSES = ("sni-reset", "nxdomain", "block-page-address")
 KNOWN = Known(bogons=BOGONS, fingerprints=Fingerprints())
 
 
@@ -64,8 +72,6 @@ def measured(name: str) -> Measurement:
     worlds: list[Disruption] = [*BLOCKED, *QUIET]
     world = next(world for world in worlds if world.name == name)
     _, net = play(world)
-    from measurements.targets import normalise
-
     return net.measurement(normalise(world.url), world.nettest)
 
 
@@ -93,7 +99,7 @@ def raw(key: Ed25519PrivateKey) -> bytes:
 
 
 def chain_of(
-    chance: random.Random, found: Sequence[Measurement], key: Ed25519PrivateKey, length: int = 40
+    chance: random.Random, found: Sequence[Measurement], key: Ed25519PrivateKey, length: int = 30
 ) -> ProbeChain:
     """Chain measurements at their places, with others that nobody sees between, and a checkpoint every ten."""
     probe = found[0].vantage.probe_id
@@ -109,7 +115,7 @@ def chain_of(
             probe_id=probe,
             sequence=place,
             measurement_id=fact.id if fact else chance.randbytes(16).hex(),
-            record=_digest(fact) if fact else chance.randbytes(32).hex(),
+            record=record_digest(fact) if fact else chance.randbytes(32).hex(),
         )
         links.append(one)
         value = one.chain
@@ -118,12 +124,6 @@ def chain_of(
     return ProbeChain(
         probe=probe, folder=probe, keys=Keys(keys=(public,)), links=tuple(links), checkpoints=tuple(points)
     )
-
-
-def _digest(fact: Measurement) -> str:
-    from hashlib import sha256
-
-    return sha256(record(fact)).hexdigest()
 
 
 def event_of(found: Sequence[Measurement]) -> Event:
@@ -205,29 +205,17 @@ def whole(seed: int = 1) -> bytes:
 
 
 Files = dict[str, bytes]
-Change = Callable[[Files], None]
 
 
-def altered(data: bytes, change: Change, *, consistent: bool = False) -> bytes:
-    """Change the files of a bundle; `consistent` makes anew all that needs no key: digests, sizes, sums, the ZIP."""
-    files = dict(read(data).files)
-    change(files)
-    if consistent:
-        make_consistent(files)
-    return write(files.items())
+def manifest_of(files: Files) -> Manifest:
+    return msgspec.json.decode(files[MANIFEST], type=Manifest)
 
 
-def make_consistent(files: Files) -> None:
-    """Make a manifest and sums that fit the files."""
-    from hashlib import sha256
-
-    from measurements.evidence.bundle import OUTSIDE, FileEntry, record_path
-
-    manifest = msgspec.json.decode(files[MANIFEST], type=Manifest)
+def put(files: Files, manifest: Manifest) -> None:
+    """Make manifest and sums anew, to fit the files and themselves, as anybody can."""
     records = tuple(
-        replace(entry, digest=sha256(files[record_path(entry)]).hexdigest())
+        replace(entry, digest=sha256(files[record_path(entry)]).hexdigest()) if record_path(entry) in files else entry
         for entry in manifest.records
-        if record_path(entry) in files
     )
     listed = tuple(
         FileEntry(path=path, size=len(data), sha256=sha256(data).hexdigest())
@@ -235,12 +223,20 @@ def make_consistent(files: Files) -> None:
         if path not in OUTSIDE
     )
     files[MANIFEST] = canonical(msgspec.to_builtins(replace(manifest, records=records, files=listed)))
+    files.pop(SUMS, None)
+    files[SUMS] = sums(files.items())
+
+
+def sign_again(files: Files, key: Ed25519PrivateKey) -> None:
+    """Sign the manifest and each record anew, as the one who has the key can."""
+    manifest = manifest_of(files)
+    files[RECORD_SIGNATURES] = signatures(manifest, key.sign)
+    put(files, manifest)
+    files[SIGNATURE] = key.sign(files[MANIFEST])
     files.pop(SUMS)
     files[SUMS] = sums(files.items())
 
 
 def check(data: bytes, **known: object) -> Report:
     """Verify with what the tests know."""
-    from dataclasses import replace as with_fields
-
-    return verify(data, with_fields(KNOWN, **known))  # type: ignore[arg-type]
+    return verify(data, dataclasses.replace(KNOWN, **known))  # type: ignore[arg-type]

@@ -124,7 +124,7 @@ def test_what_another_program_made_is_refused_in_words_and_at_once(data: bytes) 
 
 
 def test_files_that_overlap_or_come_twice_are_refused() -> None:
-    """Of a ZIP in which two entries point to one place, or of two files of one name, programs disagree what it holds."""
+    """Programs disagree what a ZIP holds in which two entries point to one place, or two files have one name."""
     plain = write([("a", b"1234"), ("b", b"5678")])
     overlapping = bytearray(plain)
     at = plain.rindex(b"PK\1\2")
