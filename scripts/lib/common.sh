@@ -50,7 +50,7 @@ need() {
 need_lab() {
     need nginx:nginx-light unbound:unbound dig:bind9-dnsutils ip:iproute2 nft:nftables iptables:iptables \
         ethtool:ethtool conntrack:conntrack curl:curl openssl:openssl tcpdump:tcpdump traceroute:traceroute \
-        ping:iputils-ping unshare:util-linux ps:procps tayga:tayga faketime:faketime
+        ping:iputils-ping unshare:util-linux ps:procps tayga:tayga faketime:faketime unzip:unzip
 }
 
 # need_pango: have the libraries and a typeface that PDF files are set with.
