@@ -13,9 +13,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from itertools import product
+
+from measurements.letters import BASE32, BASE64, Base, based
 
 Address = IPv4Address | IPv6Address
 
@@ -105,7 +105,7 @@ def needles(address: Address) -> Iterator[tuple[str, bytes]]:
                 yield f"{stream} and zeros", full
             else:
                 yield from (("raw", written) for written in _ways_to_write(form))
-    for base in (_BASE64, _BASE32):
+    for base in (BASE64, BASE32):
         for run, _ in _in_letters(address, base):
             yield base.name, run[:_LONG]
     for raw in _raw_forms(address):
@@ -188,52 +188,19 @@ def _halves(address: IPv4Address) -> tuple[int, int]:
     return int(address) >> 16, int(address) & 0xFFFF
 
 
-# Letters that stand for a few bits each (RFC 4648)
-
-
-@dataclass(frozen=True)
-class _Base:
-    name: str
-    bits: int
-    leads: tuple[int, ...]  # how many bits of the first letter may belong to what stands before
-    letters: tuple[bytes, ...]  # the characters that stand for each value, the needle's one first
-
-
-_UPPER = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_BASE64 = _Base("base64", 6, (0, 2, 4), (*(bytes((c,)) for c in _UPPER + _UPPER.lower() + b"0123456789"), b"+-", b"/_"))
-_BASE32 = _Base("base32", 5, (0,), tuple(bytes(dict.fromkeys((c, *bytes((c,)).lower()))) for c in _UPPER + b"234567"))
-
-
-def _in_letters(address: Address, base: _Base) -> Iterator[tuple[bytes, bytes]]:
-    """Yield (run, pattern) for every text in `base` that an address may be in.
-
-    `run` are the letters that the address alone decides; `pattern` adds the letters at both ends of
-    which it decides some bits.
-    """
+def _in_letters(address: Address, base: Base) -> Iterator[tuple[bytes, bytes]]:
+    """Yield (run, pattern) of `letters.based` for every text in `base` that an address may be in."""
     if at_home(address):
         return  # only machines of the home know it, and they do not go to such lengths
     for text in _spellings(address):
         for lead in base.leads:
-            yield _based(text, base, lead)
+            yield based(text, base, lead)
     if unmistakable(address):
         for lead in base.leads:
-            yield _based(address.packed, base, lead)
+            yield based(address.packed, base, lead)
         return
-    run, pattern = _based(address.packed, base, 0)
+    run, pattern = based(address.packed, base, 0)
     yield run, _between(rb"(?<![A-Za-z0-9+/_-])", rb"(?![A-Za-z0-9+/_-])", pattern)
-
-
-def _based(raw: bytes, base: _Base, lead: int) -> tuple[bytes, bytes]:
-    bits = "." * lead + "".join(f"{byte:08b}" for byte in raw)
-    bits += "." * (-len(bits) % base.bits)
-    symbols = [bits[i : i + base.bits] for i in range(0, len(bits), base.bits)]
-    run = b"".join(base.letters[int(symbol, 2)][:1] for symbol in symbols if "." not in symbol)
-    return run, rb"\\?[\r\n]*".join(b"[" + re.escape(_fitting(symbol, base)) + b"]" for symbol in symbols)
-
-
-def _fitting(symbol: str, base: _Base) -> bytes:
-    values = product(*("01" if bit == "." else bit for bit in symbol))
-    return b"".join(base.letters[int("".join(value), 2)] for value in values)
 
 
 # Patterns
@@ -252,7 +219,7 @@ def patterns(address: Address) -> Iterator[tuple[bytes, str]]:
     for pattern in _any_case_patterns(address):
         yield rb"(?i:" + pattern + rb")", str(address)
     yield from ((re.escape(raw), str(address)) for raw in _raw_forms(address))
-    for base in (_BASE64, _BASE32):
+    for base in (BASE64, BASE32):
         yield from ((pattern, str(address)) for _, pattern in _in_letters(address, base))
     if isinstance(address, IPv6Address) and address.is_global:
         network = str(ip_network((address, 64), strict=False))

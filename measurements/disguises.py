@@ -2,7 +2,8 @@
 
 A page, a header, a host name or a certificate may say a visitor's address plainly or in disguise:
 padded, dashed, reversed, in hex, octal or decimal, escaped for a URL, for HTML or for JSON, in base64
-at any of three alignments, inside an IPv6 address, hashed, or as raw bytes (`address_forms` lists them).
+at any of three alignments, inside an IPv6 address, hashed, or as raw bytes (`address_forms` lists them). So may
+it say what else tells a home: hardware addresses and names (`home_forms`).
 
 Almost no text holds one, so there are two ways to look. `suspects` is fast and errs on the side of
 suspicion: it deletes what is not a digit, and looks for a few needles in the rest. `spans` is slow and
@@ -20,6 +21,7 @@ from typing import NamedTuple
 
 from measurements.address_forms import DIGITS, HEX, Address, faces, needles, parse, patterns, unmistakable
 from measurements.escapes import layers, undone
+from measurements.home_forms import Hardware, Name, at_home
 
 
 class Span(NamedTuple):
@@ -35,28 +37,48 @@ Mark = Callable[[str, str], bytes]
 """Makes what is put in the place of a thing, of its kind and its usual form."""
 
 
+Thing = Address | Hardware | Name
+"""What is looked for."""
+
+
 @dataclass(frozen=True)
 class Disguises:
-    """All forms of some addresses."""
+    """All forms of some addresses, hardware addresses and names."""
 
-    addresses: tuple[Address, ...]
+    things: tuple[Thing, ...]
+
+    @cached_property
+    def addresses(self) -> tuple[Address, ...]:
+        return tuple(thing for thing in self.things if not isinstance(thing, Hardware | Name))
 
     @cached_property
     def _needles(self) -> dict[str, tuple[bytes, ...]]:
         found: dict[str, set[bytes]] = {}
-        for address in self.addresses:
-            for stream, needle in needles(address):
+        for thing in self.things:
+            for stream, needle in thing.needles() if isinstance(thing, Hardware | Name) else needles(thing):
                 found.setdefault(stream, set()).add(needle)
         return {stream: _shortest(of_stream) for stream, of_stream in found.items()}
 
     @cached_property
     def _single(self) -> tuple[Disguises, ...]:
-        return tuple(Disguises((address,)) for address in self.addresses)
+        return tuple(_of((thing,)) for thing in self.things)
 
     @cached_property
-    def _patterns(self) -> tuple[tuple[re.Pattern[bytes], str], ...]:
-        found = {pattern: value for address in self.addresses for pattern, value in patterns(address)}
-        return tuple((re.compile(pattern), value) for pattern, value in found.items())
+    def _patterns(self) -> tuple[tuple[re.Pattern[bytes], str, str], ...]:
+        """Return (expression, kind, what it finds) of every form."""
+        found: dict[bytes, tuple[str, str]] = {}
+        for thing in self.things:
+            if isinstance(thing, Hardware | Name):
+                found |= {pattern: (thing.kind, str(thing)) for pattern in thing.patterns()}
+            else:
+                found |= {pattern: ("address", value) for pattern, value in patterns(thing)}
+        return tuple((re.compile(pattern), kind, value) for pattern, (kind, value) in found.items())
+
+    def but_for(self, host: str) -> Disguises:
+        """Return those of all but the names that `host` bears as well: whoever chose that target wrote them."""
+        if not any(isinstance(thing, Name) and thing.shares(host) for thing in self.things):
+            return self
+        return _of(tuple(thing for thing in self.things if not (isinstance(thing, Name) and thing.shares(host))))
 
     def suspects(self, text: bytes) -> bool:
         """Say whether `spans` could find anything in `text`."""
@@ -72,42 +94,53 @@ class Disguises:
         return False
 
     def spans(self, text: bytes) -> list[Span]:
-        """Find where `text` holds an address in any form, in order, none overlapping."""
+        """Find where `text` holds a thing in any form, in order, none overlapping."""
         if not self.suspects(text):
             return []
         found: list[Span] = []
-        for one in self._single if len(self.addresses) > 1 else (self,):
+        for one in self._single if len(self.things) > 1 else (self,):
             if one.suspects(text):
                 for reading, origins in layers(text):
-                    for pattern, value in one._patterns:
+                    for pattern, kind, value in one._patterns:
                         found += (
-                            Span(origins[m.start()], origins[m.end()], "address", value)
-                            for m in pattern.finditer(reading)
+                            Span(origins[m.start()], origins[m.end()], kind, value) for m in pattern.finditer(reading)
                         )
         return merged(found)
 
     def in_binary(self, data: bytes) -> bool:
-        """Say whether binary data, such as a certificate, holds an address.
+        """Say whether binary data, such as a certificate, holds a thing.
 
-        What stands beside a text there is no text: the tag of a DER sequence looks like a "0". So of an
-        address that cannot be mistaken the suspicion is enough.
+        What stands beside a text there is no text: the tag of a DER sequence looks like a "0". So of
+        what cannot be mistaken the suspicion is enough.
         """
         return self.suspects(data) and any(
-            bool(one.spans(data)) or (unmistakable(address) and one.suspects(data))
-            for address, one in zip(self.addresses, self._single, strict=True)
+            bool(one.spans(data)) or (_certain(thing) and one.suspects(data))
+            for thing, one in zip(self.things, self._single, strict=True)
         )
 
     def strike(self, text: bytes, mark: Mark) -> bytes:
-        """Put a mark in the place of every form of an address; the very same `text` when it has none."""
+        """Put a mark in the place of every form of a thing; the very same `text` when it has none."""
         return struck(text, self.spans(text), mark)
+
+
+def _certain(thing: Thing) -> bool:
+    return thing.certain if isinstance(thing, Hardware | Name) else unmistakable(thing)
 
 
 @lru_cache(maxsize=64)
 def disguises(texts: frozenset[str]) -> Disguises:
-    """Make the `Disguises` of some addresses; what is no address, or names no machine, is left out."""
-    addresses = {address for text in texts if (address := parse(text)) is not None}
-    found = {face for address in addresses for face in faces(address)}
-    return Disguises(tuple(sorted(found, key=lambda a: (a.version, int(a)))))
+    """Make the `Disguises` of addresses, hardware addresses and names; what is none, or says nothing, is left out."""
+    found: set[Thing] = set()
+    for text in texts:
+        address = parse(text)
+        other = at_home(text) if address is None else None
+        found |= {*faces(address)} if address is not None else {other} if other is not None else set()
+    return _of(tuple(sorted(found, key=lambda thing: (str(type(thing)), str(thing)))))
+
+
+@lru_cache(maxsize=64)
+def _of(things: tuple[Thing, ...]) -> Disguises:
+    return Disguises(things)  # which keeps its patterns
 
 
 def _shortest(of_stream: set[bytes]) -> tuple[bytes, ...]:
@@ -160,6 +193,7 @@ _STREAMS: dict[str, Callable[[bytes], bytes]] = {
     "hex and zeros": lambda text: text.translate(_LOWER, _NO_HEX_NOR_ZERO),
     "base64": lambda text: text.translate(_URL_SAFE, b"\r\n\\\0"),
     "base32": lambda text: text.upper(),
+    "lower": lambda text: text.lower(),
     "raw": lambda text: text,
 }
 _AS_IT_IS = frozenset({"digits", "digits and zeros", "raw"})

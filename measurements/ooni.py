@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
+from measurements.home_routers import address_of
 from measurements.model import (
     AnyObservation,
     HttpExchange,
@@ -72,7 +73,7 @@ def read(record: Mapping[str, Any]) -> Measurement:
         preconditions=Preconditions(detail=_notes(fields, keys)),
         observations=tuple(tree.steps),
     )
-    return redact(measurement, [fields.text("probe_ip")])
+    return redact(measurement, [text for text in (fields.text("probe_ip"),) if address_of(text)])
 
 
 def opinion(record: Mapping[str, Any]) -> Verdict | None:

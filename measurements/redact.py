@@ -2,7 +2,7 @@
 
 Redaction is typed: it walks the observations and knows what each field is for. It takes out
 
-- the probe's own addresses, in every form that `disguises` finds, wherever a text or bytes hold one:
+- the probe's own addresses, hardware addresses and names, in every form that `disguises` finds, wherever they stand:
   `[redacted:address:3f2a…]` in prose, `r3f2a….redacted.invalid` in a field that is a name, an address or a URL;
 - every other address that a text quotes and that may be the volunteer's public one, which a probe behind NAT
   does not know: all that no step names as a server, a resolver, a router or an answer (`quotes`);
@@ -62,27 +62,26 @@ _KEPT = frozenset({"id", "probe_id", "redacted"})
 _NAMES_AN_ADDRESS = frozenset({"location", "content-location", "refresh", "link"})  # headers with a URL
 
 S = TypeVar("S", bound=msgspec.Struct)
-T = TypeVar("T")
-Headers = tuple[tuple[str, str], ...]
 
 
-def redact(measurement: Measurement, own_addresses: Collection[str], salt: bytes | None = None) -> Measurement:
+def redact(measurement: Measurement, own: Collection[str], salt: bytes | None = None) -> Measurement:
     """Return the measurement without the volunteer; the same object when there was nothing to take out.
 
-    `own_addresses` are this machine's as its sockets and the control saw them. Loopback is not looked
-    for, nor what is no address. `salt` is this measurement's own (`commitments.salt_of`), or None.
+    `own` are this machine's addresses as its sockets and the control saw them, the hardware addresses that are near,
+    and the names of the machine and its network. What tells nothing is not looked for: loopback, names that half the
+    world uses, and a name that the target has too. `salt` is this measurement's own (`commitments.salt_of`), or None.
     """
-    own, quotes = disguises(frozenset(own_addresses)), Quotes(named(measurement))
-    redaction = _Redaction(own, quotes, home_routers(measurement, own.addresses), salt, measurement)
+    mine, quotes = disguises(frozenset(own)).but_for(measurement.target.host), Quotes(named(measurement))
+    redaction = _Redaction(mine, quotes, home_routers(measurement, mine.addresses), salt, measurement)
     changed = redaction.measurement(measurement)
     if not redaction.done:
         return measurement
     return msgspec.structs.replace(changed, redacted=tuple(sorted({*measurement.redacted, *map(str, redaction.done)})))
 
 
-def redact_text(text: str, own_addresses: Collection[str]) -> str:
-    """Return a line for the log or the screen without the probe's own addresses."""
-    return _struck(text, [disguises(frozenset(own_addresses))], lambda kind, value: mark(kind, None).encode())
+def redact_text(text: str, own: Collection[str]) -> str:
+    """Return a line for the log or the screen without what is our `own`."""
+    return _struck(text, [disguises(frozenset(own))], lambda kind, value: mark(kind, None).encode())
 
 
 class _Finder(Protocol):
@@ -134,7 +133,7 @@ class _Redaction:
         said, naming = _everything(whole)
         bare = undone(said)
         found: list[_Finder] = []
-        if self.own.addresses and (self.own.suspects_read(said, bare) or self.own.suspects(naming)):
+        if self.own.things and (self.own.suspects_read(said, bare) or self.own.suspects(naming)):
             found.append(self.own)
         if self.quotes.suspects_read(said, bare):
             found.append(self.quotes)

@@ -1,4 +1,4 @@
-"""The computer read at the edge, and handed inwards as a value: containers, tunnels, proxies."""
+"""The computer read at the edge, and handed inwards as a value: containers, tunnels, proxies, and what names the home."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _MARKS = (".dockerenv", "run/.containerenv")
 _USES_GATEWAY = 2  # RTF_GATEWAY
 _LONGEST = 64 * 1024
+_MOST = 8  # domains, cards and neighbours: each that is looked for takes time
+_SEARCH = re.compile(r"^[ \t]*(?:search|domain)[ \t]+(.*)$", re.MULTILINE)
 
 
 def read_machine(root: Path = Path("/"), environment: Mapping[str, str] = os.environ) -> Machine:
@@ -27,6 +29,23 @@ def read_machine(root: Path = Path("/"), environment: Mapping[str, str] = os.env
     )
 
 
+def read_home(root: Path = Path("/"), host: str | None = None) -> frozenset[str]:
+    """Return the names of this machine and its network, and the hardware addresses near it: only to take them out.
+
+    `host` is what the machine calls itself, by default what the system says. A machine's name is also given with
+    each domain that the network gave it. Of other machines the system knows those that it talks to, as the router.
+    """
+    host = os.uname().nodename if host is None else host
+    text = _text(root / "etc/resolv.conf") + "\n" + _text(root / "run/systemd/resolve/resolv.conf")
+    domains = {domain.strip(".") for line in _SEARCH.findall(text) for domain in line.split()[:_MOST]}
+    machine = host.partition(".")[0]
+    names = {host, machine, *domains, *(f"{machine}.{domain}" for domain in domains)}
+    devices = _listed(root / "sys/class/net")[:_MOST]
+    cards = {_text(device / "address").strip() for device in devices}
+    neighbours = {line.split()[3] for line in _text(root / "proc/net/arp").splitlines()[1:] if len(line.split()) > 3}
+    return frozenset(filter(None, {*names, *cards, *sorted(neighbours)[:_MOST]}))
+
+
 def _gateways(table: Path) -> list[str]:
     found = []
     for line in _text(table).splitlines()[1:]:
@@ -37,15 +56,18 @@ def _gateways(table: Path) -> list[str]:
 
 
 def _tunnels(devices: Path) -> list[str]:
-    try:
-        folders = list(devices.iterdir())
-    except OSError:
-        return []
     return [
         folder.name
-        for folder in folders
+        for folder in _listed(devices)
         if (folder / "tun_flags").exists() or "DEVTYPE=wireguard" in _text(folder / "uevent").split()
     ]
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
 
 
 def _text(path: Path) -> str:
