@@ -110,6 +110,8 @@ def needles(address: Address) -> Iterator[tuple[str, bytes]]:
             yield base.name, run[:_LONG]
     for raw in _raw_forms(address):
         yield "raw", raw
+    for digest in _digests(address):
+        yield "digests", digest
 
 
 def _ways_to_write(form: bytes) -> Iterator[bytes]:
@@ -139,7 +141,6 @@ def _hex_forms(address: Address) -> Iterator[bytes]:
     digits = address.packed.hex().encode()
     yield digits
     yield address.packed[::-1].hex().encode()
-    yield from _digests(address)
     for text in _spellings(address):
         yield text.hex().encode()
     if isinstance(address, IPv4Address):

@@ -68,6 +68,7 @@ def opens(committed: str, salt: bytes, kind: str, value: str | bytes) -> bool:
 
 _MARK = rb"\[redacted:[a-z]{1,20}(?::[0-9a-f]{32})?\]"
 _WHOLE_MARK = re.compile(_MARK)
+_ANY_MARK = re.compile(_MARK + rb"|redacted\.invalid")
 _COMMITTED = re.compile(rb"\[redacted:[a-z]{1,20}:([0-9a-f]{32})\]|r([0-9a-f]{32})\.redacted\.invalid")
 
 
@@ -88,6 +89,11 @@ def is_mark(text: str | bytes) -> bool:
     """Say whether a text is nothing but one mark."""
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     return _WHOLE_MARK.fullmatch(raw) is not None
+
+
+def holds_mark(text: bytes) -> bool:
+    """Say whether a mark stands in a text."""
+    return _ANY_MARK.search(text) is not None
 
 
 def commitments_in(text: bytes) -> Iterator[str]:

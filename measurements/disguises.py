@@ -114,7 +114,7 @@ class Disguises:
         what cannot be mistaken the suspicion is enough.
         """
         return self.suspects(data) and any(
-            bool(one.spans(data)) or (_certain(thing) and one.suspects(data))
+            one.suspects(data) and (_certain(thing) or bool(one.spans(data) or one.spans(parted(data))))
             for thing, one in zip(self.things, self._single, strict=True)
         )
 
@@ -161,16 +161,26 @@ def struck(text: bytes, spans: Sequence[Span], mark: Mark) -> bytes:
 
 
 def merged(spans: Iterable[Span]) -> list[Span]:
-    """Make one span of those that overlap; it is what the first of them is, an address rather than its network."""
+    """Make one span of those that overlap; it is what the longest of them is, an address rather than its network."""
     apart: list[Span] = []
     for span in sorted(spans):
         if apart and span.start < apart[-1].end:
             last = apart[-1]
-            what = span if "/" in last.value and "/" not in span.value else last
+            whole, part = "/" not in span.value, "/" in last.value
+            longer = span.end - span.start > last.end - last.start and whole is not part
+            what = span if longer or (whole and part) else last
             apart[-1] = Span(last.start, max(span.end, last.end), what.kind, what.value)
         else:
             apart.append(span)
     return apart
+
+
+_DER_TAG = re.compile(rb"[01](?=[^ -~]|\Z)")  # of a sequence or a set, behind a text in DER
+
+
+def parted(data: bytes) -> bytes:
+    """Put a space between the texts of a certificate and what looks like the next digit."""
+    return _DER_TAG.sub(b" ", data)
 
 
 # What a text is turned into before needles are looked for
@@ -186,14 +196,28 @@ def _all_but(kept: bytes) -> bytes:
 _NO_DIGIT, _NO_HEX = _all_but(DIGITS), _all_but(HEX)
 _NO_DIGIT_NOR_ZERO, _NO_HEX_NOR_ZERO = _all_but(DIGITS + b"0"), _all_but(HEX + b"0")
 
+_CLASSES = bytes(ord("h") if c in b"0123456789abcdefABCDEF" else ord(" ") for c in range(256))
+_DIGEST = re.compile(rb"h{32,}")
+
+
+def _digests(text: bytes) -> bytes:
+    """Return the rows of hex digits that are long enough for a digest, of which few texts have any."""
+    classes = text.translate(_CLASSES, b"\0")
+    if b"h" * 32 not in classes:
+        return b""
+    dense = text.replace(b"\0", b"").lower()
+    return b" ".join(dense[match.start() : match.end()] for match in _DIGEST.finditer(classes))
+
+
 _STREAMS: dict[str, Callable[[bytes], bytes]] = {
     "digits": lambda text: text.translate(None, _NO_DIGIT),
     "digits and zeros": lambda text: text.translate(None, _NO_DIGIT_NOR_ZERO),
     "hex": lambda text: text.translate(_LOWER, _NO_HEX),
     "hex and zeros": lambda text: text.translate(_LOWER, _NO_HEX_NOR_ZERO),
+    "digests": _digests,
     "base64": lambda text: text.translate(_URL_SAFE, b"\r\n\\\0"),
     "base32": lambda text: text.upper(),
-    "lower": lambda text: text.lower(),
+    "lower": lambda text: text.translate(_LOWER, b"\0"),
     "raw": lambda text: text,
 }
 _AS_IT_IS = frozenset({"digits", "digits and zeros", "raw"})

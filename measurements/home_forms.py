@@ -49,7 +49,9 @@ class Hardware:
         yield "hex", _bare(self.raw)
         yield "hex", _bare(self._interface)
         yield "hex", _bare(self._interface)[::-1]
-        yield from (("hex", digest.replace(b"0", b"")) for digest in self._digests())
+        yield "hex", b"=3a".join(_pairs(self.raw.hex().encode())).replace(b"=", b"").replace(b"0", b"")
+        yield from (("raw", raw) for raw in self._raw_forms())
+        yield from (("digests", digest) for digest in self._digests())
         yield from (("base64", run[:_LONG]) for text in self._spellings() for run, _ in _in_base64(text))
 
     def patterns(self) -> Iterator[bytes]:
@@ -62,11 +64,16 @@ class Hardware:
         for row in (nibbles, nibbles[::-1]):
             yield rb"(?i:" + rb"[.\-]?".join(row) + rb")"
         yield from (rb"(?i:" + digest + rb")" for digest in self._digests())
+        yield from map(re.escape, self._raw_forms())
         yield from (pattern for text in self._spellings() for _, pattern in _in_base64(text))
 
     @property
     def _interface(self) -> bytes:
         return bytes((self.raw[0] ^ 2,)) + self.raw[1:3] + b"\xff\xfe" + self.raw[3:]
+
+    def _raw_forms(self) -> Iterator[bytes]:
+        if self.certain:
+            yield from dict.fromkeys((self.raw, self.raw.decode("latin-1").encode()))
 
     def _spellings(self) -> Iterator[bytes]:
         for text in (self.raw.hex(":"), self.raw.hex("-"), self.raw.hex()):
@@ -102,7 +109,7 @@ _DOMAIN = 6
 _ANYBODYS = re.compile(
     r"(?:local|lan|home|localdomain|localhost|internal|intranet|private|corp|router|gateway|arpa|workgroup|invalid"
     r"|test|example)"
-    r"|home\.arpa|(?:\w+\.)*(?:cluster\.local|compute\.internal|localhost|localdomain|google\.internal)"
+    r"|home\.arpa|(?:[\w-]+\.)*(?:cluster\.local|compute\.internal|localhost|localdomain|google\.internal)"
     r"|(?:localhost|raspberrypi|raspberry|ubuntu|debian|fedora|centos|kali|arch|archlinux|manjaro|mint|openwrt|router"
     r"|gateway|server|desktop|laptop|notebook|pc|host|macbook|macmini|imac|mac|vm|docker|pi|nas|wazi|probe|node|test"
     r"|dev|my|home|linux)"

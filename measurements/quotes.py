@@ -19,10 +19,9 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from measurements.address_forms import Address, at_home
 from measurements.clients import BEFORE, BEHIND, embedded, public, speaks_of_client
-from measurements.disguises import Mark, Span, merged, struck
+from measurements.disguises import Mark, Span, merged, parted, struck
 from measurements.escapes import layers, readings, undone
 
-_DER_TAG = re.compile(rb"[01](?=[^ -~]|\Z)")  # of a sequence or a set, behind a text in DER
 _Found = tuple[int, int, Address]  # start, end, whose
 _ROUNDS = 4  # a strike may change what stands beside another address
 
@@ -66,8 +65,7 @@ class Quotes:
         """Say whether binary data, such as a certificate, holds a client's address as text."""
         if not self.suspects(data):
             return False
-        parted = _DER_TAG.sub(b" ", data)
-        return any(True for text in (data, parted) for _ in (*self._dotted(text), *self._grouped(text)))
+        return any(True for text in (data, parted(data)) for _ in (*self._dotted(text), *self._grouped(text)))
 
     def without_cut(self, body: bytes) -> bytes:
         """Drop the beginning of an address, three of its numbers or more, at the end of a body that was cut there."""

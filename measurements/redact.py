@@ -26,7 +26,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from enum import Enum
 from typing import Any, Protocol, TypeVar
 
@@ -40,14 +40,17 @@ from measurements.home_routers import address_of, home_routers
 from measurements.model import (
     AnyObservation,
     Capture,
+    ControlQuery,
     DnsLookup,
     Hop,
     HttpExchange,
     IcmpError,
     Measurement,
     QuicHandshake,
+    Transfer,
 )
 from measurements.named import NAMING, named
+from measurements.parameters import Parameters
 from measurements.quotes import Quotes
 
 MAX_BODY = 64 * 1024
@@ -62,6 +65,7 @@ _KEPT = frozenset({"id", "probe_id", "redacted"})
 _NAMES_AN_ADDRESS = frozenset({"location", "content-location", "refresh", "link"})  # headers with a URL
 
 S = TypeVar("S", bound=msgspec.Struct)
+Linked = HttpExchange | Transfer | ControlQuery
 
 
 def redact(measurement: Measurement, own: Collection[str], salt: bytes | None = None) -> Measurement:
@@ -71,8 +75,8 @@ def redact(measurement: Measurement, own: Collection[str], salt: bytes | None = 
     and the names of the machine and its network. What tells nothing is not looked for: loopback, names that half the
     world uses, and a name that the target has too. `salt` is this measurement's own (`commitments.salt_of`), or None.
     """
-    mine, quotes = disguises(frozenset(own)).but_for(measurement.target.host), Quotes(named(measurement))
-    redaction = _Redaction(mine, quotes, home_routers(measurement, mine.addresses), salt, measurement)
+    mine = disguises(frozenset(own)).but_for(measurement.target.host)
+    redaction = _Redaction(measurement, mine, salt)
     changed = redaction.measurement(measurement)
     if not redaction.done:
         return measurement
@@ -95,12 +99,11 @@ class _Finder(Protocol):
 class _Redaction:
     """One measurement's redaction; `done` is what was taken out."""
 
-    def __init__(
-        self, own: Disguises, quotes: Quotes, routers: Mapping[str, str], salt: bytes | None, whole: Measurement
-    ) -> None:
+    def __init__(self, whole: Measurement, own: Disguises, salt: bytes | None) -> None:
         self.own = own
-        self.quotes = quotes
-        self.routers = routers
+        self.quotes = Quotes(named(whole))
+        self.parameters = Parameters(whole.target.url.encode("utf-8", "surrogatepass"))
+        self.routers = home_routers(whole, own.addresses)
         self.salt = salt
         self.before = frozenset((one.place, one.kind) for one in removals(whole.redacted))
         self.finders: tuple[_Finder, ...] = ()  # those that would find something
@@ -137,6 +140,8 @@ class _Redaction:
             found.append(self.own)
         if self.quotes.suspects_read(said, bare):
             found.append(self.quotes)
+        if self.parameters.suspects_read(said, bare):
+            found.append(self.parameters)  # behind the others, which know better what a value is
         return tuple(found)
 
     def _step(self, step: AnyObservation) -> AnyObservation:
@@ -145,7 +150,9 @@ class _Redaction:
             step = self._exchange(step, place)
         if self.routers:
             step = self._without_routers(step, place)
-        return self._struct(step, place) if self.finders else step
+        if self.finders:
+            step = self._struct(step, place)
+        return self._links(step, place) if isinstance(step, Linked) else step
 
     # The home's routers
 
@@ -211,6 +218,29 @@ class _Redaction:
             body_length=max(0, page.body_length + len(body) - len(page.body)),
             body_sha256=hashlib.sha256(body).hexdigest() if complete and page.body_sha256 else None,
         )
+
+    # Links
+
+    def _links(self, step: Linked, place: str) -> AnyObservation:
+        """Take a guest's parameters out of the URLs that a step went to or was sent to."""
+        changes: dict[str, Any] = {}
+        for name in ("url", "redirect"):
+            if "?" in (old := getattr(step, name, None) or ""):
+                changes[name] = self._link(old, f"{place}{name}")
+        if isinstance(step, HttpExchange) and step.status is not None:
+            changes["headers"] = tuple(
+                (key, self._link(value, f"{place}headers"))
+                if "?" in value and key.lower() in _NAMES_AN_ADDRESS
+                else (key, value)
+                for key, value in step.headers
+            )
+        changed = {name: new for name, new in changes.items() if new != getattr(step, name)}
+        return msgspec.structs.replace(step, **changed) if changed else step
+
+    def _link(self, url: str, place: str) -> str:
+        raw = url.encode("utf-8", "surrogatepass")
+        new = self.parameters.strike_url(raw, self._mark(place, prose=False))
+        return url if new is raw else new.decode("utf-8", "replace")
 
     # Any field of any type
 

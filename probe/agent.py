@@ -156,7 +156,7 @@ class Agent:
 
         What is remembered stays: last runs, what was spent, what is still to be looked into.
         """
-        bench.own_addresses |= self.bench.own_addresses
+        bench.own |= self.bench.own
         bench.worked, bench.failing_since = self.bench.worked, self.bench.failing_since
         self.bench = self.crew.bench = bench
         self.crew.judge = judge

@@ -2,8 +2,7 @@
 
 The id is chosen before anything is sent. A deadline, a stop or a mistake of ours ends the nettest, never
 the measurement: what was seen until then is kept, and the steps that were cut say so themselves. What
-leaves this module is redacted; the addresses that were found to be our own are in `Bench.own_addresses`, so
-that a log can be rid of them too.
+leaves this module is redacted; what was found to be our own is in `Bench.own`, so that a log can be rid of it too.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -23,6 +22,7 @@ from measurements.commitments import SALT_BYTES, salt_of
 from measurements.model import Measurement, Outcome, PaceSoFar, Preconditions, Target, Vantage, Verdict
 from measurements.redact import redact
 from probe.network import Network, Route
+from probe.recently import Recently
 from probe.schedule import Instant
 from probe.version import software
 
@@ -121,7 +121,8 @@ class Bench:
 
     `stand` says where we stand, and the lookout whether the network there can be judged; both are asked anew
     before a batch, because laptops travel; a little is asked every few measurements and after the last. `secret` is
-    what salts are made of: by default one that nobody keeps, so that nothing taken out can ever be shown.
+    what salts are made of: by default one that nobody keeps, so that nothing taken out can ever be shown. `own` is what
+    may not be told of this machine, its addresses and what `home` says at each look: names, hardware addresses.
     """
 
     wire: Lender
@@ -131,6 +132,7 @@ class Bench:
     clocks: Clocks
     deadline: float
     stop: Stop
+    home: Callable[[], Collection[str]] = tuple
     deadlines: Mapping[str, float] = field(default_factory=dict)  # of nettests that have their own
     looked_at: float | None = None
     looked: Preconditions = field(default_factory=Preconditions)
@@ -143,7 +145,7 @@ class Bench:
     failing_since: float | None = None  # the same of the first that did since
     users: int = 0
     left: asyncio.Event = field(default_factory=asyncio.Event)
-    own_addresses: set[str] = field(default_factory=set)
+    own: Recently = field(default_factory=Recently)
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(SALT_BYTES), repr=False)
 
     @contextlib.contextmanager
@@ -172,6 +174,7 @@ class Bench:
             if self.looked_at is not None and now - self.looked_at <= max_age:
                 return self.looked
             self.vantage = self.stand()
+            self.own |= set(self.home())
             found = Preconditions(reason="stopped", detail="Wazi was stopped before it had looked at the network.")
             async with self.wire.network(preconditions=Preconditions(), full_body=False) as net:
 
@@ -180,12 +183,12 @@ class Bench:
                     try:
                         found = self._place(await self.lookout.look(net))
                     except Exception as error:
-                        self.own_addresses |= net.own_addresses
+                        self.own |= net.own_addresses
                         log.exception("looking at the network failed")
                         found = _our_mistake(error)
 
                 await _until(self.stop.cut, look())
-                self.own_addresses |= net.own_addresses
+                self.own |= net.own_addresses
                 self.spent_looking += net.spent.sent + net.spent.received
             if found.reason != "stopped":
                 after = self.clocks()
@@ -200,7 +203,7 @@ class Bench:
         """Say in which network we stand by where a control saw us; one that was not declared cannot be trusted."""
         if sight.public_address is None:
             return sight.preconditions
-        self.own_addresses.add(sight.public_address)
+        self.own.add(sight.public_address)
         observed, declared = self.lookout.asn_of(sight.public_address), self.vantage.asn
         if observed is None:
             return sight.preconditions
@@ -295,7 +298,7 @@ async def measure_once(order: Order, bench: Bench, preconditions: Preconditions)
             if deadline.expired():
                 limits.append("measurement_timeout")
             else:
-                bench.own_addresses |= net.own_addresses
+                bench.own |= net.own_addresses
                 log.exception("the nettest %s failed", order.nettest)
                 preconditions = _our_mistake(error)
     after = bench.clocks()
@@ -318,8 +321,8 @@ async def measure_once(order: Order, bench: Bench, preconditions: Preconditions)
         placebo=order.placebo,
         observations=tuple(net.observations),
     )
-    bench.own_addresses |= net.own_addresses
-    return redact(measurement, bench.own_addresses, salt_of(bench.secret, identifier))
+    bench.own |= net.own_addresses
+    return redact(measurement, bench.own, salt_of(bench.secret, identifier))
 
 
 async def _until(cut: asyncio.Event, work: Awaitable[None]) -> bool:

@@ -1,10 +1,11 @@
-"""The computer read at the edge, and handed inwards as a value: containers, tunnels, proxies, and what names the home."""
+"""The computer read at the edge, and handed inwards as a value: containers, tunnels, proxies, what names the home."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Mapping
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from probe.vantage import Machine
@@ -13,7 +14,7 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _MARKS = (".dockerenv", "run/.containerenv")
 _USES_GATEWAY = 2  # RTF_GATEWAY
 _LONGEST = 64 * 1024
-_MOST = 8  # domains, cards and neighbours: each that is looked for takes time
+_MOST = 8  # domains and cards: each that is looked for takes time
 _SEARCH = re.compile(r"^[ \t]*(?:search|domain)[ \t]+(.*)$", re.MULTILINE)
 
 
@@ -32,18 +33,26 @@ def read_machine(root: Path = Path("/"), environment: Mapping[str, str] = os.env
 def read_home(root: Path = Path("/"), host: str | None = None) -> frozenset[str]:
     """Return the names of this machine and its network, and the hardware addresses near it: only to take them out.
 
-    `host` is what the machine calls itself, by default what the system says. A machine's name is also given with
-    each domain that the network gave it. Of other machines the system knows those that it talks to, as the router.
+    `host` is what the machine calls itself, by default what the system says. It is also given with each domain
+    that the network gave. Of other machines' cards only the gateway's is given.
     """
     host = os.uname().nodename if host is None else host
     text = _text(root / "etc/resolv.conf") + "\n" + _text(root / "run/systemd/resolve/resolv.conf")
     domains = {domain.strip(".") for line in _SEARCH.findall(text) for domain in line.split()[:_MOST]}
     machine = host.partition(".")[0]
     names = {host, machine, *domains, *(f"{machine}.{domain}" for domain in domains)}
-    devices = _listed(root / "sys/class/net")[:_MOST]
-    cards = {_text(device / "address").strip() for device in devices}
-    neighbours = {line.split()[3] for line in _text(root / "proc/net/arp").splitlines()[1:] if len(line.split()) > 3}
-    return frozenset(filter(None, {*names, *cards, *sorted(neighbours)[:_MOST]}))
+    cards = {_text(device / "address").strip() for device in _listed(root / "sys/class/net")[:_MOST]}
+    return frozenset(filter(None, {*names, *cards, *_of_gateways(root)}))
+
+
+def _of_gateways(root: Path) -> set[str]:
+    gateways = {
+        str(IPv4Address(bytes.fromhex(words[2])[::-1]))
+        for words in map(str.split, _text(root / "proc/net/route").splitlines()[1:])
+        if len(words) > 2 and re.fullmatch(r"[0-9A-Fa-f]{8}", words[2])
+    }
+    known = [line.split() for line in _text(root / "proc/net/arp").splitlines()[1:]]  # IP, type, flags, address …
+    return {words[3] for words in known if len(words) > 3 and words[0] in gateways}
 
 
 def _gateways(table: Path) -> list[str]:

@@ -96,7 +96,7 @@ async def open_bench(
     from probe.control.client import ControlClient
     from probe.measuring import Bench, Lookout
     from probe.nettests import NETTESTS
-    from probe.surroundings import read_machine
+    from probe.surroundings import read_home, read_machine
     from probe.vantage import changed, glance, look
     from probe.wire import Wire
     from probe.wire.certificates import Authorities
@@ -143,6 +143,7 @@ async def open_bench(
             deadline=limits.measurement_timeout,
             deadlines={"throttling": limits.pace_timeout},
             stop=stop,
+            home=read_home,
             secret=identity.secret,
         )
         yield bench

@@ -113,7 +113,7 @@ class _Check:
         identity = passing_identity(self.settings.vantage.probe_id)
         with Progress(len(self.targets)) as progress:
             async with open_bench(self.settings, identity, stop, self.options.pcap) as bench:
-                logs.strike(lambda: bench.own_addresses)
+                logs.strike(lambda: bench.own)
                 await self._measure_all(bench, progress)
         if ended_by:
             return ended_by[0]

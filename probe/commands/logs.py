@@ -1,6 +1,6 @@
 """The log, on stderr: for people on a terminal, else one JSON object a line.
 
-Libraries that log what they connect to are silenced, and the probe's own addresses are struck from
+Libraries that log what they connect to are silenced, and the probe's own addresses and names are struck from
 every line: a log is read by others.
 """
 
@@ -16,7 +16,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from measurements.redact import redact_text
 
 _NOISY = ("httpx", "httpcore", "hpack", "h2", "uvicorn", "uvicorn.access", "uvicorn.error", "asyncio", "alembic")
-_own_addresses: Callable[[], Collection[str]] = tuple
+_own: Callable[[], Collection[str]] = tuple
 
 
 def configure(verbose: bool, *, for_people: bool) -> None:
@@ -54,15 +54,15 @@ def configure(verbose: bool, *, for_people: bool) -> None:
     logging.getLogger("apscheduler").setLevel(logging.CRITICAL)  # the agent says itself what became of a run
 
 
-def strike(own_addresses: Callable[[], Collection[str]]) -> None:
-    """From now on, take these addresses out of every line."""
-    global _own_addresses
-    _own_addresses = own_addresses
+def strike(own: Callable[[], Collection[str]]) -> None:
+    """From now on, take these addresses and names out of every line."""
+    global _own
+    _own = own
 
 
 def struck(text: str) -> str:
     """Take them out of a text that is no line of the log."""
-    return redact_text(text, _own_addresses())
+    return redact_text(text, _own())
 
 
 def _shorten_errors(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:

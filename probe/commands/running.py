@@ -110,7 +110,7 @@ class _Run:
                 about_settings=lambda: reloading.state,
                 keep_outages=self._keep_outages,
             )
-            logs.strike(lambda: self.agent.bench.own_addresses)
+            logs.strike(lambda: self.agent.bench.own)
             if sys.stderr.isatty():
                 _greet(self.settings)
             watching = asyncio.create_task(reloading.go_on())

@@ -127,7 +127,7 @@ class SocketNetwork(Network):
         for ipv6 in (False, True):
             self.has_route(ipv6=ipv6)
         routed = {address for address in self._routes.values() if address is not None}
-        return frozenset(self._own_addresses | self._wire.own_addresses | routed)
+        return frozenset({*self._own_addresses, *self._wire.own_addresses, *routed})
 
     def is_private(self, address: str) -> bool:
         return self._wire.bogons.why(address) is not None

@@ -15,6 +15,7 @@ from typing import Protocol
 from measurements import nat64
 from measurements.model import AnyObservation, Failure, PaceSoFar, Preconditions
 from probe.network import Limits, Peers, Route, Spent
+from probe.recently import Recently
 from probe.wire.certificates import Authorities, TrustStore, is_address
 from probe.wire.dns import make_query
 from probe.wire.doh import DohClient
@@ -98,7 +99,7 @@ class Wire:
         self.contexts = Contexts()
         self.trust = TrustStore(authorities)
         self.lag = LagSampler()
-        self.own_addresses: set[str] = set()
+        self.own_addresses = Recently()
         self.nat64: str | None = None  # the prefix by which IPv4 is reached where there is no route for it
         self._client_context = authorities.client_context()
         self._client_context.set_alpn_protocols(["h2", "http/1.1"])

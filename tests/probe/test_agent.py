@@ -947,7 +947,7 @@ def test_the_network_is_the_one_that_is_observed(
     bench.lookout = replace(bench.lookout, look=look, asn_of={"198.51.100.77": observed}.get)
     measurement, _ = asyncio.run(bench.measure(Order(targets(1)[0], "web"), lambda fact: judge(fact, ())))
     assert (measurement.vantage.asn, measurement.preconditions.reason) == (kept, reason)
-    assert "198.51.100.77" in bench.own_addresses
+    assert "198.51.100.77" in bench.own
     assert "198.51.100.77" not in str(measurement)
 
 

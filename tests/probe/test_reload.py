@@ -201,14 +201,14 @@ def test_an_agent_goes_on_with_other_duties_and_what_runs_ends_as_it_began(store
         await eventually(lambda: len(at_first) == 2)
         old, new = agent.bench, bench_of(free)
         new.stop = old.stop
-        old.own_addresses.add("198.51.100.77")
+        old.own.add("198.51.100.77")
         due = agent.timetable.next_run("kept")
         campaigns = (kept, Campaign("new", targets(9)[5:], "web", HOUR))
         duties = Duties(PROBE, campaigns, 123_000_000, 4, replace(Limits(), follow_up_bytes=1))
         agent.go_on_with(duties, bench=new, judge=judge)
         assert (agent.timetable.next_run("kept"), agent.timetable.next_run("gone")) == (due, None)
         assert (agent.purse.budget, agent.purse._trouble) == (123_000_000, Limits().body_wire + 1)
-        assert "198.51.100.77" in new.own_addresses
+        assert "198.51.100.77" in new.own
         rest = asyncio.create_task(old.at_rest())
         await asyncio.sleep(0.1)
         assert not rest.done(), "two are measured from there"
