@@ -37,7 +37,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from measurements.evidence.canonical import EXACT, canonical
+from measurements.evidence.canonical import EXACT, line
 
 AHEAD = 256
 """Links that are looked at beyond one that does not fit, to tell what happened."""
@@ -124,21 +124,13 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
 def genesis(probe_id: str, before: int) -> str:
     """Return the hash that a chain begins with, whose first link has the number after `before`."""
-    return _hash({"probe": probe_id, "sequence": number(before), "wazi": "genesis 1"})
+    return sha256(line(probe=probe_id, sequence=before, wazi="genesis 1")).hexdigest()
 
 
 def extend(previous: str, *, probe_id: str, sequence: int, measurement_id: str, record: str) -> str:
     """Return the hash of the link that follows the hash `previous`."""
-    return _hash(
-        {
-            "id": measurement_id,
-            "previous": previous,
-            "probe": probe_id,
-            "record": record,
-            "sequence": number(sequence),
-            "wazi": "link 1",
-        }
-    )
+    text = line(id=measurement_id, previous=previous, probe=probe_id, record=record, sequence=sequence, wazi="link 1")
+    return sha256(text).hexdigest()
 
 
 def link_after(previous: str, *, probe_id: str, sequence: int, measurement_id: str, record: str) -> Link:
@@ -149,7 +141,7 @@ def link_after(previous: str, *, probe_id: str, sequence: int, measurement_id: s
 
 def note_after(previous: str, *, probe_id: str, first: int, last: int, kind: str, **said: str | int) -> Link:
     """Make the note that follows the hash `previous` and stands for some numbers."""
-    text = canonical({**said, "first": number(first), "last": number(last), "wazi": f"{kind} 1"})
+    text = line(**said, first=first, last=last, wazi=f"{kind} 1")
     digest = sha256(text).hexdigest()
     bare = link_after(previous, probe_id=probe_id, sequence=last, measurement_id="", record=digest)
     return msgspec.structs.replace(bare, note=text.decode())
@@ -157,16 +149,7 @@ def note_after(previous: str, *, probe_id: str, first: int, last: int, kind: str
 
 def checkpoint_text(probe_id: str, sequence: int, chain: str, time: int, key_id: str) -> bytes:
     """Return what the signature of a checkpoint is of."""
-    return canonical(
-        {
-            "chain": chain,
-            "key": key_id,
-            "probe": probe_id,
-            "sequence": number(sequence),
-            "time": time,
-            "wazi": "checkpoint 1",
-        }
-    )
+    return line(chain=chain, key=key_id, probe=probe_id, sequence=sequence, time=time, wazi="checkpoint 1")
 
 
 def sign_checkpoint(head: Link, time: int, key_id: str, sign: Sign) -> SignedCheckpoint:
@@ -194,7 +177,7 @@ def public_key(raw: bytes) -> PublicKey:
 
 
 def rotate(old_id: str, new: PublicKey, time: int, old: Sign, by_new: Sign) -> Rotation:
-    """Let a new key follow an old one."""
+    """Let a new key follow an old one; `old` and `by_new` make their signatures."""
     text = _rotation_text(old_id, new.key_id, new.public, time)
     return Rotation(
         key_id=old_id,
@@ -212,11 +195,7 @@ def number(whole: int) -> int | str:
 
 
 def _rotation_text(key_id: str, next_id: str, public: str, time: int) -> bytes:
-    return canonical({"key": key_id, "next": next_id, "public": public, "time": time, "wazi": "rotation 1"})
-
-
-def _hash(value: dict[str, str | int]) -> str:
-    return sha256(canonical(value)).hexdigest()
+    return line(key=key_id, next=next_id, public=public, time=time, wazi="rotation 1")
 
 
 # Checking
@@ -346,8 +325,9 @@ class _Checking:
             return self._forked(link) or _name(before, chain, list(ahead))
         self.place, self.earlier = (link.sequence, link.chain), chain
         ahead.popleft()
+        fault = self._checkpoints(link)
         self._forgive(link)
-        return self._checkpoints(link)
+        return fault
 
     def _forked(self, link: Link) -> Fault | None:
         """Notice a second link in the place of the last one."""
@@ -381,7 +361,7 @@ class _Checking:
             if one.sequence > last:
                 words = f"{one.sequence} was signed, and the chain ends with {last}: what follows was removed"
                 return Fault(kind=Kind.REMOVED, sequence=last + 1, words=words)
-            words = f"the checkpoint at {one.sequence} does not fit the chain, which was made anew up to there"
+            words = f"the checkpoint at {one.sequence} does not fit the chain: what it signed was made anew or removed"
             return Fault(kind=Kind.CHECKPOINT, sequence=one.sequence, words=words)
         return None
 

@@ -24,8 +24,8 @@ from msgspec.structs import replace
 from sqlalchemy import RowMapping, Table
 
 from measurements.events.votes import votes
+from measurements.evidence.canonical import record_as_kept, without_bodies
 from measurements.model import (
-    AnyObservation,
     Confidence,
     Finding,
     Gap,
@@ -45,7 +45,6 @@ from measurements.model import (
 from measurements.store import tables
 from measurements.store.errors import StoreError
 
-BODY_LIMIT = 64 * 1024
 HTTP3 = "HTTP/3"
 UNPACKED_LIMIT = 64 * 1024 * 1024  # bytes; a measurement has some 100 kB
 
@@ -55,12 +54,14 @@ Row = dict[str, Any]
 Rows = Mapping[Table, Sequence[Row]]
 
 
-def pack(measurement: Measurement, verdict: Verdict | None, now: float) -> Rows:
-    """Turn a measurement and its verdict into rows; raises StoreError when its id is not 32 hex digits."""
+def pack(measurement: Measurement, verdict: Verdict | None, now: float, *, chained: bool = False) -> Rows:
+    """Turn a measurement and its verdict into rows, if `chained` with what its link in the chain is made of.
+
+    Raises StoreError when its id is not 32 hex digits.
+    """
     key = id_bytes(measurement.id)
-    bodies: dict[bytes, bytes] = {}
-    observations = tuple(_without_body(step, bodies) for step in measurement.observations)
-    encoded = encode(replace(measurement, observations=observations))
+    bare, bodies = without_bodies(measurement)
+    encoded = encode(bare)
     target, vantage = measurement.target, measurement.vantage
     fact = {
         "id": key,
@@ -87,6 +88,7 @@ def pack(measurement: Measurement, verdict: Verdict | None, now: float) -> Rows:
         tables.verdict: [] if verdict is None else [_verdict_row(key, verdict, now)],
         tables.vote: [] if verdict is None else [_vote_row(key, vote, verdict) for vote in votes(measurement, verdict)],
         tables.probe: [{"probe_id": fact["probe_id"], "last_sequence": measurement.sequence}],
+        tables.link: [_link_row(fact, bare)] if chained else [],
     }
 
 
@@ -222,13 +224,14 @@ def _findings(text: str) -> tuple[Finding, ...]:
     return decode(text, tuple[Finding, ...])
 
 
-def _without_body(step: AnyObservation, bodies: dict[bytes, bytes]) -> AnyObservation:
-    if not isinstance(step, HttpExchange) or not step.body:
-        return step
-    copy = step.body[:BODY_LIMIT]
-    digest = sha256(copy).digest()
-    bodies[digest] = copy
-    return replace(step, body=digest)
+def _link_row(fact: Row, bare: Measurement) -> Row:
+    """Return what a link says of a measurement; its hash follows from the link before it (`chaining.chained`)."""
+    return {
+        "probe_id": fact["probe_id"],
+        "sequence": fact["sequence"],
+        "measurement_id": fact["id"],
+        "record": sha256(record_as_kept(bare)).digest(),
+    }
 
 
 def _verdict_row(key: bytes, verdict: Verdict, now: float) -> Row:

@@ -26,6 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from measurements.model import Gap, Measurement, Outcome, PaceSoFar, Verdict
 from measurements.store import paces, queries, tables
+from measurements.store.chains import Chains
 from measurements.store.claims import Claims
 from measurements.store.deliveries import Deliveries
 from measurements.store.errors import NotFound, StoreBroken, StoreError, explain
@@ -61,7 +62,7 @@ class Store:
     """What was measured and what it was judged to mean. Made by `open_store`; close it when done.
 
     `notices` are sentences for people about what happened while opening; `ledger` holds the votes and events,
-    `deliveries` what alert hooks are told of them, `claims` who sends it.
+    `deliveries` what alert hooks are told of them, `claims` who sends it, `chains` the chains of what was measured.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Store:
         self._sequences_guard = threading.Lock()
         self._writer = None if read_only else Writer(engine, place)
         self.ledger = Ledger(engine, place, now, self._broken)
+        self.chains = Chains(engine, place, self._broken, self._was_given)
         self.deliveries = Deliveries(engine, place, self._broken)
         self.claims = Claims(engine, place)
 
@@ -101,13 +103,13 @@ class Store:
     # Writing
 
     def add(self, measurement: Measurement, verdict: Verdict | None = None) -> Receipt:
-        """Queue a measurement, and what it was judged to mean; returns at once and never raises.
+        """Queue a measurement of our own, and what it was judged to mean; returns at once and never raises.
 
-        Its first verdict casts its votes. Adding it again changes nothing; another measurement under the same id is
-        logged and not stored.
+        It becomes the next link of its probe's chain, and its first verdict casts its votes. Adding it again changes
+        nothing; another measurement under the same id is logged and not stored.
         """
         now = self._now()
-        return self._queue(f"measurement {measurement.id}", lambda: pack(measurement, verdict, now))
+        return self._queue(f"measurement {measurement.id}", lambda: pack(measurement, verdict, now, chained=True))
 
     def add_verdict(self, measurement_id: str, verdict: Verdict) -> Receipt:
         """Queue an opinion about a stored measurement; one by the same rules_version stays, and so do the votes."""
@@ -125,7 +127,7 @@ class Store:
         return self._queue(f"{spent} bytes spent by {probe_id}", lambda: {tables.spent: [row]})
 
     def add_rows(self, name: str, rows: Rows) -> Receipt:
-        """Queue rows that `packing.pack` made already; `name` names them in errors."""
+        """Queue rows that `packing.pack` made already, of others' measurements; `name` names them in errors."""
         return self._queue(name, lambda: rows)
 
     def flush(self, timeout: float | None = None) -> None:
@@ -155,6 +157,11 @@ class Store:
                 self._sequences[probe_id] = self.last_sequence(probe_id)
             self._sequences[probe_id] += 1
             return self._sequences[probe_id]
+
+    def _was_given(self, probe_id: str, number: int) -> None:
+        """Give no number up to this one any more."""
+        with self._sequences_guard:
+            self._sequences[probe_id] = max(number, self._sequences.get(probe_id, 0))
 
     # Reading
 

@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from measurements.store import tables
+from measurements.store.chaining import chained
 from measurements.store.errors import StoreError
 from measurements.store.packing import Row, Rows, unpack
 
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 _TABLES = (
     tables.body,
     tables.measurement,
+    tables.link,
     tables.verdict,
     tables.gap,
     tables.probe,
@@ -41,6 +43,9 @@ def insert(connection: Connection, changes: Sequence[Rows]) -> None:
     """
     rows = {table: [row for change in changes for row in change.get(table, ())] for table in _TABLES}
     rows[tables.body] = list({row["sha256"]: row for row in rows[tables.body]}.values())
+    if rows[tables.link]:  # before the facts, or all of them would seem to be known
+        rows[tables.link], last = chained(connection, rows[tables.link])
+        rows[tables.probe] += last
     rows[tables.probe] = _highest(rows[tables.probe])
     facts = rows.pop(tables.measurement)
     if facts and _execute(connection, tables.measurement, facts) != len(facts):

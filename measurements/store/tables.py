@@ -13,6 +13,9 @@ hold how far the votes were counted, and what the counting needs to go on.
 `alert_event` holds what each alert hook was told of an event and whether there is news, stored with the event;
 `alert_notice` the messages that were put together of them, and `alert_hook` how each hook is (`deliveries`).
 
+`link` holds the hash chain of what each probe measured into this store (`measurements.evidence.chain`): it stays when
+the measurement is gone. `checkpoint` holds what was signed of it, with `signing_key` and `rotation`.
+
 Times are UTC seconds since the epoch. Ids and digests are raw bytes: half the size of hexadecimal, and
 compared byte by byte on both databases, which the search by prefix relies on.
 """
@@ -129,6 +132,53 @@ spent = Table(
     Column("day", Text, nullable=False),  # UTC, as 2026-11-23
     Column("bytes", BigInteger, nullable=False),
     PrimaryKeyConstraint("probe_id", "day"),
+)
+
+link = Table(
+    "link",
+    metadata,
+    Column("probe_id", Text, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("measurement_id", LargeBinary, nullable=False),  # empty for a note; no foreign key: a link outlives it
+    Column("record", LargeBinary, nullable=False),
+    Column("chain", LargeBinary, nullable=False),
+    Column("note", Text, nullable=False),
+    PrimaryKeyConstraint("probe_id", "sequence"),
+    sqlite_with_rowid=False,
+)
+Index(None, link.c.measurement_id)
+
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("probe_id", Text, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("key_id", LargeBinary, nullable=False),
+    Column("chain", LargeBinary, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    Column("stamp", LargeBinary),  # an RFC 3161 token
+    PrimaryKeyConstraint("probe_id", "sequence", "key_id"),
+)
+
+signing_key = Table(
+    "signing_key",
+    metadata,
+    Column("key_id", LargeBinary, nullable=False),
+    Column("public", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("key_id"),
+)
+
+rotation = Table(
+    "rotation",
+    metadata,
+    Column("key_id", LargeBinary, nullable=False),
+    Column("next_id", LargeBinary, nullable=False),
+    Column("public", LargeBinary, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    Column("next_signature", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("key_id", "next_id"),
 )
 
 vote = Table(

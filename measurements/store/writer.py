@@ -94,7 +94,7 @@ class Writer:
     """Owns the writing thread; `place` names the store in errors."""
 
     def __init__(self, engine: Engine, place: str) -> None:
-        self._engine = engine
+        self._engine = engine.execution_options(wazi_writes=True)  # it reads the end of a chain, and goes on from there
         self._place = place
         self._changed = threading.Condition()
         self._waiting: deque[_Batch] = deque()

@@ -22,14 +22,13 @@ PROBE = "0123456789abcdef"
 TIME = 1_790_000_000
 
 
-def key_of(chance: random.Random) -> Ed25519PrivateKey:
-    """Make a key."""
-    return Ed25519PrivateKey.from_private_bytes(chance.randbytes(32))
+class Pen:
+    """A key to sign with."""
 
-
-def raw(key: Ed25519PrivateKey) -> bytes:
-    """Return the 32 public bytes."""
-    return key.public_key().public_bytes_raw()
+    def __init__(self, chance: random.Random) -> None:
+        self._key = Ed25519PrivateKey.from_private_bytes(chance.randbytes(32))
+        self.public = public_key(self._key.public_key().public_bytes_raw())
+        self.sign = self._key.sign
 
 
 def append(links: list[Link], chance: random.Random, *, probe_id: str = PROBE, before: int = 0) -> None:
@@ -59,9 +58,8 @@ def chain_of(count: int, chance: random.Random, *, before: int = 0, holes: bool 
     return links
 
 
-def signed(links: Sequence[Link], key: Ed25519PrivateKey, every: int) -> tuple[list[SignedCheckpoint], Keys]:
+def signed(links: Sequence[Link], pen: Pen, every: int) -> tuple[list[SignedCheckpoint], Keys]:
     """Sign every so many links, and the last."""
-    public = public_key(raw(key))
     heads = [*links[every - 1 :: every], *links[-1:]]
-    made = {one.sequence: sign_checkpoint(one, TIME + one.sequence, public.key_id, key.sign) for one in heads}
-    return list(made.values()), Keys(keys=(public,))
+    made = {one.sequence: sign_checkpoint(one, TIME + one.sequence, pen.public.key_id, pen.sign) for one in heads}
+    return list(made.values()), Keys(keys=(pen.public,))

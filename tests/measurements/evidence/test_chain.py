@@ -17,7 +17,7 @@ from measurements.evidence.chain import (
     find_fault,
     genesis,
 )
-from tests.measurements.evidence.chains import PROBE, append, chain_of, key_of, signed
+from tests.measurements.evidence.chains import PROBE, Pen, append, chain_of, signed
 
 Links = list[Link]
 Alter = Callable[[Links, random.Random], tuple[Links, set[Kind], set[int]]]
@@ -155,7 +155,7 @@ def test_every_altered_chain_is_found_and_rightly_named(alter: Alter) -> None:
     for seed in range(80):
         chance = random.Random(f"{alter.__name__} {seed}")
         links = chain_of(chance.randint(30, 60), chance, holes=True)
-        checkpoints, keys = signed(links, key_of(chance), chance.choice((7, 20, 100)))
+        checkpoints, keys = signed(links, Pen(chance), chance.choice((7, 20, 100)))
         assert find_fault(links, checkpoints, keys) is None
         altered, kinds, places = alter(list(links), chance)
         fault = find_fault(altered, checkpoints, keys)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import random
 import resource
 import secrets
 import sys
@@ -19,6 +20,7 @@ import pytest
 from measurements.events.nouns import Settings
 from measurements.standing import Standing
 from measurements.store import StoreBroken, StoreError, StoreFull, open_store
+from tests.measurements.evidence.chains import Pen
 from tests.measurements.store.samples import ACCESSIBLE, BLOCKED, START, measurement
 
 
@@ -27,13 +29,16 @@ def say(line: str) -> None:
 
 
 def write(url: str) -> None:
-    """Write until killed; print the id of everything that was acknowledged."""
+    """Write and sign until killed; print the id of everything that was acknowledged."""
+    pen, signed = Pen(random.Random(9)), None
     with open_store(url) as store:
         for n in itertools.count(store.next_sequence("probe")):
             group = [measurement(n, body=secrets.token_bytes(3000)) for _ in range(n % 7 + 1)]
             for fact, receipt in [(fact, store.add(fact, BLOCKED)) for fact in group]:
                 receipt.result(30)
                 say(fact.id)
+            if n % 3 == 0:
+                signed = store.chains.sign("probe", pen, time.time(), remembered=signed).checkpoint
 
 
 def count(url: str) -> None:

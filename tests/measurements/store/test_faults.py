@@ -17,6 +17,7 @@ from subprocess import PIPE
 
 import pytest
 
+from measurements.evidence.chain import find_fault
 from measurements.store import StoreError, open_store
 from tests.measurements.store import postgres
 from tests.measurements.store.samples import BLOCKED, measurement
@@ -61,6 +62,10 @@ def test_kill_9_loses_nothing_that_was_acknowledged(url: str, path: Path) -> Non
         assert store.notices == ()
         kept = [kept.measurement.id for kept in store.evidence()]
         assert store.outcomes() == {BLOCKED.outcome: len(kept)}
+        links, checkpoints = list(store.chains.links("probe")), list(store.chains.checkpoints("probe"))
+        assert find_fault(links, checkpoints, store.chains.keys("probe")) is None
+        assert sorted(link.measurement_id for link in links) == sorted(kept)
+        assert checkpoints
     assert len(kept) == len(set(kept))
     assert acknowledged <= set(kept)
     assert len(acknowledged) > KILLS

@@ -306,14 +306,14 @@ def test_sequence_numbers_go_on_where_they_ended(url: str) -> None:
     with open_store(url) as store:
         assert [store.next_sequence("probe") for _ in range(3)] == [1, 2, 3]
         assert store.next_sequence("other") == 1
-        store.add(measurement(3))
         store.add(measurement(2))
+        store.add(measurement(3))
     with open_store(url) as store:
         assert store.next_sequence("probe") == 4
         assert store.next_sequence("other") == 1
-        store.add(measurement(2))
+        store.add(measurement(2))  # its number is taken: in the chain it stands at the next one
     with open_store(url) as store:
-        assert store.next_sequence("probe") == 4
+        assert store.next_sequence("probe") == 5
 
 
 def test_gaps_are_kept_once(store: Store) -> None:
