@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from measurements.alerts import alertmanager, command, feed, log, webhook
+from measurements.alerts import alertmanager, apprise, command, feed, log, webhook
 from measurements.alerts.notice import Hook
 
 HOOKS: dict[str, Callable[..., Hook]] = {
     "alertmanager": alertmanager.alertmanager,
+    "apprise": apprise.apprise,
     "command": command.command,
     "feed": feed.feed,
     "log": log.log,

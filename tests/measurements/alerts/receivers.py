@@ -58,7 +58,7 @@ async def listening(
         task.add_done_callback(tasks.discard)
         receiver.connections += 1
         try:
-            with suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+            with suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, asyncio.CancelledError):
                 await behave(reader, writer)
         finally:
             writer.transport.abort()
@@ -99,3 +99,53 @@ def status(line: str, *headers: str, body: bytes = b"") -> bytes:
     """Write an answer."""
     head = "\r\n".join((f"HTTP/1.1 {line}", *headers, f"Content-Length: {len(body)}", "", ""))
     return head.encode() + body
+
+
+@dataclass
+class Mail:
+    """What a mail server was given: its greeting, the envelope, and the letter."""
+
+    hello: str
+    sender: str
+    recipients: list[str]
+    letter: bytes
+
+
+@asynccontextmanager
+async def mail_server(mails: list[Mail], *, refuse_login: bool = False) -> AsyncIterator[Receiver]:
+    """Run an SMTP server (RFC 5321) that takes every letter."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        mail = Mail("", "", [], b"")
+
+        async def say(line: str) -> None:
+            writer.write(f"{line}\r\n".encode())
+            await writer.drain()
+
+        await say("220 ready")
+        while line := (await reader.readline()).decode().strip():
+            verb = line.partition(" ")[0].upper()
+            if verb == "EHLO":
+                mail.hello = line.partition(" ")[2]
+                await say("250-hello\r\n250 AUTH PLAIN")
+            elif verb == "AUTH":
+                await say("535 5.7.8 who are you, kanari?" if refuse_login else "235 welcome")
+            elif verb == "MAIL":
+                mail.sender = line
+                await say("250 ok")
+            elif verb == "RCPT":
+                mail.recipients.append(line)
+                await say("250 ok")
+            elif verb == "DATA":
+                await say("354 go on")
+                mail.letter = await reader.readuntil(b"\r\n.\r\n")
+                mails.append(mail)
+                await say("250 taken")
+            elif verb == "QUIT":
+                await say("221 bye")
+                return
+            else:
+                await say("250 ok")
+
+    async with listening(serve) as receiver:
+        yield receiver
