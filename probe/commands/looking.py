@@ -35,6 +35,8 @@ LOOK_BACK = 86_400.0  # seconds of gaps and outcomes that `status` tells
 
 def status(common: Common, *, as_json: bool, health: bool) -> int:
     """Tell what runs and how the store is; with `health` only whether the probe is alive."""
+    from probe.alerting import alert_lines, alert_records
+
     settings = load_settings(common)
     heart = HeartbeatFile(data_folder(settings))
     beat, alive = heart.read(), heart.is_alive(time.time())
@@ -45,6 +47,7 @@ def status(common: Common, *, as_json: bool, health: bool) -> int:
     with read_store(settings) as store:
         now = time.time()
         access, told = standing(store, settings)
+        hooks = store.deliveries.states()
         kept, outcomes = store.health(), store.outcomes(since=now - LOOK_BACK)
         gaps = [*store.gaps(since=now - LOOK_BACK), *going_on(beat, alive, now)]
     if as_json:
@@ -55,10 +58,21 @@ def status(common: Common, *, as_json: bool, health: bool) -> int:
             "gaps": gaps,
             "outcomes": _counts(outcomes),
             "events": access,
+            "alerts": alert_records(settings.alerts, hooks),
         }
         write_line(encode(record) + b"\n")
     else:
-        write("\n".join([*_probe(beat, alive), *_store(kept), *_day(gaps, outcomes), *told]))
+        write(
+            "\n".join(
+                [
+                    *_probe(beat, alive),
+                    *_store(kept),
+                    *_day(gaps, outcomes),
+                    *told,
+                    *alert_lines(settings.alerts, hooks),
+                ]
+            )
+        )
     return FINE
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from measurements.standing import Standing
     from measurements.store import Store
     from probe.agent import Duties
+    from probe.alerting import Alerting
     from probe.clocks import Tempo
     from probe.measuring import Bench, Stop
     from probe.settings import Settings
@@ -39,6 +40,7 @@ def run(common: Common, *, skip_bad_lines: bool | None, tempo: Tempo | None = No
     """Measure the campaigns until a signal; return the exit code. `tempo` is for rehearsals in a faster time."""
     from measurements.standing import Standing
     from measurements.store import StoreError, open_store
+    from probe.alerting import Alerting
     from probe.clocks import Tempo
     from probe.counting import counting
 
@@ -63,10 +65,12 @@ def run(common: Common, *, skip_bad_lines: bool | None, tempo: Tempo | None = No
         raise Refusal(str(error)) from None
     heart = HeartbeatFile(data_folder(settings))
     standing = Standing(store.ledger, counting_rules(settings), now=now)
-    with store, heart.held(), counting(standing, _tell_event):
+    with store, heart.held(), Alerting(store, time) as alerting:
         for notice in store.notices:
             say(notice)
-        return asyncio.run(_Run(settings, read, store, standing, heart, identity, time).measure())
+        alerting.use(settings)
+        with counting(standing, _tell_event):
+            return asyncio.run(_Run(settings, read, store, standing, alerting, heart, identity, time).measure())
 
 
 class _Run:
@@ -78,11 +82,12 @@ class _Run:
         read: Callable[[], Settings],
         store: Store,
         standing: Standing,
+        alerting: Alerting,
         heart: HeartbeatFile,
         identity: Identity,
         tempo: Tempo,
     ) -> None:
-        self.settings, self.read, self.standing = settings, read, standing
+        self.settings, self.read, self.standing, self.alerting = settings, read, standing, alerting
         self.store, self.heart, self.identity, self.tempo = store, heart, identity, tempo
         self.colour = wants_colour(sys.stderr)
 
@@ -157,6 +162,7 @@ class _Run:
         self.agent.go_on_with(duties, bench=bench, judge=judge)
         self.benches.leave_all_but(bench)
         await asyncio.to_thread(self.standing.use, counting_rules(settings))
+        await asyncio.to_thread(self.alerting.use, settings)
         for remark in remarks(settings):
             self._tell(remark)
 
@@ -177,6 +183,7 @@ class _Run:
             say(sentence)
 
     def _report(self, measurement: Measurement, verdict: Verdict) -> None:
+        self.alerting.measured(verdict.outcome)
         if sys.stderr.isatty():
             url, room = measurement.target.url, width(sys.stderr)
             what = "placebo" if measurement.placebo else measurement.nettest

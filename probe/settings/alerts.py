@@ -90,8 +90,9 @@ def alert(
     try:
         made.make()
     except ValueError as error:
-        first = str(error).split(" ", 1)[0].rstrip(":,")
-        raise BadOption(first if first in reader.kinds else "", str(error)) from None
+        first, _, rest = str(error).partition(" ")
+        name = first.rstrip(":,")
+        raise BadOption(*((name, rest) if name in reader.kinds else ("", str(error)))) from None
     return made
 
 

@@ -20,7 +20,7 @@ def changes(old: Settings, new: Settings) -> list[str]:
     ]
     if [row.source for row in old.fingerprints.rows] != [row.source for row in new.fingerprints.rows]:
         told.append(f"fingerprints: {len(new.fingerprints.rows)}, were {len(old.fingerprints.rows)}")
-    return told + list(_campaigns(old, new))
+    return told + list(_campaigns(old, new)) + list(_alerts(old, new))
 
 
 def needs_restart(running: Settings, new: Settings) -> list[str]:
@@ -35,6 +35,16 @@ def needs_restart(running: Settings, new: Settings) -> list[str]:
 
 def _plain(settings: Settings) -> dict[tuple[str, str], Shown]:
     return {(row.section, row.key): row for row in settings.shown() if row.index is None}
+
+
+def _alerts(old: Settings, new: Settings) -> Iterator[str]:
+    before, after = ({one.name: one for one in settings.alerts} for settings in (old, new))
+    yield from (f"alert {name} is sent no more" for name in before.keys() - after.keys())
+    yield from (f"alert {name} is new" for name in after.keys() - before.keys())
+    for name in before.keys() & after.keys():
+        was, now = before[name], after[name]
+        if (was.hook, was.rule, was.options) != (now.hook, now.rule, now.options):
+            yield f"alert {name} was changed"
 
 
 def _campaigns(old: Settings, new: Settings) -> Iterator[str]:
@@ -64,6 +74,6 @@ def _rows(settings: Settings) -> dict[str, dict[str, str]]:
     """Return how each campaign's settings are written, by its name; what holds targets says so itself."""
     found: dict[str, dict[str, str]] = {campaign.name: {} for campaign in settings.campaign}
     for row in settings.shown():
-        if row.index is not None and row.key not in ("name", "targets"):
+        if row.section == "campaign" and row.index is not None and row.key not in ("name", "targets"):
             found[settings.campaign[row.index].name][row.key] = row.value
     return found
