@@ -33,19 +33,19 @@ MOST_BYTES = 16 * 1024 * 1024
 ElementTree.register_namespace("", ATOM)
 
 
-def feed(*, path: Path, entries: int = 100, name: str = "Wazi") -> Hook:
-    """Keep the last `entries` messages in the file `path`, under the title `name`."""
+def feed(*, path: Path, entries: int = 100, heading: str = "Wazi") -> Hook:
+    """Keep the last `entries` messages in the file `path`, under the title `heading`."""
     path = path.resolve()
     if not path.parent.is_dir() or (path.exists() and not path.is_file()):
         raise ValueError(f"path {path} must be a file in a folder that is there")
     if not 1 <= entries <= 1000:
         raise ValueError("entries must be from 1 to 1000")
-    if not (heading := clean(name, 200)):
-        raise ValueError("name must be the title of the feed, such as Wazi")
+    if not (name := clean(heading, 200)):
+        raise ValueError("heading must be the title of the feed, such as Wazi")
 
     async def write(notice: Notice) -> str:
         try:
-            return await asyncio.to_thread(_add, path, notice, entries, heading)
+            return await asyncio.to_thread(_add, path, notice, entries, name)
         except OSError as error:
             raise HookFailed(f"{path.name} could not be written: {error.strerror}") from None
 

@@ -40,6 +40,7 @@ class News(msgspec.Struct, frozen=True, kw_only=True):
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
     """One message to one hook. `id` is stable over retries; `time` is when it was stored, UTC seconds.
 
+    An event that came and went before this hook could be told is in it twice, as opened and then as closed.
     `digest` tells that it was gathered over a while. `public_url` is where evidence can be seen, without a slash at
     its end, or empty.
     """

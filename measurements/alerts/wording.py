@@ -7,7 +7,7 @@ plainly as what began, for whoever was told of a block must be told that there w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from measurements.alerts.notice import Change, News, Notice
 from measurements.events.nouns import Event, Kind, Status
@@ -52,18 +52,20 @@ def title(notice: Notice) -> str:
     """Return one line of at most 80 columns: what, where and how sure, or how many events have news."""
     if is_test(notice):
         return TEST_TITLE
-    if len(notice.news) == 1:
-        return _headline(notice.news[0].event)
+    news = _newest(notice)
+    if len(news) == 1:
+        return _headline(news[0].event)
     kind = "Wazi digest" if notice.digest else "Wazi"
-    counted = ", ".join(f"{number} {change}" for change, number in _counts(notice.news))
-    return clip(f"{kind}: {plural(len(notice.news), 'event')} ({counted or 'no news'})", TITLE)
+    counted = ", ".join(f"{number} {change}" for change, number in _counts(news))
+    return clip(f"{kind}: {plural(len(news), 'event')} ({counted or 'no news'})", TITLE)
 
 
 def text(notice: Notice) -> str:
     """Return a few lines of at most about 600 characters: what, since when, how sure, and what to do next."""
     if is_test(notice):
         return TEST_TEXT
-    lines = _one(notice.news[0].event) if len(notice.news) == 1 else _several(notice)
+    news = _newest(notice)
+    lines = _one(news[0].event) if len(news) == 1 else _several(notice, news)
     return "\n".join([*lines, *filter(None, [page(notice)])])
 
 
@@ -71,7 +73,8 @@ def page(notice: Notice) -> str:
     """Return where the evidence can be seen, or "" without a public address: of its event, or of all of them."""
     if not notice.public_url or is_test(notice):
         return ""
-    return link(notice, notice.news[0].event) if len(notice.news) == 1 else f"{notice.public_url}/events"
+    news = _newest(notice)
+    return link(notice, news[0].event) if len(news) == 1 else f"{notice.public_url}/events"
 
 
 def link(notice: Notice, event: Event) -> str:
@@ -133,14 +136,19 @@ def _report(event: Event) -> str:
     return f"wazi report {event.id[:SHORT_ID]} --pdf"
 
 
-def _several(notice: Notice) -> list[str]:
+def _newest(notice: Notice) -> list[News]:
+    """Return the last that is said of each event: one that came and went is told as over."""
+    return list({news.event.id: news for news in notice.news}.values())
+
+
+def _several(notice: Notice, newest: Sequence[News]) -> list[str]:
     """List as many events as there is room for, the sure ones first, and say what the words mean."""
     meaning = (
         "Not confirmed: it may be a false alarm. Confirmed is not the odds of censorship, and does not say who did it."
     )
     tail = [meaning, f"Next: wazi events ID; wazi report ID --pdf. {_DO_NOT_PUBLISH}"]
     room = TEXT - sum(len(line) + 1 for line in tail) - len(page(notice))
-    ranked = sorted(notice.news, key=lambda news: _RANK.index(news.event.status))
+    ranked = sorted(newest, key=lambda news: _RANK.index(news.event.status))
     lines: list[str] = []
     for number, news in enumerate(ranked):
         line = _brief(news.event)

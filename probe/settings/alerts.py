@@ -22,7 +22,7 @@ from measurements.alerts.secrets import HIDDEN, Secret
 from measurements.bogons import Bogons
 from probe.settings import values
 from probe.settings.layers import SettingsError, read_text
-from probe.settings.quantities import duration
+from probe.settings.quantities import duration, show_duration
 from probe.settings.sections import AlertSettings
 
 MAX_SECRET = 64 * 1024
@@ -242,6 +242,7 @@ def contradictions(tables: Sequence[AlertSettings]) -> Iterator[tuple[int, str, 
             )
         taken.add(table.shown_name)
         if table.give_up <= table.digest:
-            yield index, "give_up", table.give_up, "must be longer than the digest, or nothing would ever be sent"
+            digest, most = show_duration(table.digest), show_duration(table.give_up)
+            yield index, "digest", digest, f"must be shorter than give_up ({most}), or nothing would ever be sent"
         if table.urgent and not table.digest and table.quiet_hours is None:
             yield index, "urgent", ", ".join(table.urgent), "has no sense without quiet_hours or digest"

@@ -21,7 +21,7 @@ NAMES = {"a": ATOM}
 
 
 def tell(path: Path, *told: Notice, entries: int = 100, name: str = "Wazi") -> list[str]:
-    hook = HOOKS["feed"](path=path, entries=entries, name=name)
+    hook = HOOKS["feed"](path=path, entries=entries, heading=name)
     return [asyncio.run(hook(one)) for one in told]  # type: ignore[arg-type]
 
 
@@ -202,7 +202,7 @@ def test_a_wrong_option_is_named(tmp_path: Path) -> None:
         ({"path": tmp_path}, r"^path .* must be a file in a folder"),
         ({"path": tmp_path / "no" / "feed.xml"}, r"^path .* must be a file in a folder"),
         ({"path": tmp_path / "f", "entries": 0}, r"^entries must be from 1 to 1000"),
-        ({"path": tmp_path / "f", "name": " "}, r"^name must be the title"),
+        ({"path": tmp_path / "f", "heading": " "}, r"^heading must be the title"),
     ):
         with pytest.raises(ValueError, match=words):
             HOOKS["feed"](**options)

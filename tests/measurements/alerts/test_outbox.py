@@ -14,6 +14,7 @@ from measurements.alerts.notice import Change, HookFailed, Notice
 from measurements.alerts.outbox import Outbox, Posting
 from measurements.alerts.pace import Patience
 from measurements.store import Store, open_store
+from measurements.store.deliveries import HookState
 from tests.measurements.alerts.happenings import Ear, changes, ended, event, happen, posting
 
 QUICK = Patience(first=0.02, most=0.2, news=0.1, attempt=0.3, asked=1.0, soon=0.05, poll=0.5, away=0.05)
@@ -56,6 +57,11 @@ def now(name: str, **fields: object) -> object:
     return event(name, at=time.time(), **fields)
 
 
+def state(store: Store) -> HookState:
+    """Return how the only hook is."""
+    return next(iter(store.deliveries.states()), HookState(name="none yet"))
+
+
 def failing(times: int, *, why: str = "500", **fields: float | bool) -> Callable[[Notice], None]:
     """Fail the first attempts, and then no more."""
     left = [times]
@@ -77,9 +83,9 @@ def test_news_are_told_at_once_and_in_order(store: Store, sending: Sending) -> N
     assert time.monotonic() - began < 2.0
     happen(store, ended(at=at))
     assert changes(ear.wait(2)) == [[(OPENED, "e1")], [(CLOSED, "e1")]]
-    until(lambda: store.deliveries.states()[0].waiting == 0)
-    (state,) = store.deliveries.states()
-    assert (state.answer, state.failing, state.disabled) == ("heard", None, "")
+    until(lambda: state(store).waiting == 0)
+    how = state(store)
+    assert (how.answer, how.failing, how.disabled) == ("heard", None, "")
 
 
 def test_a_failed_message_is_tried_again_as_it_was(store: Store, sending: Sending) -> None:
@@ -118,7 +124,7 @@ def test_a_hook_that_hangs_fails_or_blocks_delays_no_other(store: Store, sending
         good.wait(number + 1)
         delays.append(time.monotonic() - began)
     assert sorted(delays)[10] < 0.5
-    until(lambda: any("not done after" in state.why for state in store.deliveries.states()))
+    until(lambda: any("not done after" in how.why for how in store.deliveries.states()))
     stopped.set()
 
 
@@ -156,7 +162,7 @@ def test_an_outage_of_the_hook_is_caught_up_in_few_messages(store: Store, sendin
     happen(store, *(ended(f"e{number}", at=at) for number in range(10)))
     broken.clear()
     told = [news for notice in ear.wait(3) for news in notice.news]
-    until(lambda: store.deliveries.states()[0].waiting == 0)
+    until(lambda: state(store).waiting == 0)
     told = [news for notice in ear.heard for news in notice.news]
     assert len({notice.id for notice in ear.heard}) == len(ear.heard) < 20
     by_event: dict[str, list[Change]] = {}
@@ -173,7 +179,7 @@ def test_a_receiver_that_is_gone_switches_the_hook_off_until_its_setting_changes
     ear = Ear(failing(1, why="410 Gone", gone=True))
     box = sending(posting(ear))
     happen(store, event(at=time.time()))
-    until(lambda: store.deliveries.states()[0].disabled == "410 Gone")
+    until(lambda: state(store).disabled == "410 Gone")
     happen(store, event("e2", at=time.time(), countries=("KE",)))
     time.sleep(0.1)
     assert len(ear.tried) == 1
@@ -183,7 +189,7 @@ def test_a_receiver_that_is_gone_switches_the_hook_off_until_its_setting_changes
     assert len(ear.tried) == 1
     box.use([posting(ear, setting="2")])
     ear.wait(2)
-    assert store.deliveries.states()[0].disabled == ""
+    assert state(store).disabled == ""
 
 
 def test_a_wish_to_wait_is_granted_within_bounds(store: Store, sending: Sending) -> None:
@@ -219,7 +225,7 @@ def test_what_waits_outlives_a_restart(store: Store, sending: Sending) -> None:
     ear = Ear(failing(1))
     box = sending(posting(ear), patience=patience)
     happen(store, event(at=time.time()))
-    until(lambda: store.deliveries.states()[0].why == "500")
+    until(lambda: state(store).why == "500")
     box.close()
     sending(posting(ear), patience=patience)  # a start tries everything at once
     ear.wait(1)
@@ -233,14 +239,14 @@ def test_a_message_is_given_up_in_words_after_its_time(
     sending(posting(ear, give_up=0.5))
     at = time.time()
     happen(store, event(at=at))
-    until(lambda: store.deliveries.states()[0].given_up == 1)
+    until(lambda: state(store).given_up == 1)
     assert "given up after" in caplog.text
     assert "no route" in caplog.text
     tried = len(ear.tried)
     happen(store, ended(at=at))  # of which it never heard
     time.sleep(0.2)
     assert len(ear.tried) == tried
-    assert store.deliveries.states()[0].waiting == 0
+    assert state(store).waiting == 0
 
 
 def test_an_error_of_a_hook_is_told_by_its_type_only(

@@ -153,3 +153,18 @@ def test_a_test_says_that_nothing_happened() -> None:
 def test_without_a_public_address_there_is_no_link() -> None:
     assert "http" not in text(notice(event()))
     assert page(notice(event(), event("2" * 32), public_url=PUBLIC_URL)) == f"{PUBLIC_URL}/events"
+
+
+def test_an_event_that_came_and_went_unheard_is_told_once_as_over() -> None:
+    over = ended()
+    told = Notice(
+        id="n1",
+        time=over.updated,
+        news=(
+            News(change=Change.OPENED, event=confirmed(), version=1),
+            News(change=Change.CLOSED, event=over, version=2),
+        ),
+        public_url=PUBLIC_URL,
+    )
+    alone = Notice(id="n1", time=over.updated, news=told.news[1:], public_url=PUBLIC_URL)
+    assert (title(told), text(told), page(told)) == (title(alone), text(alone), page(alone))
