@@ -32,6 +32,15 @@ MAX_DIGITS = 300  # an integer with more is read as the float that it overflows 
 _NESTING = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)
 
 _GZIP, _ZSTANDARD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_FOREIGN = {
+    b"BZh": "compressed by bzip2",
+    b"\xfd7zX": "compressed by xz",
+    b"PK\x03\x04": "a ZIP archive",
+    b"PAR1": "Parquet",
+    b"SQLi": "an SQLite file",
+}
+"""What people give for lines, by its first bytes: it is named once, and not line by line."""
+_MARK = b"\xef\xbb\xbf"  # which some programs write before UTF-8
 DAMAGE = (EOFError, zlib.error, zstandard.ZstdError, gzip.BadGzipFile)
 
 
@@ -74,6 +83,9 @@ class _Shape(msgspec.Struct):
 def read_records(stream: BinaryIO, name: str, *, max_line: int = MAX_LINE) -> Iterator[Record | BadRecord]:
     """Yield what a file holds, in order; `name` names it in complaints. A record has `max_line` bytes at most."""
     number = 0
+    if (kind := _foreign(stream)) is not None:
+        yield BadRecord(name, f"this is {kind}: give JSON lines, plain or compressed by gzip or zstandard")
+        return
     lines = lines_of(unpacked(stream), max_line)
     while True:
         try:
@@ -84,6 +96,8 @@ def read_records(stream: BinaryIO, name: str, *, max_line: int = MAX_LINE) -> It
         if line is None:
             return
         number += 1
+        if number == 1:
+            line = line.removeprefix(_MARK)
         if len(line) > max_line:
             yield BadRecord(f"{name}:{number}", f"longer than {max_line} bytes")
         elif number == 1 and (records := _whole(line, lines, max_line)) is not None:
@@ -92,6 +106,11 @@ def read_records(stream: BinaryIO, name: str, *, max_line: int = MAX_LINE) -> It
             return
         elif line.strip():
             yield _record(line, f"{name}:{number}")
+
+
+def _foreign(stream: BinaryIO) -> str | None:
+    head = cast(Peekable, stream).peek(4)
+    return next((kind for begin, kind in _FOREIGN.items() if head.startswith(begin)), None)
 
 
 def unpacked(stream: BinaryIO) -> BinaryIO:

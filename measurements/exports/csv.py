@@ -34,6 +34,8 @@ ABOUT = (
     "cell is unknown or none."
 )
 
+TOGETHER = 30  # rows that are written at once
+
 _PLAIN = re.compile(r"[A-Za-z][^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\\;]*")  # most text: nothing to escape in it
 _FORMULA = "=+\\-@\uff1d\uff0b\uff0d\uff20|%"
 _BEGINS_FORMULA = re.compile(rf"[\s\"']*[{_FORMULA}]")
@@ -45,23 +47,24 @@ _ESCAPED = re.compile(r"\\(?:\\|x([0-9a-f]{2})|u([0-9a-f]{4}))")
 
 def write(rows: Iterable[Judged], stream: BinaryIO) -> int:
     """Write the heading and one row a verdict."""
-    text = io.TextIOWrapper(stream, encoding="utf-8", errors="backslashreplace", newline="")
+    text = io.StringIO(newline="")  # a text stream over the caller's would close it with itself when a write fails
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
     cells = [_CELLS[column.field.kind] for column in COLUMNS.values()]
     take = values(COLUMNS)
     count = 0
+    for count, row in enumerate(rows, 1):
+        writer.writerow(["" if value is None else cell(value) for value, cell in zip(take(row), cells, strict=True)])
+        if count % TOGETHER == 0:
+            _pass_on(text, stream)
+    _pass_on(text, stream)
+    return count
 
-    def lines() -> Iterator[list[str]]:
-        nonlocal count
-        yield list(COLUMNS)
-        for row in rows:
-            yield ["" if value is None else cell(value) for value, cell in zip(take(row), cells, strict=True)]
-            count += 1
 
-    try:
-        csv.writer(text).writerows(lines())
-        return count
-    finally:
-        text.detach()  # the stream is the caller's to close
+def _pass_on(text: io.StringIO, stream: BinaryIO) -> None:
+    stream.write(text.getvalue().encode("utf-8", "backslashreplace"))
+    text.seek(0)
+    text.truncate()
 
 
 def read(stream: BinaryIO) -> Iterator[dict[str, str]]:

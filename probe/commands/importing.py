@@ -1,5 +1,8 @@
 """`wazi import`: put measurements from files into the store.
 
+Its votes are counted afterwards, as those of any other measurement: into events of the time that they are from. Where
+somebody is to be alerted, `wazi run` counts them, which tells of what is news (docs/decisions/0037).
+
 A measurement whose id is stored already is told and skipped, so that importing goes on where it was interrupted when
 the same command is given again. A verdict that comes along is kept as what it is, an opinion of its version of the
 rules; what has none is judged. What is read and not yet durable is bounded in number and bytes. A line that cannot be
@@ -9,25 +12,25 @@ read, judged or stored is named, and the rest goes on.
 from __future__ import annotations
 
 import logging
-import os
-import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING
 
 from measurements.model import Measurement, Verdict
 from measurements.printable import clean, plural
-from probe.commands.building import judge_with, load_settings
+from probe.commands.building import counting_rules, judge_with, load_settings
 from probe.commands.console import FINE, UNSETTLED, Common, Refusal, advancing, say
+from probe.commands.inputs import STDIN, opened, refuse_missing, size
 from probe.records import BadRecord, Record, read_records
 
 if TYPE_CHECKING:
     from measurements.store import Receipt, Store
+    from probe.settings import Settings
 
 WAITING = 200  # measurements that are not yet durable
 WAITING_BYTES = 32 * 1024 * 1024
+AT_ONCE = 2000  # votes that are counted before it is shown how far it is
 TOLD = 5  # duplicates that are told by their place
 CANNOT_STORE = 74  # EX_IOERR of sysexits.h
 
@@ -38,9 +41,7 @@ def import_files(common: Common, files: Sequence[str]) -> int:
     """Store every measurement of every file and return the exit code."""
     from measurements.store import StoreBroken, StoreError, StoreFull, open_store
 
-    for name in files:
-        if name != "-" and not Path(name).is_file():
-            raise Refusal(f"{name}: there is no such file")
+    refuse_missing(files)
     settings = load_settings(common)
     judge = judge_with(settings)
     try:
@@ -61,6 +62,7 @@ def import_files(common: Common, files: Sequence[str]) -> int:
             for record in _records(files):
                 desk.take(record)
             desk.finish()
+            counted = _count(store, settings)
     except KeyboardInterrupt:
         store.close()  # what was taken is stored before anything is said of it
         desk.settle_quietly()
@@ -69,7 +71,32 @@ def import_files(common: Common, files: Sequence[str]) -> int:
     except (StoreFull, StoreBroken) as error:
         raise Refusal(f"{error} ({desk.told()})", CANNOT_STORE) from None
     say(desk.told())
+    if counted:
+        say(counted)
     return UNSETTLED if desk.bad or not desk.kept + desk.duplicates else FINE
+
+
+def _count(store: Store, settings: Settings) -> str:
+    """Count the votes that wait, unless `wazi run` has somebody to alert of them; say what came of it."""
+    from measurements.standing import Standing
+
+    waiting = store.ledger.position().waiting
+    if not waiting:
+        return ""
+    if settings.alerts:
+        return f"{plural(waiting, 'vote')} to be counted: `wazi run` does, and alerts of what is news"
+    standing, done, events = Standing(store.ledger, counting_rules(settings)), 0, set[str]()
+    with advancing("counting votes", lambda: waiting) as advance:
+        while True:
+            events |= {event.id for event in standing.catch_up(AT_ONCE)}
+            done += AT_ONCE
+            advance(min(done, waiting))
+            if not standing.is_behind:
+                break
+    if standing.trouble:
+        return standing.trouble
+    found = f"{plural(len(events), 'event')} new or changed: `wazi events --all`" if events else "no event"
+    return f"{plural(waiting, 'vote')} counted, {found}"
 
 
 @dataclass(slots=True)
@@ -167,22 +194,14 @@ class _Desk:
 
 def _records(files: Sequence[str]) -> Iterator[Record | BadRecord]:
     """Yield what is in the files, with a bar on the terminal by the bytes that were read."""
-    sizes = [0 if name == "-" else Path(name).stat().st_size for name in files]
-    with advancing("importing", None if "-" in files else lambda: sum(sizes), size=True) as advance:
+    sizes = [size(name) for name in files]
+    total = None if None in sizes else sum(length or 0 for length in sizes)
+    with advancing("importing", None if total is None else lambda: total, size=True) as advance:
         before = 0
-        for name, size in zip(files, sizes, strict=True):
-            with _opened(name) as stream:
-                for record in read_records(stream, name):
+        for name, length in zip(files, sizes, strict=True):
+            with opened(name) as stream:
+                for record in read_records(stream, "stdin" if name == STDIN else name):
                     yield record
-                    if name != "-":
+                    if total is not None:
                         advance(before + stream.tell())
-            before += size
-
-
-def _opened(name: str) -> BinaryIO:
-    if name == "-":
-        return os.fdopen(os.dup(sys.stdin.fileno()), "rb")
-    try:
-        return cast(BinaryIO, Path(name).open("rb"))
-    except OSError as error:
-        raise Refusal(f"{name}: cannot be read ({error.strerror})") from None
+            before += length or 0

@@ -11,14 +11,14 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from measurements.exports.jsonl import line
 from measurements.model import Measurement, Outcome, Past, Verdict
 from measurements.printable import clean
 from measurements.redact import redact
 from probe.commands.building import judge_with, load_settings
-from probe.commands.console import Common, Refusal, exit_code, say, wants_colour, width, write_line
+from probe.commands.console import Common, exit_code, say, wants_colour, width, write_line
+from probe.commands.inputs import STDIN, opened, refuse_missing
 from probe.present import short
 from probe.records import BadRecord, Record, read_records
 
@@ -27,9 +27,7 @@ log = logging.getLogger(__name__)
 
 def judge_files(common: Common, files: Sequence[str], *, as_json: bool, bodies: bool, bogons: Path | None) -> int:
     """Judge every measurement of every file and return the exit code."""
-    for name in files:
-        if name != "-" and not Path(name).is_file():
-            raise Refusal(f"{name}: there is no such file")
+    refuse_missing(files)
     settings = load_settings(common, {"network": {"bogons": str(bogons) if bogons else None}})
     if common.verbose:
         from probe.commands import logs
@@ -97,12 +95,5 @@ class _Bench:
 
 def _records(files: Sequence[str]) -> Iterator[Record | BadRecord]:
     for name in files:
-        if name == "-":
-            yield from read_records(cast(BinaryIO, sys.stdin.buffer), "stdin")
-            continue
-        try:
-            stream = Path(name).open("rb")  # noqa: SIM115 - only opening it is what may be refused here
-        except OSError as error:
-            raise Refusal(f"{name}: cannot be read ({error.strerror})") from None
-        with stream:
-            yield from read_records(stream, name)
+        with opened(name) as stream:
+            yield from read_records(stream, "stdin" if name == STDIN else name)

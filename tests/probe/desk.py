@@ -20,6 +20,7 @@ class Desk:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        folder.mkdir(exist_ok=True)
         self.config = folder / "wazi.toml"
         self.config.write_text('[store]\nurl = "sqlite:///wazi.db"\n[network]\nbogons = "bogons.csv"\n')
         (folder / "bogons.csv").write_text("prefix,why\n10.0.0.0/8,private\n")
@@ -49,6 +50,10 @@ class Desk:
     def argv(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "probe.cli", "--config", str(self.config), *arguments]
 
-    def _where(self) -> dict[str, Any]:
+    def environment(self) -> dict[str, str]:
+        """Return the variables that the command is started with: none of the person's who tests."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("WAZI_", "XDG_"))}
-        return {"cwd": self.folder, "env": clean | {"PYTHONPATH": str(ROOT), "HOME": "/nonexistent", "TERM": "xterm"}}
+        return clean | {"PYTHONPATH": str(ROOT), "HOME": "/nonexistent", "TERM": "xterm"}
+
+    def _where(self) -> dict[str, Any]:
+        return {"cwd": self.folder, "env": self.environment()}

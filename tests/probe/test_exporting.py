@@ -182,6 +182,28 @@ def test_an_export_that_is_interrupted_leaves_nothing_under_the_name(desk: Desk)
     assert (desk.folder / "old.jsonl.gz").read_bytes() == b"of yesterday"
 
 
+@pytest.mark.parametrize("form", ["csv", "jsonl", "ooni"])
+def test_a_reader_that_has_enough_ends_it_in_silence(desk: Desk, form: str) -> None:
+    with desk.start("export", "--format", form) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait(20)) == (b"", 141)
+
+
+def test_a_disk_that_is_full_is_said_and_holds_no_half_file(desk: Desk) -> None:
+    """/dev/full takes nothing; a file of its own is bounded by the limit of a process."""
+    desk.fill([(measurement(100 + n, body=b"%d" % n * 10_000), ACCESSIBLE) for n in range(20)])
+    argv = desk.argv("export", "--format", "jsonl", "--output", "out.jsonl")
+    before = sorted(desk.folder.iterdir())
+    limited = ["sh", "-c", 'trap "" XFSZ; ulimit -f 200; exec "$@"', "sh", *argv]
+    ran = subprocess.run(limited, cwd=desk.folder, capture_output=True, timeout=60, env=desk.environment())
+    assert (ran.returncode, ran.stderr) == (2, b"wazi: out.jsonl: cannot be written (File too large)\n")
+    assert sorted(desk.folder.iterdir()) == before
+    ran = desk.wazi("export", "--format", "jsonl", "--output", "/dev/full")
+    assert (ran.returncode, ran.stderr) == (2, b"wazi: /dev/full: cannot be written (No space left on device)\n")
+
+
 def test_a_terminal_sees_how_far_it_is(desk: Desk) -> None:
     outside, inside = os.openpty()
     process = desk.start("export", "--format", "csv", terminal=inside)

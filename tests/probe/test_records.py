@@ -1,6 +1,8 @@
+import bz2
 import gzip
 import io
 import json
+import lzma
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,6 +107,25 @@ def test_a_damaged_archive_is_named_once(pack: Callable[[bytes], bytes]) -> None
     assert all(isinstance(record, Measurement) for record in records[:-1])
     assert isinstance(records[-1], BadRecord)
     assert "damaged" in records[-1].why or "no JSON" in records[-1].why
+
+
+def test_a_mark_before_the_first_line_is_no_part_of_it() -> None:
+    assert read(b"\xef\xbb\xbf" + encode(made(1)) + b"\r\n" + encode(made(2)) + b"\r\n") == [made(1), made(2)]
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (bz2.compress(b"x"), "compressed by bzip2"),
+        (lzma.compress(b"x"), "compressed by xz"),
+        (b"PK\x03\x04rest", "a ZIP archive"),
+        (b"PAR1\n\n\n", "Parquet"),
+        (b"SQLite format 3\0", "an SQLite file"),
+    ],
+)
+def test_what_holds_no_lines_is_named_once(data: bytes, kind: str) -> None:
+    (record,) = read(data)
+    assert str(record) == f"f: this is {kind}: give JSON lines, plain or compressed by gzip or zstandard"
 
 
 def test_an_empty_file_holds_nothing() -> None:

@@ -113,6 +113,51 @@ def test_votes_that_come_late_change_what_was_said(store: Store) -> None:
     assert [after] == still
 
 
+def of_long_ago(hours: int = 24 * 20) -> list[tuple[Measurement, Verdict]]:
+    """What an import brings: the same site blocked in the same network, a year before, seen by somebody else."""
+    return [
+        (
+            measurement(hour + 1, id=f"{hour:030x}ff", started=START - 365 * 86_400 + hour * HOUR, probe_id="theirs"),
+            BLOCKED if 48 <= hour < 60 or hours - 40 < hour < hours - 20 else ACCESSIBLE,
+        )
+        for hour in range(hours)
+    ]
+
+
+def test_what_is_imported_from_long_ago_changes_nothing_that_is_counted_now(store: Store) -> None:
+    standing = Standing(store.ledger, Settings())
+    told: list[Event] = []
+    for hour in range(84):
+        keep(store, hourly([hour]))
+        told += standing.catch_up()
+        if hour == 50:  # the block has begun and is not confirmed yet
+            keep(store, of_long_ago())
+            waiting = store.ledger.position().waiting
+            assert waiting == 2 * len(of_long_ago())
+            assert standing.catch_up() == []
+            memory = recall(store.ledger.position().header)
+            assert memory is not None
+            assert memory.refused == waiting
+    votes = [vote for vote in all_votes(store) if vote.probe == "p1"]
+    assert list(store.ledger.events()) == detect(votes, Settings()) == told[-1:]
+
+
+def test_what_is_imported_before_anything_was_measured_says_of_what_time_it_is(store: Store) -> None:
+    """So whoever rings for news can leave out what is long past, and what is measured later is found as ever."""
+    keep(store, of_long_ago())
+    standing = Standing(store.ledger, Settings())
+    old = {event.id: event for event in standing.catch_up()}
+    assert len(old) == 2
+    assert max(event.updated for event in old.values()) < START - 300 * 86_400
+    told: list[Event] = []
+    for hour in range(84):
+        keep(store, hourly([hour]))
+        told += standing.catch_up()
+    mine = [event for event in told if event.id not in old]
+    assert [event.status for event in mine] == [Status.UNCONFIRMED, Status.CONFIRMED, Status.CLOSED]
+    assert (mine[0].opened - START) / HOUR == 48.0
+
+
 def test_what_is_in_the_store_counts_and_not_what_is_in_memory(store: Store) -> None:
     """If somebody else had a turn, an old memory would count from the wrong place."""
     first, second = Standing(store.ledger, SETTINGS, now=later), Standing(store.ledger, SETTINGS, now=later)
