@@ -15,12 +15,13 @@ from sqlalchemy import Connection, RowMapping, select
 from measurements.evidence.canonical import EXACT
 from measurements.evidence.chain import Link, genesis, link_after, note_after
 from measurements.store import tables
+from measurements.store.months import known
 from measurements.store.packing import Row
 
 _CHAINING = 0x57414348  # PostgreSQL's advisory lock for adding to a chain, with the probe's hash
 _HOLE = "These numbers were given to measurements that could not be stored."
 
-_link, _fact = tables.link, tables.measurement.c
+_link = tables.link
 
 
 def chained(connection: Connection, rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
@@ -33,8 +34,9 @@ def chained(connection: Connection, rows: Sequence[Row]) -> tuple[list[Row], lis
         for row in rows:
             if row["probe_id"] == probe_id:
                 mine.setdefault(row["measurement_id"], row)
-        known = set(connection.execute(select(_fact.id).where(_fact.id.in_(mine))).scalars())
-        fresh = [row for key, row in mine.items() if key not in known]
+        key = (known if connection.dialect.name == "postgresql" else tables.measurement).c.id
+        before = set(connection.execute(select(key).where(key.in_(mine))).scalars())
+        fresh = [row for mark, row in mine.items() if mark not in before]
         if fresh:
             made += _continued(head(connection, probe_id), fresh)
             last.append({"probe_id": probe_id, "last_sequence": made[-1]["sequence"]})

@@ -36,6 +36,7 @@ from measurements.evidence.chain import (
 from measurements.store import statements, tables
 from measurements.store.chaining import as_link, as_row, head, lock
 from measurements.store.errors import NotFound, StoreError, explain
+from measurements.store.months import in_their_months
 from measurements.store.packing import id_bytes, unpack
 
 _PAGE = 1000
@@ -262,7 +263,8 @@ class Chains:
     def _records(self, ids: Sequence[bytes]) -> dict[bytes, tuple[bytes, bytes]]:
         """Return what is kept of some measurements: encoded, and its digest."""
         with self._reading() as connection:
-            rows = connection.execute(select(_fact.c.id, _fact.c.encoded, _fact.c.digest).where(_fact.c.id.in_(ids)))
+            mine = (_fact.c.id.in_(ids), in_their_months(ids))
+            rows = connection.execute(select(_fact.c.id, _fact.c.encoded, _fact.c.digest).where(*mine))
             return {row.id: (row.encoded, row.digest) for row in rows}
 
     @contextmanager

@@ -82,6 +82,11 @@ def explain(error: BaseException, place: str) -> StoreError:
             f"the disk failed under the store {place} ({said}). What was stored before is kept; nothing "
             "more is written. Check the disk and its free space, then start Wazi again."
         )
+    if state == "23514" and "no partition of relation" in said:
+        return StoreError(
+            f"the store {place} has no tables for that month, and this user may not make them. Let the owner of the "
+            "tables run Wazi, or this command."
+        )
     if code in (_READ_ONLY, _CANNOT_OPEN) or state in ("25006", "42501"):
         return StoreError(
             f"the store {place} cannot be written ({said}). Give this user the right to write there, "

@@ -20,16 +20,28 @@ from operator import attrgetter
 
 import msgspec
 import zstandard
-from sqlalchemy import Connection, Engine, RowMapping, Select, Table, func, select
+from sqlalchemy import (
+    Connection,
+    Engine,
+    RowMapping,
+    Select,
+    Table,
+    and_,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.selectable import NamedFromClause
 
 from measurements.alerts.routing import Rule
 from measurements.events.nouns import Event, Status
 from measurements.model import Strength, Vote, encode
 from measurements.store import tables
 from measurements.store.errors import NotFound, StoreError, explain
+from measurements.store.months import on_months, started
 from measurements.store.news import Planner
 from measurements.store.packing import decompress
 
@@ -96,7 +108,10 @@ class Turn:
 
     def votes(self, limit: int) -> list[tuple[int, Vote]]:
         """Take the votes after the last one that was counted, with their numbers, in order."""
-        statement = _votes().where(_vote.c.number > self.number).order_by(_vote.c.number).limit(limit)
+        time = () if self._connection.dialect.name == "sqlite" else (started("vote").label("started"),)
+        those = select(*_vote.c, *time).where(_vote.c.number > self.number).order_by(_vote.c.number).limit(limit)
+        # Chosen first, in a subquery, or PostgreSQL may join all that ever voted to find these.
+        statement = _votes(those.subquery("those")).order_by(literal_column("those.number"))
         return [(row["number"], _as_vote(row)) for row in self._connection.execute(statement).mappings()]
 
     def save(self, number: int, header: bytes, cells: Mapping[str, bytes], events: Sequence[Event]) -> list[Event]:
@@ -192,10 +207,8 @@ class Ledger:
         with self._reading() as connection:
             row = connection.execute(select(table).where(table.c.name == name)).one_or_none()
             number = row.number if row else 0
-            left = (
-                select(func.count(), func.min(_fact.c.started)).join_from(_vote, _fact).where(_vote.c.number > number)
-            )
-            waiting, since = connection.execute(left).one()
+            left = select(func.count(), func.min(_fact.c.started)).join_from(_vote, _fact, _cast_by(_vote))
+            waiting, since = connection.execute(left.where(_vote.c.number > number)).one()
         updated, header = (row.updated, row.header) if row else (None, b"")
         return Position(updated=updated, number=number, header=header, waiting=waiting, since=since)
 
@@ -300,9 +313,15 @@ def _insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
 
 
-def _votes() -> Select[*tuple[object, ...]]:
+def _votes(votes: NamedFromClause = _vote) -> Select[*tuple[object, ...]]:
     facts = (_fact.c.started, _fact.c.probe_id, _fact.c.country, _fact.c.asn, _fact.c.host)
-    return select(*_vote.c, *facts).join_from(_vote, _fact)
+    columns = (votes.c[column.name] for column in _vote.c)
+    return select(*columns, *facts).join_from(votes, _fact, _cast_by(votes))
+
+
+def _cast_by(votes: NamedFromClause) -> ColumnElement[bool]:
+    """Hold where a vote is a measurement's; it is in the same month."""
+    return and_(votes.c.measurement_id == _fact.c.id, on_months(started(votes.name) == _fact.c.started))
 
 
 def _as_vote(row: RowMapping) -> Vote:

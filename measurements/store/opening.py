@@ -21,9 +21,13 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from measurements.store import sqlite_file, tables
 from measurements.store.errors import StoreError, explain
+from measurements.store.months import Months
 from measurements.store.sql_store import Store
 
 _LOCK_KEY = 0x57415A49  # PostgreSQL's advisory lock for migrations
+
+_MUCH = 500e6  # bytes, whose moving takes long enough to be announced
+_MOVED_A_SECOND = 20e6  # bytes, measured on a loaded machine with two cores
 
 Clock = Callable[[], float]
 
@@ -124,7 +128,7 @@ def _reading_mode(path: Path) -> str:
 def _open_postgres(url: URL, read_only: bool, now: Clock) -> Store:
     url = url.set(drivername="postgresql+psycopg")
     place = url.render_as_string(hide_password=True)
-    options = ["-c synchronous_commit=on"]
+    options = ["-c synchronous_commit=on", "-c enable_partitionwise_join=on"]
     options += [f"-c tcp_keepalives_{name}" for name in ("idle=30", "interval=10", "count=3")]  # or claims would stay
     if read_only:
         options.append("-c default_transaction_read_only=on")
@@ -136,7 +140,11 @@ def _open_postgres(url: URL, read_only: bool, now: Clock) -> Store:
     if read_only:
         return _reading(engine, place, None, now)
     try:
-        return Store(engine, place, upgraded_from=_migrate(engine, place), now=now)
+        before = _migrate(engine, place)
+        months = Months(engine, now)
+        months.make_for()
+        notices = (months.trouble,) if months.trouble else ()
+        return Store(engine, place, notices=notices, upgraded_from=before, now=now, months=months)
     except SQLAlchemyError as error:
         engine.dispose()
         raise explain(error, place) from error
@@ -199,11 +207,29 @@ def _migrate(engine: Engine, place: str) -> str | None:
         if before == tables.HEAD:
             return before
         _refuse_newer(before, place)
+        _say_how_long(connection, before, place)
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql(f"PRAGMA application_id = {tables.APPLICATION_ID}")
         _run_migrations(connection)
     log.info("the tables of the store %s are now at version %s (before: %s)", place, tables.HEAD, before)
     return before
+
+
+def _say_how_long(connection: Connection, before: str | None, place: str) -> None:
+    """Say beforehand when an upgrade moves much: into a table a month, which came with version 0006."""
+    if before is None or before >= "0006" or connection.dialect.name != "postgresql":
+        return
+    names = ("measurement", "verdict", "vote")
+    ask = text("SELECT coalesce(pg_total_relation_size(to_regclass(:name)), 0)")
+    size = sum(connection.execute(ask, {"name": name}).scalar_one() for name in names)
+    if size > _MUCH:
+        log.warning(
+            "the %.1f GB of the store %s are moved into a table a month: this takes about %d minutes and as much space "
+            "again until it is done. Nothing is lost when it is interrupted: it begins again then.",
+            size / 1e9,
+            place,
+            max(1, round(size / _MOVED_A_SECOND / 60.0)),
+        )
 
 
 def _run_migrations(connection: Connection) -> None:

@@ -18,11 +18,11 @@ Session = tuple[int | None, str, Verdict | None]
 """The network, the URL, and what was said."""
 
 
-def wanted(url: str, probe_id: str, now: float) -> tuple[Query, Query]:
+def wanted(url: str, probe_id: str, now: float, *, by_month: bool = False) -> tuple[Query, Query]:
     """Select the sessions that `sum_up` needs: those that are remembered, and the latest about the URL."""
     return (
-        queries.sessions(NETTEST, probe_id, now - REMEMBERED, None, _SESSIONS),
-        queries.sessions(NETTEST, probe_id, 0.0, url, _LATELY),
+        queries.sessions(NETTEST, probe_id, now - REMEMBERED, None, _SESSIONS, by_month=by_month),
+        queries.sessions(NETTEST, probe_id, 0.0, url, _LATELY, by_month=by_month),
     )
 
 

@@ -31,6 +31,7 @@ from measurements.store.claims import Claims
 from measurements.store.deliveries import Deliveries
 from measurements.store.errors import NotFound, StoreBroken, StoreError, explain
 from measurements.store.ledger import Ledger
+from measurements.store.months import Months
 from measurements.store.packing import (
     Outline,
     Rows,
@@ -76,17 +77,19 @@ class Store:
         notices: tuple[str, ...] = (),
         upgraded_from: str | None = None,
         now: Callable[[], float] = time.time,
+        months: Months | None = None,
     ) -> None:
         self.place = place
         self.notices = notices
         self.upgraded_from = upgraded_from
         self._engine = engine
         self._path = path
+        self._by_month = engine.dialect.name != "sqlite"
         self._lock = lock
         self._now = now
         self._sequences: dict[str, int] = {}
         self._sequences_guard = threading.Lock()
-        self._writer = None if read_only else Writer(engine, place)
+        self._writer = None if read_only else Writer(engine, place, months or Months(engine, now))
         self.ledger = Ledger(engine, place, now, self._broken)
         self.chains = Chains(engine, place, self._broken, self._was_given)
         self.deliveries = Deliveries(engine, place, self._broken)
@@ -227,13 +230,13 @@ class Store:
         digits = prefix.strip().lower()
         if not 1 <= len(digits) <= 32 or set(digits) - set("0123456789abcdef"):
             raise NotFound(f"{prefix!r} is not the beginning of an id: ids are 32 hexadecimal digits")
-        found = [row["id"].hex() for row in self._rows(queries.by_prefix(digits))]
+        found = [row["id"].hex() for row in self._rows(queries.by_prefix(digits, by_month=self._by_month))]
         if not found:
             raise NotFound(f"no measurement begins with {digits}: `wazi list` shows their ids")
         if len(found) > 1:
             some = ", ".join(found[:3]) + (", …" if len(found) > 3 else "")
             raise NotFound(f"more than one measurement begins with {digits} ({some}): give more digits")
-        row = self._rows(queries.one(bytes.fromhex(found[0])))[0]
+        row = self._rows(queries.one(bytes.fromhex(found[0]), by_month=self._by_month))[0]
         bare = unpack(found[0], row["encoded"], row["digest"])
         return _kept(row, with_bodies(bare, self._copies(digests(bare))))
 
@@ -244,7 +247,8 @@ class Store:
 
     def history(self, target: str, probe_id: str, *, since: float, limit: int = 100) -> list[Entry]:
         """Return the judged measurements of a URL or host by one probe since then, newest first."""
-        return [_entry(row) for row in self._rows(queries.history(target, probe_id, since, limit))]
+        wanted = queries.history(target, probe_id, since, limit, by_month=self._by_month)
+        return [_entry(row) for row in self._rows(wanted)]
 
     def unjudged(self, rules_version: int) -> Iterator[Measurement]:
         """Stream the measurements that this version of the rules has not judged, oldest first."""
@@ -300,7 +304,8 @@ class Store:
     def pace_so_far(self, url: str, probe_id: str, asn: int | None) -> PaceSoFar:
         """Return what a probe's sessions of pairs know of a URL, and of the network that they were laid in."""
         now = self._now()
-        rows = {row["id"]: row for query in paces.wanted(url, probe_id, now) for row in self._rows(query)}
+        wanted = paces.wanted(url, probe_id, now, by_month=self._by_month)
+        rows = {row["id"]: row for query in wanted for row in self._rows(query)}
         return paces.sum_up(((row["asn"], row["url"], _verdict(row)) for row in rows.values()), url, asn, now)
 
     def health(self) -> Health:
@@ -349,7 +354,8 @@ class Store:
         size = size or (_WHOLE_PAGE if whole else _PAGE)
         while left is None or left > 0:
             asked = size if left is None else min(size, left)
-            page = self._rows(queries.entries(wanted, after, asked, newest_first=newest_first, whole=whole))
+            how = {"newest_first": newest_first, "whole": whole, "by_month": self._by_month}
+            page = self._rows(queries.entries(wanted, after, asked, **how))
             if page:
                 yield page
             if len(page) < asked:

@@ -10,19 +10,21 @@ import logging
 from collections.abc import Sequence
 from functools import lru_cache
 
-from sqlalchemy import Connection, Dialect, Table, case, select
+from sqlalchemy import Connection, Dialect, Table, case, literal_column, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from measurements.store import tables
 from measurements.store.chaining import chained
 from measurements.store.errors import StoreError
+from measurements.store.months import PARTITIONED, in_their_months, known, on_months, started, with_time
 from measurements.store.packing import Row, Rows, unpack
 
 log = logging.getLogger(__name__)
 
 _TABLES = (
     tables.body,
+    tables.body_seen,
     tables.measurement,
     tables.link,
     tables.verdict,
@@ -31,7 +33,10 @@ _TABLES = (
     tables.spent,
     tables.vote,
 )
+_SEEN_AGAIN = "86400.0"  # seconds after which a page that is seen again is marked as seen
 _NUMBERING = 0x564F5445  # PostgreSQL's advisory lock for giving votes their numbers
+
+_IN_MONTHS = {table.name for table in PARTITIONED}
 
 Insert = sqlite.Insert | postgresql.Insert
 
@@ -46,18 +51,55 @@ def insert(connection: Connection, changes: Sequence[Rows]) -> None:
     if rows[tables.link]:  # before the facts, or all of them would seem to be known
         rows[tables.link], last = chained(connection, rows[tables.link])
         rows[tables.probe] += last
+    rows[tables.body_seen] = [{"sha256": row["sha256"], "seen": row["stored_at"]} for row in rows[tables.body]]
     rows[tables.probe] = _highest(rows[tables.probe])
     facts = rows.pop(tables.measurement)
-    if facts and _execute(connection, tables.measurement, facts) != len(facts):
+    if facts and not _all_new(connection, facts):
         foreign = _other_content(connection, facts)
         voted = foreign | _judged(connection, facts)
         rows[tables.verdict] = [row for row in rows[tables.verdict] if row["measurement_id"] not in foreign]
         rows[tables.vote] = [row for row in rows[tables.vote] if row["measurement_id"] not in voted]
+    if connection.dialect.name == "postgresql":
+        for table in (tables.verdict, tables.vote):
+            rows[table] = _with_time(connection, rows[table], facts)
     for table, some in rows.items():
         if some:
             if table is tables.vote:
                 _alone(connection)
             _execute(connection, table, some)
+
+
+def _all_new(connection: Connection, facts: Sequence[Row]) -> bool:
+    """Store the facts that are not there; tell whether that is all of them.
+
+    In months the table `known` decides what is there, since a key with the time in it cannot: of a fact that came with
+    another time before, no second row is made.
+    """
+    if connection.dialect.name != "postgresql":
+        return _execute(connection, tables.measurement, facts) == len(facts)
+    if _execute(connection, known, [{"id": row["id"], "started": row["started"]} for row in facts]) == len(facts):
+        _execute(connection, tables.measurement, facts)
+        return True
+    times = _times(connection, {row["id"] for row in facts})
+    _execute(connection, tables.measurement, [row for row in facts if row["started"] == times[row["id"]]])
+    return False
+
+
+def _with_time(connection: Connection, rows: Sequence[Row], facts: Sequence[Row]) -> list[Row]:
+    """Put into rows when their measurements began; raises StoreError when one is about no measurement."""
+    times = {row["id"]: row["started"] for row in facts}
+    others = {row["measurement_id"] for row in rows} - times.keys()
+    if others:
+        times |= _times(connection, others)
+        for key in others - times.keys():
+            raise StoreError(f"no measurement {key.hex()} is stored")
+    return [{**row, "started": times[row["measurement_id"]]} for row in rows]
+
+
+def _times(connection: Connection, keys: set[bytes]) -> dict[bytes, float]:
+    """Tell when measurements began that are known."""
+    found = connection.execute(select(known.c.id, known.c.started).where(known.c.id.in_(keys)))
+    return {row.id: row.started for row in found}
 
 
 def _execute(connection: Connection, table: Table, rows: Sequence[Row]) -> int:
@@ -68,19 +110,28 @@ def _execute(connection: Connection, table: Table, rows: Sequence[Row]) -> int:
     """
     sql, keys = _compiled(table, connection.dialect)
     parameters = [tuple([row[key] for key in keys]) for row in rows] if keys else list(rows)
+    if not parameters:
+        return 0
     return connection.exec_driver_sql(sql, parameters).rowcount
 
 
 @lru_cache(maxsize=64)
 def _compiled(table: Table, dialect: Dialect) -> tuple[str, tuple[str, ...]]:
     """Return a table's statement, and the order of its parameters where they have one."""
-    keys = [column.name for column in table.columns if column is not tables.vote.c.number]
-    compiled = _insert(table, dialect.name).compile(dialect=dialect, column_keys=keys)
+    there = with_time(table) if dialect.name == "postgresql" else table
+    keys = [column.name for column in there.columns if (table, column.name) != (tables.vote, "number")]
+    compiled = _insert(there, dialect.name).compile(dialect=dialect, column_keys=keys)
     return str(compiled), tuple(compiled.positiontup or ()) if isinstance(compiled, SQLCompiler) else ()
 
 
 def _insert(table: Table, dialect: str) -> Insert:
     statement: Insert = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    if table.name in _IN_MONTHS and dialect == "postgresql":
+        return statement.on_conflict_do_nothing()  # its keys hold the time, which is one for each measurement
+    if table is tables.body_seen:
+        newer = statement.excluded.seen
+        again = tables.body_seen.c.seen < newer - literal_column(_SEEN_AGAIN)
+        return statement.on_conflict_do_update(index_elements=["sha256"], set_={"seen": newer}, where=again)
     if table is tables.probe:
         new, old = statement.excluded.last_sequence, tables.probe.c.last_sequence
         return statement.on_conflict_do_update(
@@ -107,8 +158,14 @@ def _alone(connection: Connection) -> None:
 def _judged(connection: Connection, facts: Sequence[Row]) -> set[bytes]:
     """Return the measurements that have a verdict already: their votes follow it, and are cast once."""
     column = tables.verdict.c.measurement_id
-    found = connection.execute(select(column).where(column.in_({row["id"] for row in facts})))
+    here = on_months(started("verdict").between(*_span(facts)))
+    found = connection.execute(select(column).where(column.in_({row["id"] for row in facts}), here))
     return {key for (key,) in found}
+
+
+def _span(facts: Sequence[Row]) -> tuple[float, float]:
+    times = [row["started"] for row in facts]
+    return min(times), max(times)
 
 
 def _highest(rows: Sequence[Row]) -> list[Row]:
@@ -118,19 +175,25 @@ def _highest(rows: Sequence[Row]) -> list[Row]:
 
 
 def _other_content(connection: Connection, facts: Sequence[Row]) -> set[bytes]:
-    """Return the ids under which another fact is stored already, and log them. The first one stays."""
+    """Return the ids under which another fact is stored already, and log them. The first one stays.
+
+    Raises StoreError when both came at once: one after the other the first one keeps its verdict.
+    """
     table = tables.measurement
     wanted = {row["id"] for row in facts}
-    known = {
-        row.id: row
-        for row in connection.execute(select(table.c.id, table.c.digest, table.c.encoded).where(table.c.id.in_(wanted)))
-    }
-    foreign: set[bytes] = set()
+    mine = (table.c.id.in_(wanted), in_their_months(wanted))
+    stored = select(table.c.id, table.c.digest, table.c.encoded).where(*mine)
+    before = {row.id: row for row in connection.execute(stored)}
+    others = []
     for row in facts:
-        first = known.get(row["id"])
+        first = before.get(row["id"])
         if first is None or first.digest == row["digest"] or _same(row, first.encoded, first.digest):
             continue
-        foreign.add(row["id"])
+        others.append(row)
+    foreign = {row["id"] for row in others}
+    if sum(row["id"] in foreign for row in facts) > len(foreign):
+        raise StoreError("one id came with two contents at once")
+    for row in others:
         log.error(
             "measurement %s came again with other content (sequence %s of probe %s): the first one stays",
             row["id"].hex(),

@@ -2,8 +2,9 @@
 
 `measurement` holds one row a fact: the columns that lists and filters need, and the whole measurement,
 encoded and compressed, without page bodies. `body` holds each page once, under the SHA-256 of the copy
-that is kept, whichever measurements saw it. `verdict` holds an opinion per measurement and version of
-the rules, so that judging again destroys nothing. The same definitions serve SQLite and PostgreSQL.
+that is kept, whichever measurements saw it, and `body_seen` says when one last did. `verdict` holds an opinion per
+measurement and version of the rules, so that judging again destroys nothing. The same definitions serve SQLite and
+PostgreSQL, which has a table a month for most of it and one column more there (`months`).
 
 `vote` holds what a measurement's first verdict said in each layer; its numbers grow in the order in which votes can
 be seen, so that a reader who knows all up to a number misses none. `event` holds each event as it stands now, and
@@ -84,6 +85,15 @@ body = Table(
     Column("copy", LargeBinary, nullable=False),
     PrimaryKeyConstraint("sha256"),
 )
+
+body_seen = Table(
+    "body_seen",
+    metadata,
+    Column("sha256", LargeBinary, nullable=False),
+    Column("seen", Double, nullable=False),  # to within a day
+    PrimaryKeyConstraint("sha256"),
+)
+Index(None, body_seen.c.seen)
 
 verdict = Table(
     "verdict",

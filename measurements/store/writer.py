@@ -25,8 +25,9 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, Engine
 
-from measurements.store import statements
+from measurements.store import statements, tables
 from measurements.store.errors import StoreBroken, StoreError, concerns_the_row, explain, is_passing
+from measurements.store.months import Months
 from measurements.store.packing import Rows
 
 BATCH = 500
@@ -91,10 +92,11 @@ class Receipt:
 
 
 class Writer:
-    """Owns the writing thread; `place` names the store in errors."""
+    """Owns the writing thread; `place` names the store in errors, `months` has its tables made."""
 
-    def __init__(self, engine: Engine, place: str) -> None:
+    def __init__(self, engine: Engine, place: str, months: Months) -> None:
         self._engine = engine.execution_options(wazi_writes=True)  # it reads the end of a chain, and goes on from there
+        self._months = months
         self._place = place
         self._changed = threading.Condition()
         self._waiting: deque[_Batch] = deque()
@@ -201,12 +203,14 @@ class Writer:
             pause *= 2
 
     def _once(self, made: Sequence[_Made]) -> dict[int, StoreError]:
+        self._months.make_for(row["started"] for one in made for row in one.rows.get(tables.measurement, ()))
         try:
             with self._engine.begin() as connection:
                 statements.insert(connection, [one.rows for one in made])
         except Exception as error:
             if not concerns_the_row(error):
                 raise
+            self._months.forget()
             return self._one_by_one(made)
         return {}
 
@@ -216,6 +220,7 @@ class Writer:
         with self._engine.begin() as connection:
             for one in made:
                 try:
+                    self._months.make_for(row["started"] for row in one.rows.get(tables.measurement, ()))
                     self._insert_one(connection, one)
                 except Exception as error:
                     if not concerns_the_row(error):

@@ -37,7 +37,7 @@ class Server:
             connection.execute(statement)
 
     def start(self) -> None:
-        options = f"-k {self.folder} -c listen_addresses='' -c max_connections=50"
+        options = f"-k {self.folder} -c listen_addresses='' -c max_connections=50 -c fsync=off"  # no power is cut here
         self._control("start", "-w", "-l", str(self.folder / "log"), "-o", options)
 
     def stop_at_once(self) -> None:

@@ -331,8 +331,7 @@ def test_gaps_are_kept_once(store: Store) -> None:
 
 def test_spent_data_is_summed_by_utc_day_across_restarts(url: str) -> None:
     evening = datetime(2026, 11, 23, 23, 59, tzinfo=UTC).timestamp()
-    clock = iter([evening, evening, evening])
-    with open_store(url, now=lambda: next(clock)) as store:
+    with open_store(url, now=lambda: evening) as store:
         store.add_spent("probe", 1000)
         store.add_spent("probe", 234)
         store.add_spent("other", 5)
@@ -417,8 +416,30 @@ def test_a_reader_asks_for_an_upgrade_of_old_tables(url: str) -> None:
 def test_the_migrations_make_the_tables_of_this_build(store: Store) -> None:
     assert ScriptDirectory.from_config(configuration()).get_current_head() == tables.HEAD
     with store._engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, tables.metadata) == []
+        options = {"compare_type": True, "include_name": _is_no_part}
+        context = MigrationContext.configure(connection, opts=options)
+        differences = compare_metadata(context, tables.metadata)
+    found = sorted((kind, thing.table.name, thing.name) for kind, *_, thing in differences)
+    assert found == ([] if store.health().backend == "sqlite" else _OF_MONTHS)
+
+
+def _is_no_part(name: str | None, kind: str, _parents: object) -> bool:
+    """Leave out the tables of the months, and the table that only they need."""
+    parts = tuple(f"{table.name}_" for table in (tables.measurement, tables.verdict, tables.vote))
+    return kind != "table" or not (name or "").startswith((*parts, "known"))
+
+
+# What PostgreSQL has otherwise: see `measurements.store.months`.
+_OF_MONTHS = [
+    ("add_constraint", "vote", "uq_vote"),  # it holds the time there
+    ("add_fk", "verdict", "fk_verdict_measurement_id"),
+    ("add_fk", "vote", "fk_vote_measurement_id"),
+    ("add_index", "measurement", "ix_measurement_started_id"),  # the primary key there
+    ("remove_column", "verdict", "started"),
+    ("remove_column", "vote", "started"),
+    ("remove_constraint", "vote", "uq_vote"),
+    ("remove_index", "measurement", "ix_measurement_started"),  # BRIN
+]
 
 
 def test_every_field_of_a_verdict_has_a_column() -> None:
