@@ -34,9 +34,11 @@ app = typer.Typer(
 control_app = typer.Typer(help="The second opinion.", no_args_is_help=True, rich_markup_mode=None)
 config_app = typer.Typer(help="The settings.", no_args_is_help=True, rich_markup_mode=None)
 store_app = typer.Typer(help="The store.", no_args_is_help=True, rich_markup_mode=None)
+alert_app = typer.Typer(help="Alerts: who is told of events.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(control_app, name="control")
 app.add_typer(config_app, name="config")
 app.add_typer(store_app, name="store")
+app.add_typer(alert_app, name="alert")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 Bodies = Annotated[bool, typer.Option("--bodies", help="Include the pages themselves.")]
@@ -320,6 +322,21 @@ def config_show(context: typer.Context, as_json: Json = False) -> int:
     from probe.commands.looking import show_config
 
     return show_config(context.obj, as_json=as_json)
+
+
+@alert_app.command("test")
+def alert_test(
+    context: typer.Context,
+    hook: Annotated[str | None, typer.Argument(help="The name of one alert, or of a hook.", metavar="HOOK")] = None,
+    as_json: Json = False,
+) -> int:
+    """Send a test, plainly marked as one, by every alert, and say what came back.
+
+    Ends with 0 when all were delivered, 1 when one was not, 2 when none is configured or the command was wrong.
+    """
+    from probe.commands.trying import try_alerts
+
+    return try_alerts(context.obj, hook, as_json=as_json)
 
 
 @store_app.command("upgrade")

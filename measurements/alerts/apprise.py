@@ -10,13 +10,12 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 
 from measurements.alerts.children import clean_environment, run
 from measurements.alerts.notice import Hook, HookFailed, Notice
-from measurements.alerts.posting import PROXIES
+from measurements.alerts.posting import check_proxy
 from measurements.alerts.secrets import Secret
 from measurements.alerts.wording import is_test, text, title
 from measurements.printable import clean
@@ -45,7 +44,7 @@ def apprise(*, url: Secret, proxy: Secret | None = None, ca_file: Path | None = 
         raise ValueError("timeout must be from 1 to 600 seconds")
     if ca_file is not None and not ca_file.is_file():
         raise ValueError(f"ca_file {ca_file} is no file")
-    way = None if proxy is None else _checked(proxy.reveal())
+    way = None if proxy is None else check_proxy(proxy)
 
     async def send(notice: Notice) -> str:
         errand = {
@@ -84,13 +83,3 @@ def _kind(notice: Notice) -> str:
     if is_test(notice):
         return "info"
     return "warning" if any(news.event.is_open for news in notice.news) else "success"
-
-
-def _checked(proxy: str) -> str:
-    try:
-        parts = urlsplit(proxy)
-        if parts.scheme in PROXIES and parts.hostname and parts.port:
-            return proxy
-    except ValueError:
-        pass
-    raise ValueError("proxy must be like socks5h://127.0.0.1:9050, socks5://… or http://…, with a port")

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import structlog
-
 from measurements.alerts.notice import Hook, Notice
 from measurements.alerts.wording import link, text, title
 from measurements.printable import clean
 
 LEVELS = ("debug", "info", "warning", "error")
-
-_log = structlog.get_logger("wazi.alerts")
 
 
 def log(*, level: str = "warning") -> Hook:
@@ -18,8 +14,11 @@ def log(*, level: str = "warning") -> Hook:
     if level not in LEVELS:
         raise ValueError(f"level must be one of {', '.join(LEVELS)}")
 
+    import structlog  # late: settings are also read where nothing is logged
+
+    say = getattr(structlog.get_logger("wazi.alerts"), level)
+
     async def write(notice: Notice) -> str:
-        say = getattr(_log, level)
         if not notice.news:
             say("alert", title=title(notice), text=text(notice), notice_id=notice.id)
         for news in notice.news:

@@ -13,19 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import os
 import ssl
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
-from time import time
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
-
-import certifi
-import httpx
 
 from measurements.alerts.notice import HookFailed
 from measurements.alerts.secrets import Secret
@@ -33,29 +27,14 @@ from measurements.bogons import Bogons, why_not_public
 from measurements.printable import clean
 from measurements.targets import BadTarget, normalise
 
-CONNECT = 8.0  # seconds for one address
-DRAIN = 3.0  # seconds for what follows the status
+if TYPE_CHECKING:
+    from measurements.alerts.exchange import Reply
+
 MOST_ADDRESSES = 4
-MOST_BYTES = 16 * 1024
-LONGEST_WAIT = 86_400.0  # seconds that a receiver may ask us to wait
 PROXIES = ("socks5", "socks5h", "http", "https")
+_PORTS = {"http": 80, "https": 443}
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What came back: the status, how long to wait if it said so, and the beginning of the body, cleaned."""
-
-    status: int
-    retry_after: float | None
-    text: str
-
-    @property
-    def line(self) -> str:
-        """The status in words of ours, for those of the receiver may say anything."""
-        known = self.status in HTTPStatus._value2member_map_
-        return f"{self.status} {HTTPStatus(self.status).phrase}" if known else str(self.status)
 
 
 async def look_up(host: str, port: int) -> Sequence[str]:
@@ -81,40 +60,55 @@ class Poster:
         plain: bool = False,
         resolve: Resolve = look_up,
     ) -> None:
-        self._target, self._login, self._path = _split(url.reveal(), plain=plain)
-        self._shown = f"{self._target.scheme}://{_netloc(self._target.host, self._target.port, self._target.scheme)}"
-        self._proxy = None if proxy is None else _read_proxy(proxy.reveal())
-        self._proxy_finds_names = self._proxy is not None and self._proxy.url.scheme != "socks5"
-        self._ca_file = ca_file
-        self._trust = None if ca_file is None else _trust(ca_file)
-        self._timeout = _seconds(timeout)
+        self._target = _split(url.reveal(), plain=plain)
+        self._shown = f"{self._target.scheme}://{self._target.netloc}"
+        self._proxy = None if proxy is None else check_proxy(proxy)
+        self._proxy_finds_names = self._proxy is not None and not self._proxy.startswith("socks5:")
+        self._trust = None if ca_file is None else _read_authorities(ca_file)
+        self._timeout = timeout
         self._refused = refused
         self._resolve = resolve
-        if refused is not None and _is_address(self._target.host):
-            self._check(self._target.host, ValueError, "url: ")
+        if not 1.0 <= timeout <= 600.0:
+            raise ValueError("timeout must be from 1 to 600 seconds")
+        if _is_address(self._target.host) and (why := self._refusal(self._target.host)):
+            raise ValueError(f"url leads to {why}")
 
     async def post(self, body: bytes, headers: Mapping[str, str]) -> Reply:
         """Post once and return what came back, whatever its status; raises `HookFailed` when nothing did."""
+        from measurements.alerts.exchange import Broken, NoConnection
+
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._post(body, headers)
         except TimeoutError:
-            raise HookFailed(f"{self._shown}: no answer within {self._timeout:g} s") from None
+            why = f"no answer within {self._timeout:g} s"
+        except (NoConnection, Broken) as error:
+            why = str(error)
+        raise HookFailed(f"{self._shown}: {why}")
 
     async def _post(self, body: bytes, headers: Mapping[str, str]) -> Reply:
-        why = ""
-        for address in await self._addresses():
+        from measurements.alerts.exchange import NoConnection, post, trust
+
+        if self._trust is None:
+            self._trust = trust()
+        target, addresses = self._target, await self._addresses()
+        own = {"Host": target.netloc, "User-Agent": "wazi", "Accept-Encoding": "identity"}
+        for left, address in zip(reversed(range(len(addresses))), addresses, strict=True):
             try:
-                return await self._exchange(address, body, headers)
-            except httpx.ProxyError as error:
-                raise HookFailed(f"{self._shown}: the proxy: {_words(error)}") from None
-            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                why = why or _words(error)
-            except (httpx.HTTPError, OSError) as error:
-                raise HookFailed(f"{self._shown}: {_words(error)}") from None
-            except Exception as error:  # a proxy may say anything, and httpcore asserts that it does not
-                raise HookFailed(f"{self._shown}: what came back makes no sense ({type(error).__name__})") from None
-        raise HookFailed(f"{self._shown}: {why}")
+                return await post(
+                    f"{target.scheme}://{_netloc(address, target.port, target.scheme)}{target.path}",
+                    body,
+                    {**own, **headers},
+                    name=target.host,
+                    login=target.login,
+                    proxy=self._proxy,
+                    trust=self._trust,
+                    timeout=self._timeout,
+                )
+            except NoConnection:
+                if not left:
+                    raise
+        raise NoConnection("its name has no address")
 
     async def _addresses(self) -> Sequence[str]:
         """Return what to connect to: checked addresses, or the name where the proxy looks it up."""
@@ -127,41 +121,16 @@ class Poster:
             found = await self._resolve(host, port)
         except OSError as error:
             raise HookFailed(f"{self._shown}: its name is not found ({error.strerror or 'no answer'})") from None
-        if not found:
-            raise HookFailed(f"{self._shown}: its name has no address")
         for address in found:
-            self._check(address, HookFailed, f"{self._shown}: its name leads to ")
+            if why := self._refusal(address):
+                raise HookFailed(f"{self._shown}: its name leads to {why}")
         return found[:MOST_ADDRESSES]
 
-    def _check(self, address: str, refusal: type[Exception], before: str) -> None:
-        if self._refused is not None and (why := why_not_public(address, self._refused)) is not None:
-            raise refusal(f"{before}{address} is no public address: {why}; set allow_private if it is meant") from None
-
-    async def _exchange(self, address: str, body: bytes, headers: Mapping[str, str]) -> Reply:
-        target = self._target
-        if self._trust is None:
-            self._trust = _trust(None)
-        limits = httpx.Timeout(self._timeout, connect=min(CONNECT, self._timeout))
-        async with httpx.AsyncClient(
-            verify=self._trust, proxy=self._proxy, trust_env=False, timeout=limits, auth=self._login
-        ) as client:
-            request = client.build_request(
-                "POST",
-                f"{target.scheme}://{_netloc(address, target.port, target.scheme)}{self._path}",
-                content=body,
-                headers={
-                    "Host": _netloc(target.host, target.port, target.scheme),
-                    "User-Agent": "wazi",
-                    "Accept-Encoding": "identity",
-                    **headers,
-                },
-                extensions={"sni_hostname": target.host},
-            )
-            response = await client.send(request, stream=True)
-            try:
-                return Reply(response.status_code, _retry_after(response), await _beginning(response))
-            finally:
-                await response.aclose()
+    def _refusal(self, address: str) -> str:
+        """Say why an address is not gone to; "" when it is."""
+        if self._refused is None or (why := why_not_public(address, self._refused)) is None:
+            return ""
+        return f"{address}, which is no public address: {why}; set allow_private if it is meant"
 
 
 def accept(reply: Reply, who: str, *, quote: bool = False) -> str:
@@ -181,22 +150,35 @@ def accept(reply: Reply, who: str, *, quote: bool = False) -> str:
     raise HookFailed(why, retry_after=reply.retry_after)
 
 
-async def _beginning(response: httpx.Response) -> str:
-    """Read some of the body; that there is no more of it, or that it does not end, changes nothing."""
-    read = bytearray()
-    with suppress(httpx.HTTPError, TimeoutError):
-        async with asyncio.timeout(DRAIN):
-            async for chunk in response.aiter_raw(4096):
-                read += chunk
-                if len(read) >= MOST_BYTES:
-                    break
-    return clean(read[:2000].decode("utf-8", "replace"), 1000)
+def check_proxy(proxy: Secret) -> str:
+    """Return the URL of a proxy; raises ValueError with what to write, and without its password."""
+    scheme, _, rest = proxy.reveal().partition("://")
+    try:
+        parts = urlsplit(proxy.reveal())
+        if scheme.lower() in PROXIES and parts.hostname and parts.port:
+            return f"{scheme.lower()}://{rest}"
+    except ValueError:
+        pass
+    raise ValueError("proxy must be like socks5h://127.0.0.1:9050, socks5://… or http://…, with a port")
 
 
-def _split(url: str, *, plain: bool) -> tuple[_Target, httpx.BasicAuth | None, str]:
+@dataclass(frozen=True, slots=True)
+class _Target:
+    scheme: str
+    host: str
+    port: int
+    path: str
+    login: tuple[str, str] | None
+
+    @property
+    def netloc(self) -> str:
+        return _netloc(self.host, self.port, self.scheme)
+
+
+def _split(url: str, *, plain: bool) -> _Target:
     """Split a URL into where to connect, a login, and the path; raises ValueError without the secret parts."""
     scheme, mark, rest = url.partition("://")
-    if not mark or scheme.lower() not in ("http", "https"):
+    if not mark or scheme.lower() not in _PORTS:
         raise ValueError("url must begin with https://")
     end = next((place for place, character in enumerate(rest) if character in "/?#"), len(rest))
     login, _, authority = rest[:end].rpartition("@")
@@ -210,20 +192,13 @@ def _split(url: str, *, plain: bool) -> tuple[_Target, httpx.BasicAuth | None, s
     if target.scheme == "http" and not plain:
         raise ValueError("url must begin with https://; over http:// everybody on the way can read it (allow_http)")
     user, _, password = login.partition(":")
-    basic = httpx.BasicAuth(unquote(user), unquote(password)) if login else None
-    return _Target(target.scheme, target.host, target.port), basic, path if path.startswith("/") else f"/{path}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Target:
-    scheme: str
-    host: str
-    port: int
+    basic = (unquote(user), unquote(password)) if login else None
+    return _Target(target.scheme, target.host, target.port, path if path.startswith("/") else f"/{path}", basic)
 
 
 def _netloc(host: str, port: int, scheme: str) -> str:
     netloc = f"[{host}]" if ":" in host else host
-    return netloc if port == {"http": 80, "https": 443}[scheme] else f"{netloc}:{port}"
+    return netloc if port == _PORTS[scheme] else f"{netloc}:{port}"
 
 
 def _is_address(host: str) -> bool:
@@ -234,80 +209,8 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def _read_proxy(url: str) -> httpx.Proxy:
-    scheme = url.partition("://")[0].lower()
-    try:
-        parts = urlsplit(url)
-        if scheme not in PROXIES or not parts.hostname or not parts.port:
-            raise ValueError
-        return httpx.Proxy(url)
-    except (ValueError, httpx.InvalidURL):
-        raise ValueError("proxy must be like socks5h://127.0.0.1:9050, socks5://… or http://…, with a port") from None
-
-
-def _seconds(timeout: float) -> float:
-    if not 1.0 <= timeout <= 600.0:
-        raise ValueError("timeout must be from 1 to 600 seconds")
-    return timeout
-
-
-def _trust(ca_file: Path | None) -> ssl.SSLContext:
-    """Trust the authorities in a file, else the system's, else those that come with certifi."""
-    if ca_file is None:
-        system = ssl.get_default_verify_paths()
-        has_some = system.cafile or (system.capath and os.listdir(system.capath))
-        return ssl.create_default_context(cafile=None if has_some else certifi.where())
+def _read_authorities(ca_file: Path) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError):
         raise ValueError(f"ca_file {ca_file} holds no certificates that can be read (PEM)") from None
-
-
-def _retry_after(response: httpx.Response) -> float | None:
-    """Read Retry-After (RFC 9110, 10.2.3): seconds or a date; bounded."""
-    said = response.headers.get("retry-after", "")[:40].strip()
-    if response.status_code not in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE) or not said:
-        return None
-    if said.isascii() and said.isdigit():
-        return min(float(said), LONGEST_WAIT)
-    try:
-        return min(max(parsedate_to_datetime(said).timestamp() - time(), 0.0), LONGEST_WAIT)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _words(error: BaseException) -> str:
-    """Say what went wrong in words that hold no address and no URL."""
-    causes = list(_causes(error))
-    for cause in causes:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"its certificate is not valid: {clean(cause.verify_message, 100)}"
-        if isinstance(cause, ssl.SSLError):
-            return f"TLS failed ({clean((cause.reason or 'no reason given').replace('_', ' ').lower(), 60)})"
-    for cause in causes:
-        if isinstance(cause, OSError) and cause.errno and not isinstance(cause, TimeoutError):
-            return os.strerror(cause.errno).lower() if cause.errno > 0 else "its name is not found"
-    return next((words for kind, words in _WORDS.items() if isinstance(error, kind)), "no connection")
-
-
-_WORDS: dict[type[BaseException], str] = {
-    httpx.ConnectTimeout: "no connection in time",
-    httpx.ProxyError: "it refused",
-    httpx.TimeoutException: "no answer in time",
-    httpx.RemoteProtocolError: "what came back is no HTTP, or was cut short",
-    httpx.ReadError: "the connection broke off",
-    httpx.WriteError: "the connection broke off",
-}
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what it came from, the nearest first."""
-    seen: set[int] = set()
-    todo = [error]
-    while todo and len(seen) < 20:
-        one = todo.pop(0)
-        if id(one) not in seen:
-            seen.add(id(one))
-            yield one
-            todo += [cause for cause in (one.__cause__, one.__context__) if cause is not None]
-            todo += one.exceptions if isinstance(one, BaseExceptionGroup) else []

@@ -53,9 +53,10 @@ async def socks_proxy(names: Mapping[str, str], *, login: bool = False, refuse: 
             host = str(ipaddress.ip_address(await reader.readexactly(4 if kind == 1 else 16)))
         port = int.from_bytes(await reader.readexactly(2), "big")
         proxy.asked.append(f"{host}:{port}")
-        writer.write(bytes((5, refuse, 0, 1)) + bytes(6))
-        if not refuse:
-            await join(reader, writer, names.get(host, host), port)
+        if refuse:
+            writer.write(bytes((5, refuse, 0, 1)) + bytes(6))
+        else:
+            await join(reader, writer, names.get(host, host), port, welcome=bytes((5, 0, 0, 1)) + bytes(6))
 
     async with listening(serve) as receiver:
         proxy = Proxy(receiver)
@@ -79,8 +80,7 @@ async def http_proxy(names: Mapping[str, str], *, login: bool = False) -> AsyncI
         host, _, port = authority.rpartition(":")
         proxy.asked.append(f"{method} {authority}")
         if method == "CONNECT":
-            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-            await join(reader, writer, names.get(host, host), int(port))
+            await join(reader, writer, names.get(host, host), int(port), welcome=b"HTTP/1.1 200 OK\r\n\r\n")
         else:
             path = "/" + target.split("/", 3)[3]
             await join(
@@ -93,10 +93,22 @@ async def http_proxy(names: Mapping[str, str], *, login: bool = False) -> AsyncI
 
 
 async def join(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, port: int, first: bytes = b""
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    host: str,
+    port: int,
+    *,
+    first: bytes = b"",
+    welcome: bytes = b"",
 ) -> None:
-    """Carry bytes both ways until one side ends."""
-    their_reader, their_writer = await asyncio.open_connection(host, port)
+    """Carry bytes both ways until one side ends; `welcome` is said when the other side stands, `first` goes to it."""
+    try:
+        their_reader, their_writer = await asyncio.open_connection(host, port)
+    except OSError:
+        writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        return
+    writer.write(welcome)
     their_writer.write(first)
 
     async def carry(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
