@@ -83,9 +83,8 @@ async def http_proxy(names: Mapping[str, str], *, login: bool = False) -> AsyncI
             await join(reader, writer, names.get(host, host), int(port), welcome=b"HTTP/1.1 200 OK\r\n\r\n")
         else:
             path = "/" + target.split("/", 3)[3]
-            await join(
-                reader, writer, names.get(host, host), int(port), head.replace(target.encode(), path.encode(), 1)
-            )
+            head = head.replace(target.encode(), path.encode(), 1)
+            await join(reader, writer, names.get(host, host), int(port), first=head)
 
     async with listening(serve) as receiver:
         proxy = Proxy(receiver)
