@@ -76,6 +76,12 @@ class Bogons:
             return self._why_carried(parsed)
         return why or None
 
+    def about(self, addresses: Iterable[str]) -> Bogons:
+        """Return the rows that say something of some addresses: of these, the two lists say the same."""
+        asked: set[IPv4Address | IPv6Address] = {ip_address(address) for address in addresses}
+        asked |= {inner for address in asked if isinstance(address, IPv6Address) for _, inner in _carried(address)}
+        return Bogons((network, why) for network, why in self.prefixes if any(one in network for one in asked))
+
     def _longest(self, address: IPv4Address | IPv6Address) -> str | None:
         """Return the reason of the longest prefix that holds `address`; None when none does."""
         number = int(address)
@@ -86,11 +92,9 @@ class Bogons:
         return None
 
     def _why_carried(self, address: IPv6Address) -> str | None:
-        for carrier, network, shift in _CARRIERS:
-            if address in network:
-                inner = IPv4Address(int(address) >> shift & 0xFFFFFFFF)
-                why = self._longest(inner)
-                return f"{carrier} of {inner}: {why}" if why else None
+        for carrier, inner in _carried(address):
+            why = self._longest(inner)
+            return f"{carrier} of {inner}: {why}" if why else None
         return None
 
 
@@ -116,6 +120,13 @@ def faces(ip: IPv4Address | IPv6Address) -> list[IPv4Address | IPv6Address]:
     if any(ip in prefix for prefix in _NAT64) or (int(ip) >> 32 == 0 and int(ip) > 1):  # ::a.b.c.d, deprecated
         inner.append(IPv4Address(int(ip) & 0xFFFFFFFF))
     return [ip, *(face for face in inner if face is not None)]
+
+
+def _carried(address: IPv6Address) -> Iterator[tuple[str, IPv4Address]]:
+    """Yield what carries an IPv4 address within this one, and that address."""
+    for carrier, network, shift in _CARRIERS:
+        if address in network:
+            yield carrier, IPv4Address(int(address) >> shift & 0xFFFFFFFF)
 
 
 def _rows(text: str, origin: str) -> Iterator[tuple[int, list[str]]]:

@@ -44,8 +44,8 @@ class Role(StrEnum):
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One record in the manifest; `number` counts from 1 and begins the names of its files.
 
-    `digest` is the SHA-256 of the record, `linked` whether it stands in the chain of its probe. What a verdict said is
-    there for people: `verdicts/` has all of it.
+    `digest` is the SHA-256 of the record, `link` its number in the chain of its probe (None: no link). What a
+    verdict said is there for people: `verdicts/` has all of it.
     """
 
     number: int
@@ -54,7 +54,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int
     digest: str
     role: Role
-    linked: bool
+    link: int | None
     started: float
     target: str
     outcome: str | None = None
@@ -128,7 +128,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     measurement: Measurement  # for what the manifest says of it
     record: bytes
     role: Role
-    linked: bool
+    link: int | None
     opinions: tuple[Opinion, ...] = ()
     bodies: Mapping[str, bytes] = {}
 
@@ -252,7 +252,7 @@ def _entry(number: int, item: Item) -> Entry:
         sequence=fact.sequence,
         digest=_hex(item.record),
         role=item.role,
-        linked=item.linked,
+        link=item.link,
         started=fact.started,
         target=fact.target.url,
         outcome=None if latest is None else latest.outcome.value,

@@ -44,7 +44,7 @@ def stand(manifest: Manifest, chains: Sequence[ProbeChain], found: Found) -> lis
     runs: list[Run] = []
     covered: set[int] = set()
     for chain in chains:
-        mine = [entry for entry in manifest.records if entry.probe == chain.probe and entry.linked]
+        mine = [entry for entry in manifest.records if entry.probe == chain.probe and entry.link is not None]
         _check_keys(chain, found)
         _check_points(chain, found)
         for run in _runs(chain):
@@ -52,7 +52,7 @@ def stand(manifest: Manifest, chains: Sequence[ProbeChain], found: Found) -> lis
             runs.append(run)
     by_probe = {one.probe: {link.sequence: link for link in one.links} for one in chains}
     for entry in manifest.records:
-        _find(entry, by_probe.get(entry.probe, {}).get(entry.sequence), covered, found)
+        _find(entry, by_probe.get(entry.probe, {}).get(entry.link or 0), covered, found)
     return runs
 
 
@@ -111,11 +111,11 @@ def _check_run(run: Run, chain: ProbeChain, mine: Sequence[Entry], found: Found)
     end = run.links[-1].sequence
     points = [point for point in chain.checkpoints if start <= point.sequence <= end]
     fault = find_fault(run.links, points, chain.keys, before=run.before)
-    run.records.extend(entry for entry in mine if start <= entry.sequence <= end)
+    run.records.extend(entry for entry in mine if start <= (entry.link or 0) <= end)
     if fault is None:
         signed = max((point.sequence for point in points), default=-1)
-        return {entry.number for entry in run.records if entry.sequence <= signed}
-    entry = next((one for one in run.records if one.sequence == fault.sequence), None)
+        return {entry.number for entry in run.records if (entry.link or 0) <= signed}
+    entry = next((one for one in run.records if one.link == fault.sequence), None)
     words = f"chain of probe {chain.probe}: {fault.words}"
     if entry is None and fault.kind is Kind.CHECKPOINT and run.records:
         entry = run.records[0]
@@ -126,14 +126,14 @@ def _check_run(run: Run, chain: ProbeChain, mine: Sequence[Entry], found: Found)
 
 def _find(entry: Entry, link: Link | None, covered: set[int], found: Found) -> None:
     """See that a record is the one that was chained under its number."""
-    if not entry.linked:
+    if entry.link is None:
         words = "stands in no chain: it was imported, or made before there was one"
         found.unsettled.append(f"{called(entry)} {words}; only the signature of the bundle holds it")
     elif link is None:
-        words = f"{called(entry)} should be {entry.sequence} in the chain of probe {entry.probe}: its link was removed"
+        words = f"{called(entry)} should be {entry.link} in the chain of probe {entry.probe}: its link was removed"
         found.fault(Wrong.REMOVED, words, entry)
     elif (link.measurement_id, link.record) != (entry.id, entry.digest):
-        words = f"{called(entry)} is not what was chained as {entry.sequence}: it was changed after it was measured"
+        words = f"{called(entry)} is not what was chained as {entry.link}: it was changed after it was measured"
         found.fault(Wrong.CHANGED, words, entry)
     elif entry.number not in covered and not found.faults:
         found.unsettled.append(f"{called(entry)} is chained, and no signed checkpoint covers it yet")
@@ -164,5 +164,5 @@ def attested(runs: Sequence[Run], probe: str, sequence: int, value: str) -> tupl
         if link is not None and link.chain != value:
             return set(), run
         if link is not None:
-            return {entry.number for entry in run.records if entry.sequence <= sequence}, None
+            return {entry.number for entry in run.records if (entry.link or 0) <= sequence}, None
     return set(), None

@@ -129,7 +129,7 @@ def _judged(
         role=entry.role,
         target=entry.target,
         started=entry.started,
-        linked=entry.linked,
+        linked=entry.link is not None,
         said=None if said is None else gist(said),
         said_by=None if said is None else said.rules_version,
         found=None if found is None else gist(found),

@@ -55,7 +55,7 @@ def gist(verdict: Verdict) -> str:
 
 
 def needed(fact: Measurement, said: Verdict, history: Sequence[Past], judge: Judge) -> tuple[Past, ...]:
-    """Pick the earlier verdicts, the newest first, without which these rules would not say what was `said`.
+    """Pick the earlier verdicts without which these rules would not say what was `said`, the first that will do.
 
     Nothing where they say it by themselves, or cannot be brought to.
     """

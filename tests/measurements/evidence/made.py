@@ -162,7 +162,7 @@ class Made:
                 measurement=fact,
                 record=record(fact),
                 role=role,
-                linked=fact.id not in self.unlinked,
+                link=None if fact.id in self.unlinked else fact.sequence,
                 opinions=(Opinion(judged_at=START, verdict=self.verdicts[fact.id]),),
                 bodies={digest.hex(): body for digest, body in without_bodies(fact)[1].items()},
             )

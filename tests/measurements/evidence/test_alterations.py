@@ -73,7 +73,7 @@ def value_of_a_record_and_the_whole_chain(files: Files, chance: random.Random) -
     (chain,) = read_chains(files)
     value, links = genesis(chain.probe, 0), []
     for link in chain.links:
-        digest = _hex(files[record_path(entry)]) if link.sequence == entry.sequence else link.record
+        digest = _hex(files[record_path(entry)]) if link.sequence == entry.link else link.record
         link = link_after(
             value,
             probe_id=chain.probe,
@@ -188,7 +188,7 @@ def record_added_with_all_traces(files: Files, chance: random.Random) -> int:
     like = manifest.records[min(place, RECORDS - 1)]
     fact = read_record(files[record_path(like)])
     made_up = replace(fact, id=chance.randbytes(16).hex(), sequence=7, started=fact.started + 1.0)
-    entry = replace(like, id=made_up.id, sequence=7, started=made_up.started, number=900)
+    entry = replace(like, id=made_up.id, sequence=7, link=7, started=made_up.started, number=900)
     files[record_path(entry)] = record(made_up)
     files[verdicts_path(entry)] = files[verdicts_path(like)]
     records = list(manifest.records)
@@ -291,7 +291,7 @@ def test_whoever_strips_all_signatures_has_a_bundle_that_nobody_signed() -> None
     ]:
         del files[name]
     manifest = manifest_of(files)
-    records = tuple(replace(entry, linked=False) for entry in manifest.records)
+    records = tuple(replace(entry, link=None) for entry in manifest.records)
     put(files, replace(manifest, signed_by=None, records=records))
     report = check(write(files.items()))
     assert report.code != STANDS

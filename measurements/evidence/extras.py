@@ -1,0 +1,207 @@
+"""What else is in a bundle: how to check it, the rules and their text, the lists that they looked into, the votes."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import measurements
+from measurements.bogons import Bogons
+from measurements.evidence.bundle import README, UsedList
+from measurements.evidence.canonical import canonical
+from measurements.fingerprints import COLUMNS, Fingerprint
+from measurements.model import Vote
+from measurements.rules import RULES, RULES_VERSION
+
+RULES_LIST, VOTES, FINGERPRINTS = "rules/rules.json", "votes.csv", "lists/fingerprints.csv"
+_START = "measurements.judge"
+_VOTE_COLUMNS = (
+    *("time", "probe", "country", "asn", "target", "layer", "blocked"),
+    *("strength", "witness", "mechanism", "software", "placebo"),
+)
+
+GUIDE = """\
+An evidence bundle of Wazi, which measures whether sites can be reached. Nothing here needs to be believed: all of it
+can be checked, with Wazi or without. docs/evidence.md of Wazi tells what this proves, and what it does not.
+
+With Wazi:    wazi verify THIS-FILE                    (offline; nothing is unpacked or executed)
+              wazi verify --key FINGERPRINT THIS-FILE  (insists on a key that you know from elsewhere)
+
+Without it, in an empty folder:
+
+  unzip THIS-FILE && sha256sum -c SHA256SUMS
+      Every file is as it was when the bundle was made. Whoever changes a file can change the sums too, therefore:
+
+  openssl pkeyutl -verify -pubin -inkey keys/KEY.pem -rawin -in manifest.json -sigfile manifest.sig
+      manifest.json lists every other file with its SHA-256. KEY is its signed_by.key; without one nobody signed it.
+      Who holds that key must be learned elsewhere.
+
+  openssl pkeyutl -verify -pubin -inkey keys/KEY.pem -rawin \\
+      -in checkpoints/PROBE/N-TIME.json -sigfile checkpoints/PROBE/N-TIME.sig
+      What the chain of a probe had come to. KEY is the text's "key".
+
+  python3 check_chain.py
+      Every record stands in the chain, between signed checkpoints. Read the program first: it has some forty lines.
+
+What is here:
+
+  manifest.json          all files, all records in order, what is missing and what was left out
+  manifest.sig           its Ed25519 signature (RFC 8032), 64 bytes
+  records.sig            a signature of each record's entry, together with all before it
+  events/                what is claimed, and what was claimed before
+  records/               measurements in canonical JSON (RFC 8785); role "witness" speaks against access, "access" for
+                         it, "earlier" is what a verdict looks back to. Pages are named by their SHA-256
+  bodies/                those pages, as far as they are kept; the volunteer's own addresses are taken out
+  verdicts/              what the rules said of each record, by version of the rules
+  chain/, checkpoints/   links of the chains of the probes, and what was signed of them
+  keys/                  public keys (PEM), and how they follow each other
+  rules/                 the rules: their sentences, and the text of the program that judges
+  lists/                 the rows of the lists that the rules looked into
+  votes.csv              the votes that were counted; `wazi detect votes.csv` counts them again
+  redactions.json        what was taken out of which record, with commitments that can be opened later
+"""
+
+CHECK_CHAIN = '''\
+"""Recompute the chains of a bundle from its files: run it where the bundle was unpacked. Needs Python 3.9, no more."""
+import hashlib, json, pathlib, sys
+
+
+def text(**members):
+    return json.dumps(members, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def digest(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+manifest = json.loads(pathlib.Path("manifest.json").read_bytes())
+for probe in json.loads(pathlib.Path("keys/keys.json").read_bytes()):
+    name, folder = probe["probe"], probe["folder"]
+    points = {}
+    for path in pathlib.Path("checkpoints", folder).glob("*.json"):
+        point = json.loads(path.read_bytes())
+        points[int(point["sequence"])] = point["chain"]
+    lines = [json.loads(line) for line in pathlib.Path("chain", folder + ".jsonl").read_bytes().splitlines()]
+    links, last, chain, signed = {}, None, None, 0
+    for line in lines:
+        number = int(line["sequence"])
+        first = number if line["id"] else int(json.loads(line["note"])["first"])
+        if first - 1 != last:
+            chain = points.get(first - 1) or digest(text(probe=name, sequence=first - 1, wazi="genesis 1"))
+        if line.get("note") and digest(line["note"].encode()) != line["record"]:
+            sys.exit(f"{name}: the note at {number} was changed")
+        chain = digest(text(id=line["id"], previous=chain, probe=name, record=line["record"], sequence=number,
+                            wazi="link 1"))
+        if chain != line["chain"] or points.get(number, chain) != chain:
+            sys.exit(f"{name}: the chain breaks at {number}")
+        last, links[number] = number, line
+    for record in (record for record in manifest["records"] if record["probe"] == name and record["link"]):
+        path = pathlib.Path("records", f'{record["number"]:03}-{record["id"]}.json')
+        if links.get(record["link"], {}).get("record") != digest(path.read_bytes()):
+            sys.exit(f"{path} is not what was chained as {record['link']}")
+        signed += max(points, default=0) >= record["link"]
+    print(f"{name}: {len(lines)} links and {signed} records stand, under {len(points)} checkpoints (check their .sig)")
+'''
+
+
+def guide() -> dict[str, bytes]:
+    """Return how to check a bundle: in words, and as a short program for the chain."""
+    return {README: GUIDE.encode(), "check_chain.py": CHECK_CHAIN.encode()}
+
+
+def rule_files() -> dict[str, bytes]:
+    """Return every rule's id and sentence, and the text of all that judges, from the modules of this build."""
+    rules = [{"id": name, "sentence": " ".join((rule.__doc__ or "").split())} for name, rule in RULES.items()]
+    files = {RULES_LIST: canonical({"version": RULES_VERSION, "rules": rules})}
+    root = Path(measurements.__file__).parent
+    todo, seen = [_START], {_START}
+    while todo:
+        name = todo.pop()
+        path = _path_of(root, name)
+        if path is None:
+            continue
+        text = path.read_bytes()
+        files[f"rules/{path.relative_to(root.parent)}"] = text
+        fresh = set(_imports(text)) - seen
+        seen |= fresh
+        todo += sorted(fresh)
+    return files
+
+
+def votes_file(votes: Iterable[Vote]) -> bytes:
+    """Write votes as `wazi detect` reads them, in order of time, each once."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(_VOTE_COLUMNS)
+    unique = {(vote.witness, vote.layer, vote.strength): vote for vote in votes}
+    for vote in sorted(unique.values(), key=lambda vote: (vote.time, vote.witness, vote.layer)):
+        writer.writerow([_cell(getattr(vote, column)) for column in _VOTE_COLUMNS])
+    return stream.getvalue().encode("utf-8", "replace")
+
+
+def bogons_file(bogons: Bogons) -> bytes:
+    """Write a list of private addresses as `Bogons.parse` reads it."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(("prefix", "why"))
+    writer.writerows((str(network), why) for network, why in bogons.prefixes)
+    return stream.getvalue().encode()
+
+
+def fingerprints_file(rows: Sequence[Fingerprint]) -> bytes:
+    """Write fingerprints in the columns that they are read from."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow(
+            {
+                "name": row.name,
+                "scope": row.scope,
+                "location_found": row.location,
+                "pattern_type": row.kind,
+                "pattern": row.pattern,
+                "confidence_no_fp": row.confidence,
+                "expected_countries": ",".join(sorted(row.countries)),
+                "source": row.source,
+            }
+        )
+    return stream.getvalue().encode()
+
+
+def used_lists(marks: Iterable[str], rows: Sequence[Fingerprint], shipped: set[str]) -> tuple[list[UsedList], bytes]:
+    """Name the lists of the fingerprints that verdicts rest on, and write those rows that ship with Wazi.
+
+    `shipped` are the sources of our own lists; those of others are named, and are not ours to hand on.
+    """
+    wanted = set(marks)
+    used = [row for row in rows if row.mark in wanted]
+    lists = []
+    for source in sorted({row.source for row in used}):
+        name, _, digest = source.partition(" sha256:")
+        lists.append(UsedList(kind="fingerprints", name=name, sha256=digest, shipped=source in shipped))
+    ours = [row for row in used if row.source in shipped]
+    return lists, fingerprints_file(ours) if ours else b""
+
+
+def _path_of(root: Path, name: str) -> Path | None:
+    base = root.parent.joinpath(*name.split("."))
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
+
+
+def _imports(text: bytes) -> Iterator[str]:
+    """Yield the modules of this package that a text may import."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("measurements"):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _cell(value: object) -> object:
+    return int(value) if isinstance(value, bool) else value
