@@ -233,7 +233,11 @@ def detect(
 @app.command()
 def export(
     context: typer.Context,
-    form: Annotated[str, typer.Option("--format", help="csv, jsonl, ooni or parquet.")],
+    form: Annotated[str, typer.Option("--format", help="csv, jsonl, ooni, parquet or bundle.")],
+    events: Annotated[
+        list[str] | None,
+        typer.Argument(help="Of a bundle: ids of events, or how they begin.", metavar="[EVENT...]", show_default=False),
+    ] = None,
     output: Annotated[
         str | None,
         typer.Option("--output", help="A file (.gz and .zst compress), or FOLDER/, instead of stdout.", metavar="FILE"),
@@ -258,9 +262,10 @@ def export(
         int | None, typer.Option("--rules-version", help="What these rules said, not the latest that judged.", min=0)
     ] = None,
 ) -> int:
-    """Write what was measured in a format that others read, the oldest first.
+    """Write what was measured in a format that others read, the oldest first; or the evidence on events (bundle).
 
-    A file or folder gets its name only when it is whole.
+    A file or folder gets its name only when it is whole. A bundle is one file that `wazi verify` and other programs
+    check without the store; of it, --output and events are all that can be said.
     """
     from probe.commands.exporting import export
     from probe.commands.which import Which
@@ -268,7 +273,42 @@ def export(
     which = Which(
         target, outcome, since, until, tuple(country or ()), tuple(asn or ()), tuple(category or ()), rules_version
     )
+    if form == "bundle":
+        from probe.commands.bundling import export_bundle
+
+        return export_bundle(context.obj, events or (), output, chosen=which != Which() or after is not None)
+    if events:
+        raise Refusal(f"--format {form} takes no events ({events[0]}): choose by --since, --target and so on")
     return export(context.obj, which, form=form, output=output, after=after)
+
+
+@app.command()
+def verify(
+    context: typer.Context,
+    files: Annotated[list[str], typer.Argument(help="Evidence bundles; - is stdin.", metavar="FILE...")],
+    as_json: Json = False,
+    key: Annotated[
+        list[str] | None,
+        typer.Option("--key", help="Whose signature it must be: a fingerprint or a PEM file; any of several."),
+    ] = None,
+    checkpoint: Annotated[
+        list[str] | None,
+        typer.Option("--checkpoint", help="Checkpoints that were published, which the chain must fit.", metavar="FILE"),
+    ] = None,
+    timestamp_root: Annotated[
+        list[str] | None,
+        typer.Option("--timestamp-root", help="A root that time stamps must lead to (PEM).", metavar="FILE"),
+    ] = None,
+) -> int:
+    """Check evidence bundles from what is in them alone, offline; nothing is unpacked or executed.
+
+    Names the first record that was changed, removed, inserted or reordered, and judges each again by the rules of this
+    build. Ends with 0 when all of it stands, 1 when something was altered or the rules say otherwise, 3 when nothing is
+    wrong and something could not be checked (it says what), 2 when it is no bundle or the command was wrong.
+    """
+    from probe.commands.verifying import Aside, verify_files
+
+    return verify_files(files, Aside(key or (), checkpoint or (), timestamp_root or ()), as_json=as_json)
 
 
 @app.command("import")

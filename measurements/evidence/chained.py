@@ -16,7 +16,7 @@ from measurements.evidence.chain import (
     strangers,
     stretch,
 )
-from measurements.evidence.findings import Found, Wrong, called
+from measurements.evidence.findings import Found, Wrong, called, numbers
 from measurements.evidence.links import KEYS, ProbeChain
 
 _WRONG = {
@@ -52,8 +52,21 @@ def stand(manifest: Manifest, chains: Sequence[ProbeChain], found: Found) -> lis
             runs.append(run)
     by_probe = {one.probe: {link.sequence: link for link in one.links} for one in chains}
     for entry in manifest.records:
-        _find(entry, by_probe.get(entry.probe, {}).get(entry.link or 0), covered, found)
+        if entry.link is not None:
+            _find(entry, by_probe.get(entry.probe, {}).get(entry.link), found)
+    _tell(manifest, covered, found)
     return runs
+
+
+def _tell(manifest: Manifest, covered: set[int], found: Found) -> None:
+    """Say of which records nothing in a chain vouches."""
+    loose = [entry.number for entry in manifest.records if entry.link is None]
+    open_ends = [entry.number for entry in manifest.records if entry.link is not None and entry.number not in covered]
+    if loose:
+        words = "in no chain: imported, or made before there was one; only the signature of the bundle holds"
+        found.unsettled.append(f"{numbers(loose)}: {words} {'them' if len(loose) > 1 else 'it'}")
+    if open_ends and not found.faults:
+        found.unsettled.append(f"{numbers(open_ends)}: chained, and no signed checkpoint comes after")
 
 
 def family(chain: ProbeChain, key_id: str) -> frozenset[str]:
@@ -124,19 +137,14 @@ def _check_run(run: Run, chain: ProbeChain, mine: Sequence[Entry], found: Found)
     return set()
 
 
-def _find(entry: Entry, link: Link | None, covered: set[int], found: Found) -> None:
+def _find(entry: Entry, link: Link | None, found: Found) -> None:
     """See that a record is the one that was chained under its number."""
-    if entry.link is None:
-        words = "stands in no chain: it was imported, or made before there was one"
-        found.unsettled.append(f"{called(entry)} {words}; only the signature of the bundle holds it")
-    elif link is None:
+    if link is None:
         words = f"{called(entry)} should be {entry.link} in the chain of probe {entry.probe}: its link was removed"
         found.fault(Wrong.REMOVED, words, entry)
     elif (link.measurement_id, link.record) != (entry.id, entry.digest):
         words = f"{called(entry)} is not what was chained as {entry.link}: it was changed after it was measured"
         found.fault(Wrong.CHANGED, words, entry)
-    elif entry.number not in covered and not found.faults:
-        found.unsettled.append(f"{called(entry)} is chained, and no signed checkpoint covers it yet")
 
 
 def _file(chain: ProbeChain) -> str:

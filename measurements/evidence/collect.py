@@ -126,12 +126,12 @@ class _Collecting:
                 self._lost(identifier, "there was no room for it")
         event, out = dossier.event.id, dossier.left_out
         for count, what in (
-            (out.witnesses, "more measurement that speaks against access"),
-            (out.accesses, "more measurement that speaks for access"),
+            (out.witnesses, "against access"),
+            (out.accesses, "for access"),
         ):
             if count > 0:
-                words = plural(count, what) if count == 1 else f"{count} {_many(what)}"
-                self.found.left_out.append(f"event {event}: {words}")
+                words = f"{plural(count, 'more measurement')} that spoke {what}"
+                self.found.left_out.append(f"of event {event[:8]} {words}")
 
     def add_earlier(self) -> None:
         """Add the earlier sessions that verdicts rest on, and what those rest on."""
@@ -190,7 +190,9 @@ class _Collecting:
             )
         held = {digest for item in self.found.items for digest in item.bodies}
         for digest in sorted(absent - held):
-            self.found.missing.append(Missing(id=digest, why="this page is no longer kept; its digest is"))
+            self.found.missing.append(
+                Missing(id=digest, why="a page that is no longer kept; its digest is in the record")
+            )
 
     def _add(self, one: Kept, role: Role) -> bool:
         fact = one.measurement
@@ -291,7 +293,3 @@ def _says(judge: Judge, fact: Measurement, past: tuple[Past, ...], said: Verdict
         return agree(judge(fact, past), said)
     except Exception:  # rules must bear all, and an export goes on
         return True
-
-
-def _many(what: str) -> str:
-    return what.replace("measurement that speaks", "measurements that speak")

@@ -6,6 +6,7 @@ import ast
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 import measurements
@@ -105,6 +106,22 @@ for probe in json.loads(pathlib.Path("keys/keys.json").read_bytes()):
         signed += max(points, default=0) >= record["link"]
     print(f"{name}: {len(lines)} links and {signed} records stand, under {len(points)} checkpoints (check their .sig)")
 '''
+
+
+class Listening(Bogons):
+    """A list that remembers which addresses it was asked about."""
+
+    __slots__ = ("asked",)
+
+    def __init__(self, prefixes: Iterable[tuple[IPv4Network | IPv6Network, str]]) -> None:
+        super().__init__(prefixes)
+        self.asked: set[str] = set()
+
+    def why(self, address: str) -> str | None:
+        """Answer as the list does."""
+        found = super().why(address)
+        self.asked.add(address)
+        return found
 
 
 def guide() -> dict[str, bytes]:

@@ -117,3 +117,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def code(self) -> int:
         """The exit code."""
         return ALTERED if self.faults else UNSETTLED if self.unsettled else STANDS
+
+    @property
+    def result(self) -> str:
+        """The exit code in a word: stands, altered, disagrees (the rules do, and nothing else is wrong), unsettled."""
+        if self.faults and all(fault.wrong is Wrong.VERDICT for fault in self.faults):
+            return "disagrees"
+        return {STANDS: "stands", ALTERED: "altered", UNSETTLED: "unsettled"}[self.code]

@@ -13,7 +13,7 @@ from measurements.evidence.findings import Found, Judged, Wrong, called
 from measurements.evidence.rejudge import agree, gist, judge_all, judge_by
 from measurements.evidence.strict import NotCanonical, strict_json
 from measurements.fingerprints import Fingerprints
-from measurements.model import Measurement, Verdict
+from measurements.model import Confidence, Measurement, Verdict
 from measurements.rules import RULES_VERSION
 
 
@@ -64,6 +64,9 @@ class _Judging:
         if said.rules_version != RULES_VERSION:
             words = f"rules version {said.rules_version} says so, and this build has {RULES_VERSION} ({one.found})"
             return msgspec.structs.replace(one, agrees=None, note=f"{words}; {self._release(said.rules_version)}")
+        if one.found == gist(msgspec.structs.replace(said, confidence=Confidence.LIKELY)):
+            note = f"these rules say {one.found}; what an earlier session of the probe confirmed, which is not here"
+            return msgspec.structs.replace(one, agrees=None, note=note)
         strange = [row.fingerprint for row in said.findings if row.fingerprint and row.fingerprint not in self.marks]
         if strange:
             return msgspec.structs.replace(

@@ -30,6 +30,7 @@ from measurements.rules import RULES_VERSION
 
 MOST_RECORDS = 2000
 MOST_FAULTS = 200
+MOST_NAMED = 5
 
 ReadStamp = Callable[[SignedCheckpoint, Sequence[bytes]], Stamp]
 """Reads the time stamp of a checkpoint against roots in PEM; raises ValueError with a sentence."""
@@ -227,8 +228,12 @@ class _Verifying:
 
     def _beside(self) -> None:
         """Tell what is not here, and where the text of the rules is another."""
+        absent: dict[str, list[str]] = {}
         for one in self.manifest.missing:
-            self.found.unsettled.append(f"{one.id} is not in the bundle: {one.why}")
+            absent.setdefault(one.why, []).append(one.id)
+        for why, some in absent.items():
+            more = f" and {len(some) - MOST_NAMED} more" if len(some) > MOST_NAMED else ""
+            self.found.unsettled.append(f"not in the bundle: {', '.join(some[:MOST_NAMED])}{more}: {why}")
         for path, text in self.known.rules.items():
             if self.manifest.rules_version == RULES_VERSION and self.files.get(path, text) != text:
                 words = f"{path} is not that of this build, although both are of rules version {RULES_VERSION}"

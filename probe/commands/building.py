@@ -13,7 +13,9 @@ from measurements.model import Measurement, Past, Vantage, Verdict
 from probe.commands.console import Common, Refusal
 
 if TYPE_CHECKING:
+    from measurements.bogons import Bogons
     from measurements.events.nouns import Settings as CountingRules
+    from measurements.fingerprints import Fingerprints
     from measurements.store import Store
     from probe.clocks import Tempo
     from probe.identity import Identity
@@ -54,6 +56,17 @@ def judge_with(settings: Settings) -> Callable[[Measurement, tuple[Past, ...]], 
     """Return the rules, bound to the lists that the settings name."""
     bogons, fingerprints = settings.bogons(), settings.fingerprints
     return lambda measurement, past: judge(Case(measurement, bogons, past, fingerprints))
+
+
+def shipped_lists() -> tuple[Bogons, Fingerprints]:
+    """Return the lists that come with this build, whatever the settings say."""
+    from measurements.bogons import Bogons
+    from probe.settings.layers import SHIPPED
+    from probe.settings.lists import read_lists
+    from probe.settings.shipped import shipped
+
+    path = shipped("bogons.csv")
+    return Bogons.parse(path.read_text("utf-8"), path.name), read_lists((SHIPPED,), skip_bad_lines=False)[0]
 
 
 def read_store(settings: Settings) -> Store:

@@ -35,7 +35,7 @@ def export(common: Common, which: Which, *, form: str, output: str | None, after
 
     how = EXPORTS.get(form)
     if how is None:
-        raise Refusal(f"--format {form}: must be one of {', '.join(EXPORTS)}")
+        raise Refusal(f"--format {form}: must be one of {', '.join((*EXPORTS, 'bundle'))}")
     if isinstance(how, FolderFormat) and output is None:
         raise Refusal(f"--format {form} is many files: give it a folder, --output FOLDER")
     settings = load_settings(common)

@@ -1,0 +1,174 @@
+"""`wazi export --format bundle`: the evidence on some events in one file, which an expert can check without us."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from measurements.printable import clean, plural
+from probe.commands.building import judge_with, load_settings, read_store, shipped_lists
+from probe.commands.console import FINE, Common, Refusal, say, to_reader
+from probe.version import software
+
+if TYPE_CHECKING:
+    from measurements.bogons import Bogons
+    from measurements.evidence.bundle import Signer, UsedList
+    from measurements.evidence.chain import SignedCheckpoint
+    from measurements.evidence.collect import Collected
+    from measurements.evidence.findings import Report
+    from measurements.store import Store
+    from probe.settings import Settings
+
+MOST_EVENTS = 20
+
+
+def export_bundle(common: Common, events: Sequence[str], output: str | None, *, chosen: bool = False) -> int:
+    """Write the evidence on events to a file, and say what in it cannot be checked."""
+    if not events:
+        raise Refusal("--format bundle: say which events, by their ids or how these begin; `wazi events` shows them")
+    if chosen:
+        raise Refusal("--format bundle takes events and --output, and nothing else: an event says what belongs to it")
+    if len(events) > MOST_EVENTS:
+        raise Refusal(f"--format bundle: at most {MOST_EVENTS} events go into one file")
+    if output is None and os.isatty(1):
+        raise Refusal("--format bundle writes a ZIP, which is nothing for a terminal: give it a file, --output FILE")
+    if output is not None and output.endswith((".gz", ".zst")):
+        raise Refusal(f"{output}: a bundle is a ZIP; give its file an ending such as .zip")
+    data, report = make_bundle(load_settings(common), events)
+    _write(data, output)
+    assert report.manifest is not None
+    held = f"{plural(len(report.manifest.records), 'record')} on {plural(len(report.manifest.events), 'event')}"
+    by = report.manifest.signed_by
+    say(f"{held} in {output or 'stdout'} ({len(data) / 1e6:.1f} MB), {f'signed by {by.key}' if by else 'not signed'}")
+    for words in (*(fault.words for fault in report.faults), *report.unsettled):
+        say(clean(words, 1000))
+    return FINE
+
+
+def make_bundle(settings: Settings, events: Sequence[str]) -> tuple[bytes, Report]:
+    """Make a bundle and verify it, as whoever gets it will; refuses in words what does not stand."""
+    from measurements.evidence.collect import collect
+    from measurements.evidence.findings import Wrong
+    from measurements.evidence.verify import Known, verify
+    from measurements.store import NotFound, StoreError
+
+    with read_store(settings) as store:
+        try:
+            found = collect(store, events, judge_with(settings))
+            data = _build(settings, store, found)
+        except NotFound as error:
+            raise Refusal(str(error)) from None
+        except StoreError as error:
+            raise Refusal(str(error)) from None
+        except ValueError as error:
+            raise Refusal(f"the bundle cannot be made: {error}") from None
+    bogons, fingerprints = shipped_lists()
+    report = verify(data, Known(bogons=bogons, fingerprints=fingerprints))
+    worst = next((fault for fault in report.faults if fault.wrong is not Wrong.VERDICT), None)
+    if worst is not None:
+        raise Refusal(f"the evidence does not stand, and is not handed out: {clean(worst.words, 1000)}")
+    return data, report
+
+
+def _build(settings: Settings, store: Store, found: Collected) -> bytes:
+    from measurements.evidence.bundle import build
+    from measurements.evidence.collect import chains_of
+    from measurements.evidence.extras import guide, rule_files, votes_file
+    from measurements.evidence.links import files_of
+    from measurements.rules import RULES_VERSION
+
+    now = int(time.time())
+    signer = _signer(settings)
+    also = [] if signer is None else _fresh(store, found, signer, now)
+    lists, list_files = _lists(settings, found)
+    votes = (vote for one in found.dossiers for vote in (*one.votes, *one.placebos))
+    files = {
+        **guide(),
+        **rule_files(),
+        **list_files,
+        **files_of(chains_of(store, found.linked, also)),
+        "votes.csv": votes_file(votes),
+    }
+    return build(
+        found.told,
+        found.items,
+        files,
+        made=now,
+        software=software(),
+        rules_version=RULES_VERSION,
+        signer=signer,
+        missing=found.missing,
+        left_out=found.left_out,
+        lists=lists,
+    )
+
+
+def _signer(settings: Settings) -> Signer | None:
+    """Return who signs on this machine; None where no key of a probe is."""
+    return None
+
+
+def _fresh(store: Store, found: Collected, signer: Signer, now: int) -> list[SignedCheckpoint]:
+    """Sign what this probe's chain has come to, where no checkpoint covers the newest record yet."""
+    from measurements.evidence.chain import sign_checkpoint
+
+    probe = signer.by.probe
+    newest = store.chains.last_checkpoint(probe)
+    head = store.chains.head(probe)
+    covered = newest is not None and newest.sequence >= max(found.linked.get(probe, {0}))
+    if head is None or covered:
+        return []
+    return [sign_checkpoint(head, now, signer.by.key, signer.sign)]
+
+
+def _lists(settings: Settings, found: Collected) -> tuple[list[UsedList], dict[str, bytes]]:
+    """Name the lists that the rules looked into, with those rows that say something here and may be handed on."""
+    from measurements.evidence.bundle import BOGONS, UsedList
+    from measurements.evidence.extras import FINGERPRINTS, bogons_file, used_lists
+    from probe.settings.shipped import shipped
+
+    path = settings.network.bogons or shipped("bogons.csv")
+    digest, ours = (hashlib.sha256(Path(one).read_bytes()).hexdigest() for one in (path, shipped("bogons.csv")))
+    named = [UsedList(kind="bogons", name=Path(path).name, sha256=digest, shipped=digest == ours)]
+    files = {BOGONS: bogons_file(_asked(settings.bogons(), settings, found))}
+    marks = {
+        finding.fingerprint
+        for item in found.items
+        for opinion in item.opinions
+        for finding in opinion.verdict.findings
+        if finding.fingerprint
+    }
+    sources = {row.source for row in shipped_lists()[1].rows}
+    more, rows = used_lists(marks, settings.fingerprints.rows, sources)
+    if rows:
+        files[FINGERPRINTS] = rows
+    return [*named, *more], files
+
+
+def _asked(bogons: Bogons, settings: Settings, found: Collected) -> Bogons:
+    """Return the rows about the addresses that the rules ask about when they judge these records."""
+    from measurements.evidence.extras import Listening
+    from measurements.evidence.rejudge import judge_all, judge_by
+
+    listening = Listening(bogons.prefixes)
+    facts = {number: item.measurement for number, item in enumerate(found.items)}
+    judge_all(facts, judge_by(listening, settings.fingerprints))
+    return bogons.about(listening.asked)
+
+
+def _write(data: bytes, output: str | None) -> None:
+    from measurements.exports.files import fresh_file
+
+    if output is None or output == "-":
+        with to_reader() as stdout:
+            stdout.write(data)
+        return
+    try:
+        with fresh_file(Path(output)) as stream:
+            stream.write(data)
+    except OSError as error:
+        raise Refusal(f"{output}: cannot be written ({error.strerror})") from None
