@@ -148,7 +148,7 @@ class Language:
     def duration(self, seconds: float) -> str:
         """Say how long something lasts, with two units at most."""
         whole = max(0, round(seconds / _MINUTE)) * _MINUTE
-        if whole < 2 * _HOUR:
+        if whole < _HOUR + 30 * _MINUTE:
             return self.count("%(number)s minute", "%(number)s minutes", whole // _MINUTE)
         if whole < 2 * _DAY:
             hours, minutes = divmod(whole // _MINUTE, 60)

@@ -38,7 +38,7 @@ class _Sheet(NamedTuple):
 
 
 _WIDE = _Sheet("wide", 960.0, 240.0, 0.0, 144, 13.0, 74.0)
-_NARROW = _Sheet("narrow", 360.0, 2.0, 20.0, 60, 13.0, 66.0)
+_NARROW = _Sheet("narrow", 360.0, 2.0, 24.0, 60, 13.0, 66.0)
 
 
 class _Scale(NamedTuple):
@@ -148,7 +148,7 @@ def _labels(row: Row, top: float, sheet: _Sheet) -> Iterator[str]:
     room = (sheet.left or sheet.width) / (0.58 * sheet.font) if not sheet.above else sheet.width / (0.58 * sheet.font)
     where = f" {row.where}" if row.where else ""
     name = row.name if len(row.name) + len(where) <= room else row.name[: max(6, int(room - len(where)) - 1)] + "…"
-    y = top + (15.0 if sheet.above else 16.0)
+    y = top + (19.0 if sheet.above else 16.0)
     yield (
         _open("text", x="2", y=f"{y:g}", **{"class": "label", "font-size": f"{sheet.font:g}"}, fill=INK)
         + escape(name)

@@ -157,7 +157,7 @@ def _elsewhere(
         where = network(asn)
         if country:
             where = language.say("%(network)s, %(country)s", network=where, country=language.country(clean(country, 60)))
-        yield Row(language.say("elsewhere: the same sites"), where, _marks(some), _unseen(some, gaps))
+        yield Row(language.say("elsewhere"), where, _marks(some), _unseen(some, gaps))
 
 
 def _outages(dossier: Dossier, language: Language) -> Iterable[Row]:
