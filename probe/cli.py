@@ -311,6 +311,36 @@ def verify(
     return verify_files(files, Aside(key or (), checkpoint or (), timestamp_root or ()), as_json=as_json)
 
 
+@app.command()
+def report(
+    context: typer.Context,
+    events: Annotated[list[str], typer.Argument(help="Ids of events, or how they begin.", metavar="EVENT...")],
+    html: Annotated[
+        bool, typer.Option("--html", help="As one self-contained HTML file, which is the default.")
+    ] = False,
+    pdf: Annotated[bool, typer.Option("--pdf", help="As PDF.")] = False,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            help="The file, or - for stdout; without it one named after the event, or stdout if that is no terminal.",
+            metavar="FILE",
+        ),
+    ] = None,
+    language: Annotated[
+        str | None,
+        typer.Option("--language", help="en or fr; without it as LC_ALL or LANG say.", metavar="L"),
+    ] = None,
+) -> int:
+    """Write a page about events that a journalist can read and an expert can check.
+
+    What happened, where, from when until when, how we know, what else was considered, the timeline, the witnesses.
+    """
+    from probe.commands.reporting import Wish, report
+
+    return report(context.obj, events, Wish(html=html, pdf=pdf, output=output, language=language))
+
+
 @app.command("import")
 def import_(
     context: typer.Context,

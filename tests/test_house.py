@@ -157,8 +157,11 @@ def test_the_wheel_ships_both_packages_and_config(tmp_path: Path) -> None:
     shipped = set(zipfile.ZipFile(wheel).namelist())
     code = [path for package in ("probe", "measurements") for path in ROOT.glob(f"{package}/**/*.py")]
     config = [path for path in ROOT.glob("config/**/*") if path.is_file()]
-    expected = {str(path.relative_to(ROOT)) for path in code} | {f"probe/{path.relative_to(ROOT)}" for path in config}
+    data = [path for folder in ("templates", "locale") for path in ROOT.glob(f"measurements/report/{folder}/**/*.*")]
+    expected = {str(path.relative_to(ROOT)) for path in (*code, *data)}
+    expected |= {f"probe/{path.relative_to(ROOT)}" for path in config}
     assert config
+    assert {path.suffix for path in data} == {".html", ".css", ".po"}
     assert expected - shipped == set()
     assert {name.partition("/")[0] for name in shipped if ".dist-info" not in name} == {"probe", "measurements"}
 

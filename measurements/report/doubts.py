@@ -14,8 +14,10 @@ from typing import NamedTuple
 from measurements.dossier import Dossier
 from measurements.events.nouns import Kind, Status
 from measurements.model import Mechanism, Outcome, Trigger, Where
+from measurements.printable import clean
 from measurements.report.language import Language, mark
 from measurements.report.seen import ACCUSED, Alive, address_agrees, alive, proofs
+from measurements.report.story import networks
 from measurements.report.words import REASONS
 from measurements.store.records import Kept
 
@@ -67,7 +69,8 @@ def doubts(dossier: Dossier, language: Language) -> tuple[Doubt, ...]:
     table = _OF_OUTAGES if dossier.event.kind is Kind.OUTAGE else _QUESTIONS
     found = ((question, *weigh(case)) for question, weigh in table)
     return tuple(
-        Doubt(language.say(question), state, language.say(STATES[state]), tuple(seen)) for question, state, seen in found
+        Doubt(language.say(question), state, language.say(STATES[state]), tuple(seen))
+        for question, state, seen in found
     )
 
 
@@ -107,7 +110,7 @@ def _own_line(case: _Case) -> Weighed:
     state = _share(len(good), len(looked))
     seen = [
         say(
-            "In %(number)s of %(all)s witnesses the line had been looked at, and unrelated foreign sites answered over it.",
+            "In %(number)s of %(all)s witnesses the line had been looked at, and unrelated foreign sites answered.",
             number=len(good),
             all=len(looked),
         )
@@ -134,11 +137,10 @@ def _own_line(case: _Case) -> Weighed:
 def _set_aside(case: _Case) -> Iterator[str]:
     for tally in case.dossier.outcomes:
         if tally.outcome is Outcome.INVALID and tally.asn in case.dossier.event.asns:
-            why = case.language.say(REASONS[tally.reason]) if tally.reason in REASONS else tally.reason
+            why = case.language.say(REASONS[tally.reason]) if tally.reason in REASONS else clean(tally.reason, 60)
             yield case.language.count(
-                "%(number)s measurement of these hours was set aside, because the network could not be judged: %(why)s.",
-                "%(number)s measurements of these hours were set aside, because the network could not be judged: "
-                "%(why)s.",
+                "%(number)s measurement of these hours was set aside, as the network could not be judged: %(why)s.",
+                "%(number)s measurements of these hours were set aside, as the network could not be judged: %(why)s.",
                 tally.count,
                 why=why,
             )
@@ -198,16 +200,20 @@ def _one_line(case: _Case) -> Weighed:
     event, language = case.dossier.event, case.language
     probes = max(event.probe_count, len({kept.measurement.vantage.probe_id for kept in case.witnesses}))
     seen = [
-        language.count("%(number)s probe saw it.", "%(number)s probes saw it.", probes),
         language.count(
-            "They stand on %(number)s network.", "They stand on %(number)s networks.", max(1, len(event.asns))
-        ),
+            "%(number)s probe saw it, on %(networks)s.",
+            "%(number)s probes saw it, on %(networks)s.",
+            probes,
+            networks=networks(len(event.asns), language),
+        )
     ]
     if probes > 1:
         return State.EXCLUDED if len(event.asns) > 1 else State.PARTLY, seen
     times = [vote.time for vote in case.dossier.votes if vote.blocked and vote.layer != "blind"]
     long = max(times, default=0.0) - min(times, default=0.0)
-    seen.append(language.say("From its first to its last vote against access are %(time)s.", time=language.duration(long)))
+    seen.append(
+        language.say("From its first to its last vote against access are %(time)s.", time=language.duration(long))
+    )
     return State.PARTLY if long >= A_LINE_ALONE else State.OPEN, seen
 
 
@@ -330,7 +336,9 @@ def _switched_off(case: _Case) -> Weighed:
 
 def _one_probe(case: _Case) -> Weighed:
     return State.OPEN, [
-        case.language.say("An outage is told of by one probe alone; whether its neighbours were cut off too is not known.")
+        case.language.say(
+            "An outage is told of by one probe alone; whether its neighbours were cut off too is not known."
+        )
     ]
 
 

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from measurements.dossier import Dossier
-from measurements.model import Finding, Mechanism, Outcome, Verdict, View
+from measurements.model import Finding, Mechanism, Outcome, Proof, Trigger, Verdict, View
 from measurements.printable import clean
 from measurements.report.language import Language, mark
 from measurements.report.seen import ACCUSED, WALKS, Alive, Asked, Result, alive, asked, middle, proofs
 from measurements.report.story import rest
-from measurements.report.words import FAILURES, MECHANISMS, OTHER_FAILURE, OUTCOMES, PROOFS, PURPOSES, VIEWS, WORKED
+from measurements.report.words import (
+    FAILURES,
+    MECHANISMS,
+    OTHER_FAILURE,
+    OUTCOMES,
+    PROOF_OF_PACE,
+    PROOFS,
+    PURPOSES,
+    TRIGGERS,
+    VIEWS,
+    WORKED,
+)
 from measurements.store.records import Kept
 
 MOST_RULES, MOST_STEPS, MOST_RESULTS, MOST_GROUPS = 8, 24, 4, 6
@@ -24,6 +35,9 @@ _HOPS = {
     "unreachable": mark("turned away at hop %(hop)s"),
     "silence": mark("nothing more after hop %(hop)s"),
 }
+
+
+NO_PROOF = mark("Its kind of proof is not on record.")
 
 
 class Compared(NamedTuple):
@@ -39,7 +53,7 @@ class Ground(NamedTuple):
 
     title: str
     word: str
-    count: str
+    counted: str
     between: tuple[str, ...]
     compared: tuple[Compared, ...]
     rules: tuple[str, ...]
@@ -52,7 +66,10 @@ def alive_in_words(dossier: Dossier, language: Language) -> tuple[tuple[str, ...
     """Say what shows that the site was up."""
     found = alive(dossier)
     ways = (
-        (found.control, mark("In %(number)s of %(all)s witnesses the control outside reached the site at that moment.")),
+        (
+            found.control,
+            mark("In %(number)s of %(all)s witnesses the control outside reached the site at that moment."),
+        ),
         (
             found.certificate,
             mark(
@@ -105,7 +122,7 @@ def _ground(outcome: Outcome, mechanism: Mechanism | None, kept: Sequence[Kept],
     return Ground(
         title=title,
         word=mechanism.value if mechanism else outcome.value,
-        count=language.count("%(number)s witness shown here", "%(number)s witnesses shown here", len(kept)),
+        counted=language.count("%(number)s witness shown here", "%(number)s witnesses shown here", len(kept)),
         between=tuple(_between(outcome, kept, language)),
         compared=tuple(_compared(one, language) for one in asked(kept)),
         rules=tuple(
@@ -123,23 +140,29 @@ def _agreeing(verdict: Verdict) -> Iterator[Finding]:
     return (finding for finding in verdict.findings if finding.outcome is verdict.outcome)
 
 
-def _between(outcome: Outcome, kept: Iterable[Kept], language: Language) -> Iterator[str]:
+def _between(outcome: Outcome, kept: Sequence[Kept], language: Language) -> Iterator[str]:
+    decided = Counter(one.verdict.trigger for one in kept if one.verdict is not None and one.verdict.trigger)
+    for trigger, number in decided.most_common():
+        if trigger is not Trigger.UNKNOWN:
+            told = language.say("What decides is %(trigger)s.", trigger=language.say(TRIGGERS[trigger]))
+            yield language.say("%(text)s (%(number)s of %(all)s)", text=told, number=number, all=len(kept))
     if outcome not in ACCUSED:
         yield language.say("Nothing proves that something between the reader and the site did it: nobody is accused.")
         return
     counted = proofs(kept)
     for proof, number in counted.most_common():
-        if proof is None:
-            text = language.say("Its kind of proof is not on record.")
-        else:
-            text = language.say(PROOFS[proof])
-        yield language.say(
-            "%(text)s (%(number)s of %(all)s)", text=text, number=number, all=counted.total()
-        )
+        text = language.say(_proof(proof, outcome))
+        yield language.say("%(text)s (%(number)s of %(all)s)", text=text, number=number, all=counted.total())
+
+
+def _proof(proof: Proof | None, outcome: Outcome) -> str:
+    if proof is Proof.ELSEWHERE and outcome is Outcome.THROTTLED:
+        return PROOF_OF_PACE
+    return PROOFS[proof] if proof else NO_PROOF
 
 
 def _compared(one: Asked, language: Language) -> Compared:
-    what = language.say(PURPOSES[one.purpose]) if one.purpose in PURPOSES else language.say(VIEWS[one.view])
+    what = language.say(PURPOSES.get(one.purpose, one.purpose.value) if one.purpose else VIEWS[one.view])
     if one.rates:
         typical, least, most = middle(one.rates)
         came = language.say(
@@ -171,8 +194,10 @@ def outcome(one: Asked, result: Result, language: Language) -> str:
         return language.say(known) if known else language.say(OTHER_FAILURE, word=result.failure.value)
     if one.view is View.TRUSTED:
         return language.say("an address")
-    return language.say("%(what)s (%(detail)s)", what=language.say(WORKED), detail=result.detail) if result.detail else (
-        language.say(WORKED)
+    return (
+        language.say("%(what)s (%(detail)s)", what=language.say(WORKED), detail=result.detail)
+        if result.detail
+        else (language.say(WORKED))
     )
 
 
@@ -180,5 +205,7 @@ def bits(rate: float, language: Language) -> str:
     """Write bit/s for people."""
     for size, unit in ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s")):
         if rate >= 0.9995 * size:
-            return f"{language.number(rate / size, 1 if rate < 100 * size and size > 1e3 else 0)}\N{NO-BREAK SPACE}{unit}"
+            return (
+                f"{language.number(rate / size, 1 if rate < 100 * size and size > 1e3 else 0)}\N{NO-BREAK SPACE}{unit}"
+            )
     return f"{language.number(rate)}\N{NO-BREAK SPACE}bit/s"

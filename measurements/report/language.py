@@ -40,9 +40,14 @@ def mark(message: str) -> str:
     return message
 
 
-def languages() -> tuple[str, ...]:
+def forms(one: str, many: str) -> tuple[str, str]:
+    """Mark a text about one thing and the same about many, for `Language.count`."""
+    return one, many
+
+
+def languages(folder: Path = CATALOGUES) -> tuple[str, ...]:
     """Return the codes of the languages that reports can be written in."""
-    found = (path.parent.parent.name for path in CATALOGUES.glob(f"*/LC_MESSAGES/{DOMAIN}.po"))
+    found = (path.parent.parent.name for path in folder.glob(f"*/LC_MESSAGES/{DOMAIN}.po"))
     return (ENGLISH, *sorted(found))
 
 
@@ -53,14 +58,22 @@ def best_language(environment: Mapping[str, str]) -> str:
     return next((one for one in (code, code.partition("_")[0]) if one in languages()), ENGLISH)
 
 
+def language_of(text: str, folder: Path = CATALOGUES) -> str:
+    """Return the code of a language that was asked for, such as fr or fr_CA; raises UnknownLanguage."""
+    code = text.strip().replace("-", "_")
+    for one in (code, code.partition("_")[0].lower()):
+        if one in languages(folder):
+            return one
+    raise UnknownLanguage(f"there is no report in the language {text!r}: there are {', '.join(languages(folder))}")
+
+
 @lru_cache(maxsize=8)
-def language(code: str) -> Language:
+def language(code: str, folder: Path = CATALOGUES) -> Language:
     """Return a language by its code, such as fr; raises UnknownLanguage."""
-    if code not in languages():
-        raise UnknownLanguage(f"there is no report in the language {code!r}: there are {', '.join(languages())}")
+    code = language_of(code, folder)
     if code == ENGLISH:
         return Language(code, NullTranslations())
-    with (CATALOGUES / code / "LC_MESSAGES" / f"{DOMAIN}.po").open("rb") as file:
+    with (folder / code / "LC_MESSAGES" / f"{DOMAIN}.po").open("rb") as file:
         catalogue = read_po(file, locale=code, domain=DOMAIN, abort_invalid=True)
     packed = BytesIO()
     write_mo(packed, catalogue)
@@ -87,12 +100,13 @@ class Language:
 
     def say(self, message: str, **values: object) -> str:
         """Say a message with its values; numbers are written as the language writes them."""
-        return self._translations.gettext(message) % self._written(values)
+        return _filled(self._translations.gettext(message), message, self._written(values))
 
     def count(self, one: str, many: str, number: int, **values: object) -> str:
         """Say a message about a number of things, which is `%(number)s` in it."""
-        message = self._translations.ngettext(one, many, number)
-        return message % self._written({"number": number, **values})
+        english = one if number == 1 else many
+        written = self._written({"number": number, **values})
+        return _filled(self._translations.ngettext(one, many, number), english, written)
 
     def _written(self, values: Mapping[str, object]) -> dict[str, object]:
         return {name: self.number(value) if isinstance(value, int | float) else value for name, value in values.items()}
@@ -167,10 +181,13 @@ class Language:
     def odds(self, log_ratio: float) -> str:
         """Write a likelihood ratio in words that can be read aloud."""
         ratio = math.exp(min(max(log_ratio, 0.0), 700.0))
-        for limit, size, one in _SIZES:
-            if ratio < limit:
-                digits = 10.0 ** max(0, math.floor(math.log10(max(ratio / size, 1.0))) - 1)
-                return self.say(one, number=math.floor(ratio / size / digits) * digits)
+        if ratio < 1e6:
+            return self.count("%(number)s time", "%(number)s times", _two_figures(ratio))
+        if ratio < 1e9:
+            return self.count("%(number)s million times", "%(number)s million times", _two_figures(ratio / 1e6))
+        if ratio < 1e12:
+            thousands = _two_figures(ratio / 1e9)
+            return self.count("%(number)s thousand million times", "%(number)s thousand million times", thousands)
         return self.say("more than a million million times")
 
     @staticmethod
@@ -182,11 +199,18 @@ class Language:
             return ""
 
 
-_SIZES = (
-    (1e6, 1.0, mark("%(number)s times")),
-    (1e9, 1e6, mark("%(number)s million times")),
-    (1e12, 1e9, mark("%(number)s thousand million times")),
-)
+def _filled(message: str, english: str, values: Mapping[str, object]) -> str:
+    """Put values into a translation; one that asks for others must not keep a report from being written."""
+    try:
+        return message % values
+    except (KeyError, ValueError, TypeError):
+        return english % values
+
+
+def _two_figures(number: float) -> int:
+    """Cut a number from 1 on to two figures that count."""
+    unit = 10.0 ** max(0, math.floor(math.log10(number)) - 1)
+    return int(math.floor(number / unit) * unit)
 
 
 def zone_of(country: str, times: Sequence[float]) -> tzinfo | None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from measurements.dossier import Dossier
@@ -63,17 +63,19 @@ def html(dossiers: Sequence[Dossier], code: str = ENGLISH, *, made: float | None
     address = address if address.startswith(("https://", "http://")) else ""
     chapters = [_chapter(dossier, words, f"event-{index + 1}", address) for index, dossier in enumerate(dossiers)]
     title = chapters[0].story.headline if len(chapters) == 1 else words.say("What Wazi has seen")
-    return _template().render(
-        words=words,
-        say=words.say,
-        count=words.count,
-        title=title,
-        chapters=chapters,
-        overview=list(overview(dossiers, words)),
-        made=words.say("%(time)s UTC", time=words.moment(made)) if made is not None else "",
-        glossary=[(words.say(word), words.say(meaning)) for word, meaning in GLOSSARY],
-        linked=bool(address),
-        ids=[chapter.story.id for chapter in chapters],
+    return str(
+        _template().render(
+            words=words,
+            say=words.say,
+            count=words.count,
+            title=title,
+            chapters=chapters,
+            overview=list(overview(dossiers, words)),
+            made=words.say("%(time)s UTC", time=words.moment(made)) if made is not None else "",
+            glossary=[(words.say(word), words.say(meaning)) for word, meaning in GLOSSARY],
+            linked=bool(address),
+            ids=[chapter.story.id for chapter in chapters],
+        )
     )
 
 
@@ -121,7 +123,7 @@ def _grouped(number: int, words: Language) -> str:
 
 
 @lru_cache(maxsize=1)
-def _template() -> Any:
+def _template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,

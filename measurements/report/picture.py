@@ -65,8 +65,8 @@ def _draw(rows: Rows, title: str, description: str, key: str, sheet: _Sheet, lan
     height = _TOP + step * len(rows.rows) + _AXIS
     bottom = height - _AXIS
     parts = [
-        _open("title", id=f"{key}-title") + escape(title) + "</title>",
-        _open("desc", id=f"{key}-desc") + escape(description) + "</desc>",
+        _open("title", {"id": f"{key}-title"}) + escape(title) + "</title>",
+        _open("desc", {"id": f"{key}-desc"}) + escape(description) + "</desc>",
         _hatching(key),
         *_axis(scale, sheet, bottom, language),
     ]
@@ -77,12 +77,14 @@ def _draw(rows: Rows, title: str, description: str, key: str, sheet: _Sheet, lan
     return (
         _open(
             "svg",
-            xmlns="http://www.w3.org/2000/svg",
-            viewBox=f"0 0 {sheet.width:g} {height:g}",
-            **{"class": f"timeline {sheet.key}"},
-            role="img",
-            **{"aria-labelledby": f"{key}-title {key}-desc"},
-            direction="ltr",
+            {
+                "xmlns": "http://www.w3.org/2000/svg",
+                "viewBox": f"0 0 {sheet.width:g} {height:g}",
+                "class": f"timeline {sheet.key}",
+                "role": "img",
+                "aria-labelledby": f"{key}-title {key}-desc",
+                "direction": "ltr",
+            },
         )
         + "".join(parts)
         + "</svg>"
@@ -149,10 +151,11 @@ def _labels(row: Row, top: float, sheet: _Sheet) -> Iterator[str]:
     where = f" {row.where}" if row.where else ""
     name = row.name if len(row.name) + len(where) <= room else row.name[: max(6, int(room - len(where)) - 1)] + "…"
     y = top + (19.0 if sheet.above else 16.0)
+    style = {"class": "label", "font-size": f"{sheet.font:g}", "fill": INK}
     yield (
-        _open("text", x="2", y=f"{y:g}", **{"class": "label", "font-size": f"{sheet.font:g}"}, fill=INK)
+        _open("text", {"x": "2", "y": f"{y:g}", **style})
         + escape(name)
-        + _open("tspan", **{"class": "where"}, dx="6", fill="#52606d")
+        + _open("tspan", {"class": "where", "dx": "6", "fill": "#52606d"})
         + escape(row.where)
         + "</tspan></text>"
     )
@@ -179,50 +182,44 @@ def _axis(scale: _Scale, sheet: _Sheet, bottom: float, language: Language) -> It
 
 def _box(bracket: Bracket, top: float, scale: _Scale) -> str:
     left, right = scale.x(bracket[0]), scale.x(bracket[1])
-    return _open(
-        "rect",
-        x=f"{left:.1f}",
-        y=f"{top:.1f}",
-        width=f"{max(3.0, right - left):.1f}",
-        height=f"{_LANE - 1.0:g}",
-        **{"class": "change", "stroke-dasharray": "3 2", "stroke-width": "1"},
-        fill=PALE,
-        stroke="#8a6d1f",
-        end=True,
-    )
+    place = {
+        "x": f"{left:.1f}",
+        "y": f"{top:.1f}",
+        "width": f"{max(3.0, right - left):.1f}",
+        "height": f"{_LANE - 1:g}",
+    }
+    style = {"class": "change", "fill": PALE, "stroke": "#8a6d1f", "stroke-dasharray": "3 2"}
+    return _open("rect", {**place, **style}, end="/")
 
 
 def _hatching(key: str) -> str:
-    lines = _open("path", d="M0 6L6 0M-1 1L1 -1M5 7L7 5", stroke="#7b8794", **{"stroke-width": "1"}, fill="none", end=True)
-    pattern = _open("pattern", id=f"{key}-hatch", width="6", height="6", patternUnits="userSpaceOnUse")
-    return f"<defs>{pattern}{lines}</pattern></defs>"
+    lines = _open("path", {"d": "M0 6L6 0M-1 1L1 -1M5 7L7 5", "stroke": "#7b8794", "fill": "none"}, end="/")
+    size = {"width": "6", "height": "6", "patternUnits": "userSpaceOnUse"}
+    return f"<defs>{_open('pattern', {'id': f'{key}-hatch', **size})}{lines}</pattern></defs>"
 
 
 def _text(text: str, x: float, y: float, sheet: _Sheet, anchor: str, *, bold: bool = False) -> str:
     style = {"class": "tick", "font-size": f"{sheet.font - 1:g}", "text-anchor": anchor}
     if bold:
         style["font-weight"] = "bold"
-    return _open("text", x=f"{x:.1f}", y=f"{y:.1f}", fill=INK, **style) + escape(text) + "</text>"
+    return _open("text", {"x": f"{x:.1f}", "y": f"{y:.1f}", "fill": INK, **style}) + escape(text) + "</text>"
 
 
 def _rect(x: float, y: float, width: float, height: float, kind: str, fill: str) -> str:
     sizes = {"x": f"{x:.1f}", "y": f"{y:.1f}", "width": f"{width:.1f}", "height": f"{height:g}"}
-    return _open("rect", **sizes, **{"class": kind}, fill=fill, end=True)
+    return _open("rect", {**sizes, "class": kind, "fill": fill}, end="/")
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, kind: str, stroke: str) -> str:
     ends = {"x1": f"{x1:.1f}", "y1": f"{y1:.1f}", "x2": f"{x2:.1f}", "y2": f"{y2:.1f}"}
-    return _open("line", **ends, **{"class": kind}, stroke=stroke, end=True)
+    return _open("line", {**ends, "class": kind, "stroke": stroke}, end="/")
 
 
 def _path(pieces: Sequence[str], kind: str, **style: str) -> str:
-    return _open("path", d="".join(pieces), **{"class": kind}, **style, end=True)
+    return _open("path", {"d": "".join(pieces), "class": kind, **style}, end="/")
 
 
-def _open(name: str, *, end: bool = False, **attributes: str) -> str:
+def _open(name: str, attributes: Mapping[str, str], end: str = "") -> str:
     """Write a tag; every attribute is escaped."""
-    return f"<{name}{_written(attributes)}{'/' if end else ''}>"
-
-
-def _written(attributes: Mapping[str, str]) -> str:
-    return "".join(f' {name}="{escape(value)}"' for name, value in attributes.items())
+    written = "".join(f' {key}="{escape(value)}"' for key, value in attributes.items())
+    return f"<{name}{written}{end}>"

@@ -156,7 +156,9 @@ def _elsewhere(
     for (country, asn), some in ranked[:MOST_OTHERS]:
         where = network(asn)
         if country:
-            where = language.say("%(network)s, %(country)s", network=where, country=language.country(clean(country, 60)))
+            where = language.say(
+                "%(network)s, %(country)s", network=where, country=language.country(clean(country, 60))
+            )
         yield Row(language.say("elsewhere"), where, _marks(some), _unseen(some, gaps))
 
 

@@ -29,6 +29,7 @@ from measurements.model import (
     Transfer,
     View,
 )
+from measurements.pace import pace_of
 from measurements.reading import is_address
 from measurements.store.records import Kept
 
@@ -89,9 +90,9 @@ def first_look(steps: Sequence[AnyObservation]) -> Iterator[tuple[View, Purpose 
     if queries and all(s.failure is not None for s in queries):
         yield View.CONTROL, None, Result(queries[-1].failure, "no control")
     elif queries:
-        pages = [s for s in steps if s.view is View.CONTROL and isinstance(s, HttpExchange)]
-        others = [s for s in steps if s.view is View.CONTROL and not isinstance(s, ControlQuery)]
-        told = pages or [s for s in others if s.failure is not None] or others
+        told = [s for s in steps if s.view is View.CONTROL and not isinstance(s, ControlQuery)]
+        pages = [s for s in told if isinstance(s, HttpExchange)]
+        told = [*pages] or [s for s in told if s.failure is not None] or told
         if told:
             yield View.CONTROL, None, _result(told[-1])
 
@@ -107,14 +108,17 @@ def follow_ups(steps: Sequence[AnyObservation]) -> Iterator[tuple[Purpose, Resul
             continue
         if isinstance(step, Hop):
             walks.setdefault((purpose, step.address, step.name), []).append(step)
-        elif isinstance(step, TcpConnect) and step.failure is None and (step.id, purpose) in carrying:
-            continue
-        elif isinstance(step, TlsHandshake) and step.ended and (step.id in carried or (step.id, purpose) in carrying):
-            continue
-        else:
+        elif not _only_carried(step, (step.id, purpose) in carrying, step.id in carried):
             yield purpose, _result(step)
     for (purpose, _, _), hops in walks.items():
         yield purpose, _walked(hops)
+
+
+def _only_carried(step: AnyObservation, more: bool, transfer: bool) -> bool:
+    """Tell whether a step that worked only carried what was asked: `more` of the same purpose, or a transfer."""
+    if isinstance(step, TlsHandshake):
+        return step.ended and (more or transfer)
+    return isinstance(step, TcpConnect) and step.failure is None and more
 
 
 def asked(kept: Iterable[Kept]) -> list[Asked]:
@@ -129,7 +133,7 @@ def asked(kept: Iterable[Kept]) -> list[Asked]:
             results.setdefault((View.FOLLOW_UP, purpose), Counter())[result] += 1
         for step in steps:
             if isinstance(step, Transfer) and step.purpose is not None and step.failure is None and step.received:
-                rates.setdefault(step.purpose, []).append(rate(step))
+                rates.setdefault(step.purpose, []).append(pace_of(step))
     order = {purpose: index for index, purpose in enumerate(Purpose)}
     views = (View.LOCAL, View.TRUSTED, View.CONTROL, View.FOLLOW_UP)
 
@@ -139,12 +143,6 @@ def asked(kept: Iterable[Kept]) -> list[Asked]:
     return [
         Asked(*key, results[key], tuple(rates.get(key[1], ())) if key[1] else ()) for key in sorted(results, key=weight)
     ]
-
-
-def rate(step: Transfer) -> float:
-    """Return the bit/s of a transfer: all bytes, from the request to the last or until it was left."""
-    whole = step.ended in ("whole", "enough") and step.samples
-    return 8 * step.received / max(step.samples[-1][0] if whole else step.elapsed, 1e-6)
 
 
 def middle(rates: Sequence[float]) -> tuple[float, float, float]:
@@ -163,7 +161,14 @@ def alive(dossier: Dossier) -> Alive:
         if kept.measurement.vantage.asn not in here and first <= kept.measurement.started <= last
     ]
     return Alive(
-        len(ways), sum(any(way) for way in ways), *(sum(way[i] for way in ways) for i in range(5)), len(elsewhere)
+        witnesses=len(ways),
+        any_way=sum(any(way) for way in ways),
+        control=sum(way[0] for way in ways),
+        certificate=sum(way[1] for way in ways),
+        harmless=sum(way[2] for way in ways),
+        other_port=sum(way[3] for way in ways),
+        pace=sum(way[4] for way in ways),
+        elsewhere=len(elsewhere),
     )
 
 
@@ -226,7 +231,7 @@ def _result(step: AnyObservation) -> Result:
 
 
 def _walked(hops: Sequence[Hop]) -> Result:
-    """Say how far a kind of packet got: what answered it first, other than the routers on the way; or the last router."""
+    """Say how far a kind of packet got: what answered it first, other than routers on the way; or the last router."""
     told = [hop for hop in hops if hop.answer not in ("expired", "silence")]
     if told:
         nearest = min(told, key=lambda hop: hop.ttl)

@@ -14,7 +14,7 @@ from measurements.dossier import Dossier
 from measurements.events.nouns import Bracket, Event, Kind, Status
 from measurements.model import Strength
 from measurements.printable import clean
-from measurements.report.language import Language, mark, zone_of
+from measurements.report.language import Language, forms, zone_of
 from measurements.report.words import HELD, KINDS, MECHANISMS, NOTES, STATUSES
 
 MOST_NAMED, MOST_LISTED = 4, 60
@@ -26,79 +26,118 @@ _IS, _SIGNS, _WAS, _WERE_SIGNS, _CLEARED = range(5)
 
 HEADLINES: Mapping[Kind, tuple[Forms, Forms, Forms, Forms, Forms]] = {
     Kind.BLOCKING: (
-        (mark("%(sites)s is blocked %(place)s"), mark("%(sites)s are blocked %(place)s")),
-        (
-            mark("Not confirmed: signs that %(sites)s is blocked %(place)s"),
-            mark("Not confirmed: signs that %(sites)s are blocked %(place)s"),
+        forms("%(sites)s is blocked %(place)s", "%(sites)s are blocked %(place)s"),
+        forms(
+            "Not confirmed: signs that %(sites)s is blocked %(place)s",
+            "Not confirmed: signs that %(sites)s are blocked %(place)s",
         ),
-        (mark("%(sites)s was blocked %(place)s"), mark("%(sites)s were blocked %(place)s")),
-        (
-            mark("Never confirmed: signs that %(sites)s was blocked %(place)s"),
-            mark("Never confirmed: signs that %(sites)s were blocked %(place)s"),
+        forms("%(sites)s was blocked %(place)s", "%(sites)s were blocked %(place)s"),
+        forms(
+            "Never confirmed: signs that %(sites)s was blocked %(place)s",
+            "Never confirmed: signs that %(sites)s were blocked %(place)s",
         ),
-        (
-            mark("Not borne out: a suspicion that %(sites)s was blocked %(place)s"),
-            mark("Not borne out: a suspicion that %(sites)s were blocked %(place)s"),
+        forms(
+            "Not borne out: a suspicion that %(sites)s was blocked %(place)s",
+            "Not borne out: a suspicion that %(sites)s were blocked %(place)s",
         ),
     ),
     Kind.THROTTLING: (
-        (mark("%(sites)s is slowed down %(place)s"), mark("%(sites)s are slowed down %(place)s")),
-        (
-            mark("Not confirmed: signs that %(sites)s is slowed down %(place)s"),
-            mark("Not confirmed: signs that %(sites)s are slowed down %(place)s"),
+        forms("%(sites)s is slowed down %(place)s", "%(sites)s are slowed down %(place)s"),
+        forms(
+            "Not confirmed: signs that %(sites)s is slowed down %(place)s",
+            "Not confirmed: signs that %(sites)s are slowed down %(place)s",
         ),
-        (mark("%(sites)s was slowed down %(place)s"), mark("%(sites)s were slowed down %(place)s")),
-        (
-            mark("Never confirmed: signs that %(sites)s was slowed down %(place)s"),
-            mark("Never confirmed: signs that %(sites)s were slowed down %(place)s"),
+        forms("%(sites)s was slowed down %(place)s", "%(sites)s were slowed down %(place)s"),
+        forms(
+            "Never confirmed: signs that %(sites)s was slowed down %(place)s",
+            "Never confirmed: signs that %(sites)s were slowed down %(place)s",
         ),
-        (
-            mark("Not borne out: a suspicion that %(sites)s was slowed down %(place)s"),
-            mark("Not borne out: a suspicion that %(sites)s were slowed down %(place)s"),
+        forms(
+            "Not borne out: a suspicion that %(sites)s was slowed down %(place)s",
+            "Not borne out: a suspicion that %(sites)s were slowed down %(place)s",
         ),
     ),
     Kind.UNREACHABLE: (
-        (
-            mark("%(sites)s cannot be reached %(place)s, and why is not settled"),
-            mark("%(sites)s cannot be reached %(place)s, and why is not settled"),
+        forms(
+            "%(sites)s cannot be reached %(place)s, and why is not settled",
+            "%(sites)s cannot be reached %(place)s, and why is not settled",
         ),
-        (
-            mark("Not confirmed: signs that %(sites)s cannot be reached %(place)s; why is not settled"),
-            mark("Not confirmed: signs that %(sites)s cannot be reached %(place)s; why is not settled"),
+        forms(
+            "Not confirmed: signs that %(sites)s cannot be reached %(place)s; why is not settled",
+            "Not confirmed: signs that %(sites)s cannot be reached %(place)s; why is not settled",
         ),
-        (
-            mark("%(sites)s could not be reached %(place)s, and why is not settled"),
-            mark("%(sites)s could not be reached %(place)s, and why is not settled"),
+        forms(
+            "%(sites)s could not be reached %(place)s, and why is not settled",
+            "%(sites)s could not be reached %(place)s, and why is not settled",
         ),
-        (
-            mark("Never confirmed: signs that %(sites)s could not be reached %(place)s; why is not settled"),
-            mark("Never confirmed: signs that %(sites)s could not be reached %(place)s; why is not settled"),
+        forms(
+            "Never confirmed: signs that %(sites)s could not be reached %(place)s; why is not settled",
+            "Never confirmed: signs that %(sites)s could not be reached %(place)s; why is not settled",
         ),
-        (
-            mark("Not borne out: a suspicion that %(sites)s could not be reached %(place)s"),
-            mark("Not borne out: a suspicion that %(sites)s could not be reached %(place)s"),
+        forms(
+            "Not borne out: a suspicion that %(sites)s could not be reached %(place)s",
+            "Not borne out: a suspicion that %(sites)s could not be reached %(place)s",
         ),
     ),
     Kind.BLIND: (
-        (mark("Measurements of %(sites)s see nothing any more %(place)s"),) * 2,
-        (mark("Not confirmed: signs that measurements of %(sites)s see nothing any more %(place)s"),) * 2,
-        (mark("For a time, measurements of %(sites)s saw nothing %(place)s"),) * 2,
-        (mark("Never confirmed: signs that measurements of %(sites)s saw nothing %(place)s"),) * 2,
-        (mark("Not borne out: a suspicion that measurements of %(sites)s saw nothing %(place)s"),) * 2,
+        forms(
+            "Measurements of %(sites)s see nothing any more %(place)s",
+            "Measurements of %(sites)s see nothing any more %(place)s",
+        ),
+        forms(
+            "Not confirmed: signs that measurements of %(sites)s see nothing any more %(place)s",
+            "Not confirmed: signs that measurements of %(sites)s see nothing any more %(place)s",
+        ),
+        forms(
+            "For a time, measurements of %(sites)s saw nothing %(place)s",
+            "For a time, measurements of %(sites)s saw nothing %(place)s",
+        ),
+        forms(
+            "Never confirmed: signs that measurements of %(sites)s saw nothing %(place)s",
+            "Never confirmed: signs that measurements of %(sites)s saw nothing %(place)s",
+        ),
+        forms(
+            "Not borne out: a suspicion that measurements of %(sites)s saw nothing %(place)s",
+            "Not borne out: a suspicion that measurements of %(sites)s saw nothing %(place)s",
+        ),
     ),
     Kind.ALLOWLIST: (
-        (mark("Only what is domestic can be reached %(place)s"),) * 2,
-        (mark("Not confirmed: signs that only what is domestic can be reached %(place)s"),) * 2,
-        (mark("For a time, only what is domestic could be reached %(place)s"),) * 2,
-        (mark("Never confirmed: signs that only what is domestic could be reached %(place)s"),) * 2,
-        (mark("Not borne out: a suspicion that only what is domestic could be reached %(place)s"),) * 2,
+        forms("Only what is domestic can be reached %(place)s", "Only what is domestic can be reached %(place)s"),
+        forms(
+            "Not confirmed: signs that only what is domestic can be reached %(place)s",
+            "Not confirmed: signs that only what is domestic can be reached %(place)s",
+        ),
+        forms(
+            "For a time, only what is domestic could be reached %(place)s",
+            "For a time, only what is domestic could be reached %(place)s",
+        ),
+        forms(
+            "Never confirmed: signs that only what is domestic could be reached %(place)s",
+            "Never confirmed: signs that only what is domestic could be reached %(place)s",
+        ),
+        forms(
+            "Not borne out: a suspicion that only what is domestic could be reached %(place)s",
+            "Not borne out: a suspicion that only what is domestic could be reached %(place)s",
+        ),
     ),
     Kind.OUTAGE: (
-        (mark("Nothing can be reached from one probe %(place)s"),) * 2,
-        (mark("Not confirmed: signs that nothing can be reached from one probe %(place)s"),) * 2,
-        (mark("For a time, nothing could be reached from one probe %(place)s"),) * 2,
-        (mark("Never confirmed: for a moment, nothing could be reached from one probe %(place)s"),) * 2,
-        (mark("Not borne out: a suspicion that nothing could be reached from one probe %(place)s"),) * 2,
+        forms("Nothing can be reached from one probe %(place)s", "Nothing can be reached from one probe %(place)s"),
+        forms(
+            "Not confirmed: signs that nothing can be reached from one probe %(place)s",
+            "Not confirmed: signs that nothing can be reached from one probe %(place)s",
+        ),
+        forms(
+            "For a time, nothing could be reached from one probe %(place)s",
+            "For a time, nothing could be reached from one probe %(place)s",
+        ),
+        forms(
+            "Never confirmed: for a moment, nothing could be reached from one probe %(place)s",
+            "Never confirmed: for a moment, nothing could be reached from one probe %(place)s",
+        ),
+        forms(
+            "Not borne out: a suspicion that nothing could be reached from one probe %(place)s",
+            "Not borne out: a suspicion that nothing could be reached from one probe %(place)s",
+        ),
     ),
 }
 _UNSEEN = re.compile(r"Nothing was seen for (\d+) minutes of it: the probe did not run\.")
@@ -182,8 +221,6 @@ def headline(event: Event, language: Language) -> str:
         taken_back = language.say("Withdrawn: what was told here about %(sites)s no longer stands", sites=sites)
         return taken_back if names else language.say("Withdrawn: what was told here no longer stands")
     one, many = HEADLINES[event.kind][_form(event)]
-    if one == many:
-        return language.say(one, sites=sites, place=place(event, language))
     return language.count(one, many, len(names), sites=sites, place=place(event, language))
 
 
@@ -220,6 +257,11 @@ def place(event: Event, language: Language) -> str:
 def network(asn: int) -> str:
     """Name a network."""
     return f"AS{asn}" if asn else "?"
+
+
+def networks(number: int, language: Language) -> str:
+    """Count networks; one that is not known is one."""
+    return language.count("%(number)s network", "%(number)s networks", max(1, number))
 
 
 def how_sure(event: Event, language: Language) -> str:
@@ -366,8 +408,11 @@ def numbers(event: Event, language: Language) -> Iterator[str]:
         blocked=event.blocked,
     )
     yield language.count(
-        "They are from %(number)s probe.", "They are from %(number)s probes.", event.probe_count
-    ) + " " + language.count("On %(number)s network.", "On %(number)s networks.", max(1, len(event.asns)))
+        "They are from %(number)s probe, on %(networks)s.",
+        "They are from %(number)s probes, on %(networks)s.",
+        event.probe_count,
+        networks=networks(len(event.asns), language),
+    )
     odds = language.odds(event.log_evidence)
     yield language.say(
         "Weighed together, these votes are %(odds)s likelier if access changed than if it did not; %(needed)s are "
@@ -384,4 +429,10 @@ def overview(dossiers: Sequence[Dossier], language: Language) -> Iterable[tuple[
     for dossier in dossiers:
         event = dossier.event
         began = language.between(event.onset)
-        yield clean(event.id, _WORD), event.status.value, language.say(STATUSES[event.status]), headline(event, language), began
+        yield (
+            clean(event.id, _WORD),
+            event.status.value,
+            language.say(STATUSES[event.status]),
+            headline(event, language),
+            began,
+        )

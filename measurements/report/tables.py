@@ -7,17 +7,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from measurements.commitments import removals
-from measurements.dossier import Dossier
+from measurements.dossier import Dossier, thin
 from measurements.evidence.canonical import record_digest
 from measurements.model import Measurement, Outcome, Proof
 from measurements.printable import clean
-from measurements.report.language import Language, mark
+from measurements.report.language import Language, forms, mark
 from measurements.report.rows import Row, Rows
 from measurements.report.story import network, rest
 from measurements.report.words import CONFIDENCES, GAPS, OUTCOMES, PLACES, PROOF_NAMES, REASONS
 from measurements.store.records import Kept
 
-MOST_WITNESSES, MOST_ACCESSES = 60, 30
+MOST_WITNESSES, MOST_ACCESSES = 30, 16
 MOST_LOST = 12
 _URL, _WORD = 160, 60
 
@@ -59,7 +59,7 @@ class Stretch(NamedTuple):
 
 def witnesses(kept: Sequence[Kept], language: Language, address: str, most: int) -> tuple[Witness, ...]:
     """Write measurements as lines; `address` is where people can see them, empty when nowhere."""
-    return tuple(_witness(one, language, address) for one in kept[:most])
+    return tuple(_witness(one, language, address) for one in thin(kept, most))
 
 
 def _witness(kept: Kept, language: Language, address: str) -> Witness:
@@ -79,7 +79,9 @@ def _witness(kept: Kept, language: Language, address: str) -> Witness:
         sure = language.say(CONFIDENCES[verdict.confidence.value]) if verdict.confidence else ""
         proof: Proof | None = verdict.findings[0].proof if verdict.findings else None
         if proof is not None and verdict.outcome is not Outcome.ACCESSIBLE:
-            sure = language.say("%(sure)s: %(proof)s", sure=sure, proof=language.say(PROOF_NAMES[proof])) if sure else ""
+            sure = (
+                language.say("%(sure)s: %(proof)s", sure=sure, proof=language.say(PROOF_NAMES[proof])) if sure else ""
+            )
     return Witness(
         time=language.iso(fact.started),
         target=clean(fact.target.url, _URL),
@@ -137,16 +139,16 @@ def left_out(dossier: Dossier, language: Language) -> Iterator[str]:
             "%(number)s more measurements in which a site could be reached are in the store and not shown here.",
             others,
         )
-    for ids, one, many in (
+    for ids, (one, many) in (
         (
             dossier.lost,
-            mark("%(number)s witness is no longer kept: %(ids)s."),
-            mark("%(number)s witnesses are no longer kept: %(ids)s."),
+            forms(
+                "%(number)s witness is no longer kept: %(ids)s.", "%(number)s witnesses are no longer kept: %(ids)s."
+            ),
         ),
         (
             dossier.damaged,
-            mark("%(number)s witness cannot be read: %(ids)s."),
-            mark("%(number)s witnesses cannot be read: %(ids)s."),
+            forms("%(number)s witness cannot be read: %(ids)s.", "%(number)s witnesses cannot be read: %(ids)s."),
         ),
     ):
         if ids:
@@ -183,9 +185,7 @@ def redactions(kept: Iterable[Kept], language: Language) -> Iterator[str]:
     kinds = Counter(removal.kind for one in kept for removal in removals(one.measurement.redacted))
     for kind, number in kinds.most_common(12):
         name = language.say(REDACTED[kind]) if kind in REDACTED else clean(kind, _WORD)
-        yield language.count(
-            "%(what)s, in %(number)s place", "%(what)s, in %(number)s places", number, what=name
-        )
+        yield language.count("%(what)s, in %(number)s place", "%(what)s, in %(number)s places", number, what=name)
 
 
 def versions(dossier: Dossier) -> tuple[str, str, str]:

@@ -40,22 +40,36 @@ OUTCOMES: Mapping[Outcome, str] = {
 }
 
 MECHANISMS: Mapping[Mechanism, str] = {
-    Mechanism.DNS_NXDOMAIN: mark("Asked for the site’s address, the network’s resolver answers that no such name exists."),
+    Mechanism.DNS_NXDOMAIN: mark(
+        "Asked for the site’s address, the network’s resolver answers that no such name exists."
+    ),
     Mechanism.DNS_REFUSED: mark("The network’s resolver refuses to answer questions about this name."),
-    Mechanism.DNS_SERVFAIL: mark("Questions about this name end in an error, whichever resolver is asked in the usual way."),
+    Mechanism.DNS_SERVFAIL: mark(
+        "Questions about this name end in an error, whichever resolver is asked in the usual way."
+    ),
     Mechanism.DNS_NO_ANSWER: mark("The network’s resolver answers for this name without giving any address."),
-    Mechanism.DNS_TIMEOUT: mark("Questions about this name get no answer, whichever resolver is asked in the usual way."),
+    Mechanism.DNS_TIMEOUT: mark(
+        "Questions about this name get no answer, whichever resolver is asked in the usual way."
+    ),
     Mechanism.DNS_BOGON: mark("The network’s resolver gives an address that no public site can have."),
-    Mechanism.DNS_BLOCKPAGE: mark("The network’s resolver leads to a page that tells of blocking, in place of the site."),
+    Mechanism.DNS_BLOCKPAGE: mark(
+        "The network’s resolver leads to a page that tells of blocking, in place of the site."
+    ),
     Mechanism.DNS_REDIRECT: mark("The network’s resolver gives an address that is not the site’s."),
-    Mechanism.DNS_INJECTED: mark("Questions about this name are answered by something on the way, in the resolver’s place."),
-    Mechanism.TCP_TIMEOUT: mark("Packets to the site’s address get lost on the way, so that no connection comes about."),
+    Mechanism.DNS_INJECTED: mark(
+        "Questions about this name are answered by something on the way, in the resolver’s place."
+    ),
+    Mechanism.TCP_TIMEOUT: mark(
+        "Packets to the site’s address get lost on the way, so that no connection comes about."
+    ),
     Mechanism.TCP_RESET: mark("Connections to the site’s address are cut off before they stand."),
     Mechanism.TCP_UNREACHABLE: mark("On the way, connections to the site’s address are turned away as impossible."),
     Mechanism.TLS_RESET: mark("Encrypted connections are cut off as soon as they name the site."),
     Mechanism.TLS_TIMEOUT: mark("Encrypted connections get no answer as soon as they name the site."),
     Mechanism.TLS_EOF: mark("Encrypted connections are closed without an answer as soon as they name the site."),
-    Mechanism.TLS_MITM: mark("Something on the way answers in the site’s place, with a certificate that is not the site’s."),
+    Mechanism.TLS_MITM: mark(
+        "Something on the way answers in the site’s place, with a certificate that is not the site’s."
+    ),
     Mechanism.TLS_ALERT: mark("Encrypted connections are refused as soon as they name the site."),
     Mechanism.HTTP_RESET: mark("Requests for the site’s page are cut off."),
     Mechanism.HTTP_TIMEOUT: mark("Requests for the site’s page get no answer."),
@@ -65,8 +79,12 @@ MECHANISMS: Mapping[Mechanism, str] = {
     Mechanism.HTTP_PORTAL: mark("Requests for this name alone are sent to a page where one pays or signs in."),
     Mechanism.HTTP_DIFF: mark("Another page comes than the one that is seen elsewhere."),
     Mechanism.QUIC_TIMEOUT: mark("Connections over QUIC (HTTP/3) under the site’s name get no answer."),
-    Mechanism.THROTTLE_RATE: mark("Transfers under the site’s name are far slower than the same ones under a harmless name."),
-    Mechanism.THROTTLE_STALL: mark("Transfers under the site’s name stop for good after a while; the same ones under a harmless name go on."),
+    Mechanism.THROTTLE_RATE: mark(
+        "Transfers under the site’s name are far slower than the same ones under a harmless name."
+    ),
+    Mechanism.THROTTLE_STALL: mark(
+        "Transfers under the site’s name stop for good after a while; the same ones under a harmless name go on."
+    ),
     Mechanism.NETWORK_ALLOWLIST: mark("Harmless foreign sites cannot be reached either, while domestic ones can."),
 }
 
@@ -103,6 +121,11 @@ PROOFS: Mapping[Proof, str] = {
     ),
     Proof.PEERS: mark("Another network in the country reaches the same name and address at the same time."),
 }
+
+PROOF_OF_PACE = mark(
+    "The name alone makes the difference: the same object from the same server comes slowly, or not to its end, under "
+    "the site’s name, and well under an equally long harmless name, the two taking turns."
+)
 
 PROOF_NAMES: Mapping[Proof, str] = {
     Proof.ELSEWHERE: mark("fails elsewhere too"),
@@ -218,9 +241,7 @@ HELD: Mapping[str, str] = {
         "The same target changed in two or more other countries at about the time, which points to the site."
     ),
     "placebo": mark("Harmless sites raise alarms too, which points to the network or to the measurement."),
-    "software": mark(
-        "All votes against access come from one version of the software, and another sees access."
-    ),
+    "software": mark("All votes against access come from one version of the software, and another sees access."),
     "ended": mark("Access is as before."),
     "cleared": mark("Later votes spoke against it, before it was sure."),
     "merged": mark("It is part of another event now."),
@@ -233,18 +254,6 @@ NOTES = (
     mark("The votes are from elsewhere; nothing is known here of their proofs."),
 )
 """Notes that the detector writes besides: they are translated by their English text."""
-
-LAYERS: Mapping[str, str] = {
-    "dns": mark("names (DNS)"),
-    "tcp": mark("connections (TCP)"),
-    "tls": mark("encrypted greetings (TLS)"),
-    "http": mark("pages (HTTP)"),
-    "quic": mark("QUIC"),
-    "throttle": mark("pace"),
-    "network": mark("the whole network"),
-    "blind": mark("whether anything was seen at all"),
-    "together": mark("many sites together"),
-}
 
 GLOSSARY: tuple[tuple[str, str], ...] = (
     (
@@ -262,7 +271,9 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ),
     (
         mark("certificate"),
-        mark("What a site shows to prove that it is the one it is called. Nobody else can have it, unless they stole it."),
+        mark(
+            "What a site shows to prove that it is the one it is called. Nobody else can have it, unless they stole it."
+        ),
     ),
     (mark("router"), mark("A machine that passes packets on. There are several between a reader and a site.")),
     (
@@ -271,7 +282,9 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ),
     (
         mark("harmless name"),
-        mark("A made-up name that nobody blocks, as long as the site’s: what happens to it shows what the line does by itself."),
+        mark(
+            "A name that nobody blocks, as long as the site’s: what happens to it shows what the line does by itself."
+        ),
     ),
     (
         mark("placebo"),

@@ -12,11 +12,24 @@ from functools import cache
 
 from msgspec.structs import replace
 
+from measurements.dossier import Dossier, Tally
 from measurements.events.nouns import Event, Settings
 from measurements.judge import Case, judge
-from measurements.model import Canary, Gap, Measurement, Preconditions, Target, Vantage, Verdict, decode, encode
+from measurements.model import (
+    Canary,
+    Gap,
+    Measurement,
+    Outcome,
+    Preconditions,
+    Target,
+    Vantage,
+    Verdict,
+    decode,
+    encode,
+)
 from measurements.standing import Standing, keep_outages
 from measurements.store import Store
+from measurements.store.records import Kept
 from measurements.targets import normalise
 from probe.nettests import NETTESTS
 from tests.measurements.blocked_worlds import BLOCKED
@@ -61,6 +74,10 @@ class Line:
 Seen = Callable[[Line, str, float], str | None]  # the name of the world that it finds at an hour; None: not asked
 
 
+async def _measure(nettest: str, target: Target, net: ScriptedNetwork) -> None:
+    await NETTESTS[nettest](target, net)
+
+
 @cache
 def shown(name: str) -> tuple[Measurement, Verdict]:
     """Measure once in a world by its name, and judge."""
@@ -78,7 +95,7 @@ def shown(name: str) -> tuple[Measurement, Verdict]:
         net = ScriptedNetwork(world)
         nettest = found.nettest
     target = normalise(f"https://{HOST}/")
-    asyncio.run(NETTESTS[nettest](target, net))
+    asyncio.run(_measure(nettest, target, net))
     measurement = replace(net.measurement(target, nettest), preconditions=GOOD, software=SOFTWARE, runtime=4.2)
     return measurement, judge(Case(measurement, BOGONS))
 
@@ -237,40 +254,44 @@ def outage(store: Store) -> list[Event]:
     return list(store.ledger.events())
 
 
-def hostile(store: Store, payload: str) -> list[Event]:
-    """A block whose every foreign text is an attack."""
-    (event, *_) = going_on(store)
-    kept = store.measurement(event.witnesses[0]).measurement
+def hostile(honest: Dossier, payload: str) -> Dossier:
+    """The same dossier with an attack in every foreign text."""
+    event, kept = honest.event, honest.witnesses[0]
+    assert kept.verdict is not None
     evil = replace(
-        kept,
-        id="e" * 32,
+        kept.measurement,
         target=Target(url=f"https://{payload}/", scheme="https", host=payload, port=443, category=payload),
         vantage=Vantage(probe_id=payload, country=payload, asn=24757, resolver=payload),
         software=payload,
-        redacted=(payload,),
+        redacted=(payload, f"{payload}: address"),
         nettest=payload,
         preconditions=Preconditions(reason=payload, detail=payload, notes=(payload,)),
     )
-    verdict = store.measurement(event.witnesses[0]).verdict
-    assert verdict is not None
-    finding = replace(verdict.findings[0], rule=payload, summary=payload, fingerprint=payload, reason=payload)
-    store.add(evil, replace(verdict, summary=payload, reason=payload, findings=(finding,)))
-    store.flush(30)
-    with store.ledger.turn() as turn:
-        part = replace(event.parts[0], target=payload, country=payload, mechanisms=((payload, 1.0),), layer=payload)
-        spoilt = replace(
-            event,
-            targets=(payload,),
-            countries=(payload,),
-            mechanisms=((payload, START),),
-            notes=(payload,),
-            layers=(payload,),
-            reason=payload,
-            summary=payload,
-            probes=(payload,),
-            witnesses=("e" * 32, *event.witnesses),
-            parts=(part,),
-            into=payload,
-        )
-        turn.save(turn.number, turn.header, {}, [spoilt])
-    return list(store.ledger.events())
+    finding = replace(kept.verdict.findings[0], rule=payload, summary=payload, fingerprint=payload, reason=payload)
+    verdict = replace(kept.verdict, summary=payload, reason=payload, findings=(finding,))
+    part = replace(event.parts[0], target=payload, country=payload, mechanisms=((payload, 1.0),), layer=payload)
+    spoilt = replace(
+        event,
+        targets=(payload,),
+        countries=(payload,),
+        mechanisms=((payload, START),),
+        notes=(payload,),
+        layers=(payload,),
+        reason=payload,
+        summary=payload,
+        probes=(payload,),
+        parts=(part,),
+        into=payload,
+    )
+    vote = replace(honest.votes[0], target=payload, country=payload, probe=payload, layer=payload, mechanism=payload)
+    return replace(
+        honest,
+        event=spoilt,
+        versions=((START, spoilt),),
+        witnesses=(Kept(measurement=evil, judged_at=START, verdict=verdict), *honest.witnesses),
+        lost=(payload,),
+        damaged=(payload,),
+        votes=(vote, *honest.votes),
+        outcomes=(Tally(country=payload, asn=24757, outcome=Outcome.INVALID, reason=payload, count=2),),
+        gaps=(Gap(probe_id=payload, since=event.onset[0], until=event.updated, why=payload, detail=payload),),
+    )
