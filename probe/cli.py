@@ -35,10 +35,12 @@ control_app = typer.Typer(help="The second opinion.", no_args_is_help=True, rich
 config_app = typer.Typer(help="The settings.", no_args_is_help=True, rich_markup_mode=None)
 store_app = typer.Typer(help="The store.", no_args_is_help=True, rich_markup_mode=None)
 alert_app = typer.Typer(help="Alerts: who is told of events.", no_args_is_help=True, rich_markup_mode=None)
+redaction_app = typer.Typer(help="What was taken out of measurements.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(control_app, name="control")
 app.add_typer(config_app, name="config")
 app.add_typer(store_app, name="store")
 app.add_typer(alert_app, name="alert")
+app.add_typer(redaction_app, name="redaction")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 Bodies = Annotated[bool, typer.Option("--bodies", help="Include the pages themselves.")]
@@ -415,6 +417,29 @@ def store_upgrade(context: typer.Context) -> int:
     from probe.commands.looking import upgrade_store
 
     return upgrade_store(context.obj)
+
+
+@redaction_app.command("open")
+def redaction_open(
+    context: typer.Context,
+    id: Annotated[str, typer.Argument(help="The id of a measurement, or how it begins.")],
+) -> int:
+    """Print the salt by which others can check what was taken out of this measurement, and of no other."""
+    from probe.commands.redaction import open_redaction
+
+    return open_redaction(context.obj, id)
+
+
+@redaction_app.command("check")
+def redaction_check(
+    file: Annotated[Path, typer.Argument(help="A bundle, an export, or any file with commitments.")],
+    values: Annotated[list[str], typer.Argument(help="What is said to have been taken out; @FILE reads it.")],
+    salt: Annotated[str, typer.Option("--salt", help="What `wazi redaction open` printed.", metavar="HEX")],
+) -> int:
+    """Check what somebody says was taken out of a measurement."""
+    from probe.commands.redaction import check_redaction
+
+    return check_redaction(salt, values, file)
 
 
 def main() -> None:

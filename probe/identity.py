@@ -17,6 +17,7 @@ from pathlib import Path
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _SECRET = re.compile(r"[0-9a-f]{64}")
+_KEPT_AS = "redaction-secret"
 
 
 class IdentityError(Exception):
@@ -56,8 +57,23 @@ def load_probe_id(folder: Path) -> str:
 
 def load_redaction_secret(folder: Path) -> bytes:
     """Return the 32 bytes kept in `folder`, or make some, in the same way."""
-    path = folder / "redaction-secret"
-    text = _kept(path, "the redaction secret", lambda: secrets.token_hex(32))
+    path = folder / _KEPT_AS
+    return _secret(path, _kept(path, "the redaction secret", lambda: secrets.token_hex(32)))
+
+
+def read_redaction_secret(folder: Path) -> bytes:
+    """Return the 32 bytes kept in `folder`; make none."""
+    path = folder / _KEPT_AS
+    try:
+        return _secret(path, path.read_text(encoding="ascii", errors="replace")[:100].strip())
+    except OSError as error:
+        raise IdentityError(
+            f"the redaction secret cannot be read from {path} ({error.strerror}): without it nobody can show what was "
+            "taken out"
+        ) from error
+
+
+def _secret(path: Path, text: str) -> bytes:
     if not _SECRET.fullmatch(text):
         raise IdentityError(
             f"{path} holds no redaction secret: put the old file back, or delete it; a new one is made then, and what "
