@@ -17,9 +17,12 @@ import pytest
 import zstandard
 
 from measurements.commitments import commitment, removals, salt_of
+from measurements.exports import EXPORTS
 from measurements.model import Measurement, decode
-from probe.commands.console import Refusal
+from probe.commands.console import Common, Refusal
+from probe.commands.exporting import export
 from probe.commands.redaction import check_redaction
+from probe.commands.which import Which
 from probe.identity import IdentityError, read_redaction_secret
 from tests.measurements.test_redact import leaves
 from tests.probe.echoing import HOST, IPV4, IPV6, planted
@@ -37,6 +40,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     argv = ["unshare", "-rnu", sys.executable, "-m", "tests.probe.echoing", str(folder)]
     ran = subprocess.run(argv, capture_output=True, text=True, timeout=240, cwd=Path(__file__).resolve().parents[2])
     assert ran.returncode == 0, ran.stderr
+    for form in EXPORTS:
+        output = folder / (form if form == "parquet" else f"export.{form}")
+        export(Common(folder / "wazi.toml"), Which(None, None, None), form=form, output=str(output), after=None)
     return folder
 
 
@@ -69,7 +75,7 @@ def everything(folder: Path) -> Iterator[tuple[str, bytes]]:
             continue
         raw = path.read_bytes()
         yield path.name, raw
-        if path.suffix == ".out":
+        if path.suffix in (".out", ".jsonl"):
             yield from ((path.name, leaf) for line in raw.splitlines() for leaf in in_json(line))
         if path.suffix == ".parquet":
             yield path.name, str(pyarrow.parquet.read_table(path).to_pylist()).encode()
@@ -85,11 +91,11 @@ def test_no_disguise_survives_in_the_database_the_log_or_an_export(written: Path
         for name, form in forms.items():
             if len(form) > 6 or not text.startswith((b"SQLite", zstandard.FRAME_HEADER, b"PAR1")):
                 assert form not in text, (place, name, text[max(0, text.find(form) - 60) :][:150])
-    assert {"wazi.db", "run.err", "check.out", "export-csv.out", "export-jsonl.out", "export-ooni.out", "body"} <= seen
+    assert {"wazi.db", "run.err", "check.out", "export.csv", "export.jsonl", "export.ooni", "body"} <= seen
 
 
 def test_it_was_said_in_at_least_12_places_and_measured_all_the_same(written: Path) -> None:
-    lines = (written / "export-jsonl.out").read_bytes().splitlines()
+    lines = (written / "export.jsonl").read_bytes().splitlines()
     assert len(lines) == 2
     places: set[str] = set()
     for line in lines:
@@ -112,7 +118,7 @@ def wazi(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_what_was_taken_out_of_one_measurement_can_be_shown(
     written: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    evidence = written / "export-jsonl.out"
+    evidence = written / "export.jsonl"
     one, other = (json.loads(line)["measurement"]["id"] for line in evidence.read_text().splitlines())
     opened = wazi(written, "open", one[:12])
     assert opened.returncode == 0
