@@ -16,20 +16,27 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 from msgspec.structs import replace
 
 from measurements.exports import EXPORTS
 from measurements.exports.columns import COLUMNS
 from measurements.exports.judged import FolderFormat, Judged
-from measurements.model import Measurement, Verdict
-from measurements.store import Filter, open_store
+from measurements.model import Measurement, TlsHandshake, Verdict
+from measurements.store import Filter, open_store, tables
+from measurements.store.packing import pack
 from tests.bench import exported
 from tests.bench.figures import Figure, ratios, say
 from tests.bench.filled import Filled, on_postgres, on_sqlite
-from tests.bench.loopback import loopback
+from tests.bench.loopback import SITE, loopback
 from tests.bench.measuring import measured
 from tests.bench.watched import peak_kilobytes
 from tests.lab.spaces import REPOSITORY
@@ -46,6 +53,7 @@ BARE: dict[str, Callable[[exported.Source, Path], None]] = {
     "jsonl": exported.to_jsonl,
     "parquet": exported.to_parquet,
 }
+_VALID = (datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 12, 30, tzinfo=UTC))
 WRITERS = {"csv": "csv", "jsonl": "json", "parquet": "pyarrow"}
 
 
@@ -59,7 +67,32 @@ def run(rounds: int, rows: int | None = None) -> Iterator[Figure]:
         yield from _store(on_sqlite(folder / "wazi.db", fact, verdict, rows), folder, fact, rows, rounds)
     with tempfile.TemporaryDirectory(prefix="wazi-bench-") as name, postgres.server() as server:
         yield from _store(on_postgres(server, fact, verdict, rows), Path(name), fact, rows, rounds)
+    size = len(pack(_with_usual_chain(fact), verdict, 0.0)[tables.measurement][0]["encoded"])
+    yield Figure(PART, "A measurement, encoded, with a chain as public sites have it", "kB", (size / 1e3,))
     yield from _arrow(fact, verdict, rounds)
+
+
+def _with_usual_chain(fact: Measurement) -> Measurement:
+    """Put a chain of the usual size, a leaf with time stamps of two logs and an intermediate, in place of the bench's.
+
+    Keys, signatures and time stamps cannot be compressed, and they are most of it.
+    """
+    issuer, leaf = ec.generate_private_key(ec.SECP384R1()), ec.generate_private_key(ec.SECP256R1())
+    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("Bench Authority", SITE)]
+    logs = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2"), os.urandom(246))
+    root = rsa.generate_private_key(65537, 4096)
+    chain = []
+    for name, key, signer, extensions in ((names[1], leaf, issuer, [logs]), (names[0], issuer, root, [])):
+        made = x509.CertificateBuilder(names[0], name, key.public_key(), x509.random_serial_number(), *_VALID)
+        made = made.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        made = made.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key()), False)
+        for extension in extensions:
+            made = made.add_extension(extension, critical=False)
+        chain.append(made.sign(signer, hashes.SHA384()).public_bytes(Encoding.DER))
+    steps = tuple(
+        replace(step, chain=tuple(chain)) if isinstance(step, TlsHandshake) else step for step in fact.observations
+    )
+    return replace(fact, observations=steps)
 
 
 def _store(filled: Filled, folder: Path, fact: Measurement, rows: int, rounds: int) -> Iterator[Figure]:
