@@ -14,11 +14,14 @@ from subprocess import PIPE
 import pytest
 from msgspec.structs import replace
 
+from measurements.alerts.notice import Change, Notice
+from measurements.alerts.routing import Rule
 from measurements.events.detector import detect
 from measurements.events.nouns import Event, Settings, Status
 from measurements.model import Measurement, Verdict, Vote
 from measurements.standing import AHEAD, SILENT, Standing, recall
 from measurements.store import Store, open_store, tables
+from tests.measurements.alerts.happenings import changes, sendable
 from tests.measurements.store.samples import ACCESSIBLE, BLOCKED, START, measurement
 
 HOUR = 3600.0
@@ -113,7 +116,7 @@ def test_votes_that_come_late_change_what_was_said(store: Store) -> None:
     assert [after] == still
 
 
-def of_long_ago(hours: int = 24 * 20) -> list[tuple[Measurement, Verdict]]:
+def of_long_ago(hours: int = 120) -> list[tuple[Measurement, Verdict]]:
     """What an import brings: the same site blocked in the same network, a year before, seen by somebody else."""
     return [
         (
@@ -156,6 +159,24 @@ def test_what_is_imported_before_anything_was_measured_says_of_what_time_it_is(s
     mine = [event for event in told if event.id not in old]
     assert [event.status for event in mine] == [Status.UNCONFIRMED, Status.CONFIRMED, Status.CLOSED]
     assert (mine[0].opened - START) / HOUR == 48.0
+
+
+def test_what_is_imported_rings_for_nothing_that_is_long_past(url: str) -> None:
+    clock, phone = START, Rule(name="phone")
+    with open_store(url, now=lambda: clock) as store:
+        store.ledger.route([phone], lambda: None)
+        standing = Standing(store.ledger, Settings(), now=lambda: clock)
+        keep(store, of_long_ago())
+        assert len({event.id for event in standing.catch_up()}) == 2
+        assert sendable(store, phone, clock) == []
+        told: list[Notice] = []
+        for hour in range(84):
+            clock = START + hour * HOUR + 60.0
+            keep(store, hourly([hour]))
+            standing.catch_up()
+            told += sendable(store, phone, clock)
+    assert [[change for change, _ in message] for message in changes(told)] == [[Change.OPENED], [Change.CLOSED]]
+    assert told[0].news[0].event.opened == START + 48 * HOUR
 
 
 def test_what_is_in_the_store_counts_and_not_what_is_in_memory(store: Store) -> None:
