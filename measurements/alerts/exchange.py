@@ -1,4 +1,4 @@
-"""One request to one address, by httpx, bounded; imported when something is sent, for httpx takes long to load.
+"""One request to one address, by httpcore, bounded; imported when something is sent, for loading it takes long.
 
 What went wrong is said in words of ours: errors of libraries quote addresses and URLs, and a receiver may say anything.
 """
@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from time import time
+from urllib.parse import unquote, urlsplit
 
 import certifi
-import httpx
+import httpcore
 
 from measurements.printable import clean
 
@@ -55,35 +56,75 @@ async def post(
     headers: Mapping[str, str],
     *,
     name: str,
-    login: tuple[str, str] | None,
     proxy: str | None,
-    trust: ssl.SSLContext,
+    trust: ssl.SSLContext | None,
     timeout: float,
 ) -> Reply:
     """Post to `url`, whose host may be an address; `name` is whose certificate is asked for.
 
     Raises `NoConnection` and `Broken`.
     """
-    limits = httpx.Timeout(timeout, connect=min(CONNECT, timeout))
-    auth = httpx.BasicAuth(*login) if login else None
+    ways = _Ways()
+    limits = {"connect": min(CONNECT, timeout), "read": timeout, "write": timeout, "pool": timeout}
     try:
-        async with httpx.AsyncClient(verify=trust, proxy=proxy, trust_env=False, timeout=limits, auth=auth) as client:
-            request = client.build_request(
-                "POST", url, content=body, headers=dict(headers), extensions={"sni_hostname": name}
+        async with _pool(proxy, trust, ways) as pool:
+            request = pool.stream(
+                "POST",
+                url,
+                headers=[*headers.items(), ("Content-Length", str(len(body)))],
+                content=body,
+                extensions={"timeout": limits, "sni_hostname": name},
             )
-            response = await client.send(request, stream=True)
-            try:
-                return Reply(response.status_code, _retry_after(response), await _beginning(response))
-            finally:
-                await response.aclose()
-    except httpx.ProxyError as error:
+            async with request as response:
+                said = {key.lower(): value.decode("latin-1") for key, value in response.headers}
+                return Reply(response.status, _retry_after(response.status, said), await _beginning(response))
+    except httpcore.ProxyError as error:
         raise Broken(f"the proxy: {_words(error)}") from None
-    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+    except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
         raise NoConnection(_words(error)) from None
-    except (httpx.HTTPError, OSError) as error:
+    except (*_BROKEN, OSError) as error:
         raise Broken(_words(error)) from None
     except Exception as error:  # a proxy may say anything, and httpcore asserts that it does not
         raise Broken(f"what came back makes no sense ({type(error).__name__})") from None
+    finally:
+        await ways.close()
+
+
+def _pool(proxy: str | None, trust: ssl.SSLContext | None, ways: _Ways) -> httpcore.AsyncConnectionPool:
+    if proxy is None:
+        return httpcore.AsyncConnectionPool(ssl_context=trust, network_backend=ways)
+    parts = urlsplit(proxy)
+    login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    way = f"{parts.scheme}://{host}:{parts.port}"
+    if parts.scheme.startswith("socks5"):
+        return httpcore.AsyncSOCKSProxy(way, proxy_auth=login, ssl_context=trust, network_backend=ways)
+    return httpcore.AsyncHTTPProxy(way, proxy_auth=login, ssl_context=trust, network_backend=ways)
+
+
+class _Ways(httpcore.AsyncNetworkBackend):
+    """Connects, and closes what was connected: httpcore forgets a connection when a SOCKS proxy refuses."""
+
+    def __init__(self) -> None:
+        self._inner = httpcore.AnyIOBackend()
+        self._streams: list[httpcore.AsyncNetworkStream] = []
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        stream = await self._inner.connect_tcp(host, port, timeout, local_address, socket_options)
+        self._streams.append(stream)
+        return stream
+
+    async def close(self) -> None:
+        for stream in self._streams:
+            with suppress(Exception):
+                await stream.aclose()
 
 
 def trust() -> ssl.SSLContext:
@@ -93,22 +134,22 @@ def trust() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=None if has_some else certifi.where())
 
 
-async def _beginning(response: httpx.Response) -> str:
+async def _beginning(response: httpcore.Response) -> str:
     """Read some of the body; that there is no more of it, or that it does not end, changes nothing."""
     read = bytearray()
-    with suppress(httpx.HTTPError, TimeoutError):
+    with suppress(*_BROKEN, TimeoutError):
         async with asyncio.timeout(DRAIN):
-            async for chunk in response.aiter_raw(4096):
+            async for chunk in response.aiter_stream():
                 read += chunk
                 if len(read) >= MOST_BYTES:
                     break
     return clean(read[:2000].decode("utf-8", "replace"), 1000)
 
 
-def _retry_after(response: httpx.Response) -> float | None:
+def _retry_after(status: int, headers: Mapping[bytes, str]) -> float | None:
     """Read Retry-After (RFC 9110, 10.2.3): seconds or a date; bounded."""
-    said = response.headers.get("retry-after", "")[:40].strip()
-    if response.status_code not in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE) or not said:
+    said = headers.get(b"retry-after", "")[:40].strip()
+    if status not in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE) or not said:
         return None
     if said.isascii() and said.isdigit():
         return min(float(said), LONGEST_WAIT)
@@ -119,13 +160,13 @@ def _retry_after(response: httpx.Response) -> float | None:
 
 
 _WORDS: dict[type[BaseException], str] = {
-    httpx.ConnectTimeout: "no connection in time",
-    httpx.ProxyError: "it refused",
-    httpx.TimeoutException: "no answer in time",
-    httpx.RemoteProtocolError: "what came back is no HTTP, or was cut short",
-    httpx.ReadError: "the connection broke off",
-    httpx.WriteError: "the connection broke off",
+    httpcore.ConnectTimeout: "no connection in time",
+    httpcore.ProxyError: "it refused",
+    httpcore.TimeoutException: "no answer in time",
+    httpcore.ProtocolError: "what came back is no HTTP, or was cut short",
+    httpcore.NetworkError: "the connection broke off",
 }
+_BROKEN = (httpcore.TimeoutException, httpcore.ProtocolError, httpcore.NetworkError)
 
 
 def _words(error: BaseException) -> str:

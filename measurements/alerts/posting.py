@@ -12,6 +12,7 @@ leads to is then the proxy's business, and its network's.
 from __future__ import annotations
 
 import asyncio
+import base64
 import ipaddress
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from measurements.alerts.exchange import Reply
 
 MOST_ADDRESSES = 4
-PROXIES = ("socks5", "socks5h", "http", "https")
+PROXIES = ("socks5", "socks5h", "http")
 _PORTS = {"http": 80, "https": 443}
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -89,10 +90,10 @@ class Poster:
     async def _post(self, body: bytes, headers: Mapping[str, str]) -> Reply:
         from measurements.alerts.exchange import NoConnection, post, trust
 
-        if self._trust is None:
+        if self._trust is None and self._target.scheme == "https":
             self._trust = trust()
         target, addresses = self._target, await self._addresses()
-        own = {"Host": target.netloc, "User-Agent": "wazi", "Accept-Encoding": "identity"}
+        own = {"Host": target.netloc, "User-Agent": "wazi", "Accept-Encoding": "identity", **target.login}
         for left, address in zip(reversed(range(len(addresses))), addresses, strict=True):
             try:
                 return await post(
@@ -100,7 +101,6 @@ class Poster:
                     body,
                     {**own, **headers},
                     name=target.host,
-                    login=target.login,
                     proxy=self._proxy,
                     trust=self._trust,
                     timeout=self._timeout,
@@ -168,7 +168,7 @@ class _Target:
     host: str
     port: int
     path: str
-    login: tuple[str, str] | None
+    login: Mapping[str, str]
 
     @property
     def netloc(self) -> str:
@@ -183,16 +183,15 @@ def _split(url: str, *, plain: bool) -> _Target:
     end = next((place for place, character in enumerate(rest) if character in "/?#"), len(rest))
     login, _, authority = rest[:end].rpartition("@")
     path = rest[end:].partition("#")[0]
-    if any(not 0x21 <= ord(character) <= 0x7E for character in path):
-        raise ValueError("url holds a space or a character that must be escaped, such as %20")
+    if any(not 0x21 <= ord(character) <= 0x7E for character in login + path) or "\\" in rest:
+        raise ValueError("url holds a space, a backslash or a character that must be escaped, such as %20")
     try:
         target = normalise(f"{scheme}://{authority}/")
     except BadTarget as error:
         raise ValueError(f"url: {error}") from None
     if target.scheme == "http" and not plain:
         raise ValueError("url must begin with https://; over http:// everybody on the way can read it (allow_http)")
-    user, _, password = login.partition(":")
-    basic = (unquote(user), unquote(password)) if login else None
+    basic = {"Authorization": f"Basic {base64.b64encode(unquote(login).encode()).decode()}"} if login else {}
     return _Target(target.scheme, target.host, target.port, path if path.startswith("/") else f"/{path}", basic)
 
 
