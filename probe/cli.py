@@ -36,11 +36,13 @@ config_app = typer.Typer(help="The settings.", no_args_is_help=True, rich_markup
 store_app = typer.Typer(help="The store.", no_args_is_help=True, rich_markup_mode=None)
 alert_app = typer.Typer(help="Alerts: who is told of events.", no_args_is_help=True, rich_markup_mode=None)
 redaction_app = typer.Typer(help="What was taken out of measurements.", no_args_is_help=True, rich_markup_mode=None)
+key_app = typer.Typer(help="The key that signs what is measured.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(control_app, name="control")
 app.add_typer(config_app, name="config")
 app.add_typer(store_app, name="store")
 app.add_typer(alert_app, name="alert")
 app.add_typer(redaction_app, name="redaction")
+app.add_typer(key_app, name="key")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 Bodies = Annotated[bool, typer.Option("--bodies", help="Include the pages themselves.")]
@@ -440,6 +442,33 @@ def redaction_check(
     from probe.commands.redaction import check_redaction
 
     return check_redaction(salt, values, file)
+
+
+@store_app.command("verify")
+def store_verify(context: typer.Context, as_json: Json = False) -> int:
+    """Go along the chain of what was measured, and name the first thing that was changed, removed or inserted.
+
+    Ends with 0 when all fits, 1 when something does not.
+    """
+    from probe.commands.chaining import verify_store
+
+    return verify_store(context.obj, as_json=as_json)
+
+
+@key_app.command("show")
+def key_show(context: typer.Context, as_json: Json = False) -> int:
+    """Show the public part of the key that signs what is measured."""
+    from probe.commands.chaining import show_key
+
+    return show_key(context.obj, as_json=as_json)
+
+
+@key_app.command("replace")
+def key_replace(context: typer.Context) -> int:
+    """Put a new key in the place of the one that signs; the old one signs that it follows, and is destroyed."""
+    from probe.commands.chaining import replace_key
+
+    return replace_key(context.obj)
 
 
 def main() -> None:

@@ -12,10 +12,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
+from msgspec import structs
 
 from measurements.model import Measurement, Outcome, PaceSoFar, Past, Target, Verdict
 from probe.harmless import THROTTLING, TRACE, Errand
@@ -206,7 +207,6 @@ class Crew:
         order = Order(
             target=target,
             nettest=errand.nettest,
-            sequence=self.shelf.next_sequence(self.probe_id),
             full_body=target.url in self.troubled or wants_full_body(target.url, last_full, now),
             placebo=errand.placebo,
             pace=self._pace_so_far(target) if errand.nettest == THROTTLING else None,
@@ -217,7 +217,12 @@ class Crew:
         return self.shelf.pace_so_far(target.url, self.probe_id, self.bench.vantage.asn)
 
     async def _keep(self, news: News) -> None:
-        """Hand a measurement to the store before anything else, and wait until it is durable."""
+        """Number a measurement and hand it to the store before anything else, and wait until it is durable.
+
+        Nothing may come between the two: in the order of their numbers measurements are chained.
+        """
+        number = self.shelf.next_sequence(self.probe_id)
+        news = replace(news, measurement=structs.replace(news.measurement, sequence=number))
         verdict = news.verdict
         stored = self.shelf.add(news.measurement, verdict if verdict.rules_version else None)
         counted = self.purse.spend(news.spent)

@@ -109,7 +109,6 @@ class Order:
 
     target: Target
     nettest: str
-    sequence: int = 0
     full_body: bool = False
     placebo: bool = False
     pace: PaceSoFar | None = None  # what earlier sessions of pairs know
@@ -304,7 +303,7 @@ async def measure_once(order: Order, bench: Bench, preconditions: Preconditions)
     after = bench.clocks()
     measurement = Measurement(
         id=identifier,
-        sequence=order.sequence,
+        sequence=0,  # whoever keeps it gives it a number
         nettest=order.nettest,
         target=order.target,
         vantage=bench.vantage,

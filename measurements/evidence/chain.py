@@ -406,9 +406,9 @@ def _strange(before: int, ahead: Sequence[Link], moved: int) -> Fault:
     link, right = ahead[0], ahead[moved]
     if any(one.chain == link.chain for one in ahead[1:]):
         return _fault(Kind.INSERTED, link, f"{_called(link)} stands in the chain twice: it was inserted")
-    behind = ((one.chain, one.sequence + 1) for one in ahead[moved:])
+    behind = ((one.chain, one.sequence + 1) for one in ahead[1:])
     if any(follows(chain, link, place) for chain, place in ((right.chain, before + 2), *behind)) or (
-        not link.measurement_id and any(follows(one.chain, link) for one in ahead[moved:])
+        not link.measurement_id and any(follows(one.chain, link) for one in ahead[1:])
     ):
         words = f"{_called(link)} stands before {_called(right)}, which it follows: they were reordered"
         return _fault(Kind.REORDERED, link, words)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain as joined
 from typing import Protocol
 
 import msgspec
@@ -133,6 +132,13 @@ class Chains:
             for link in page:
                 yield _chained(link, kept.get(bytes.fromhex(link.measurement_id)))
 
+    def notes(self, probe_id: str, limit: int = 10) -> list[Link]:
+        """Return the last notes of a chain, in order."""
+        mine = (_link.c.measurement_id == b"", _link.c.probe_id == probe_id)
+        statement = select(_link).where(*mine).order_by(_link.c.sequence.desc()).limit(limit)
+        with self._reading() as connection:
+            return [as_link(row) for row in connection.execute(statement).mappings()][::-1]
+
     def unchained(self, probe_id: str) -> int:
         """Count the measurements of a probe that have no link: from before its chain, or brought from elsewhere."""
         linked = select(_link.c.measurement_id).where(_link.c.measurement_id == _fact.c.id).exists()
@@ -176,8 +182,7 @@ class Chains:
         with self._reading() as connection:
             order = list(connection.execute(signed).scalars())
             turns = connection.execute(select(tables.rotation).order_by(tables.rotation.c.time)).mappings().all()
-            rows = [row for row in turns if row["key_id"] in order or _joins(row, turns, order)]
-            wanted = list(dict.fromkeys([*order, *joined.from_iterable((r["key_id"], r["next_id"]) for r in rows)]))
+            rows, wanted = _succession(order, turns)
             table = tables.signing_key
             found = connection.execute(select(table).where(table.c.key_id.in_(wanted))).mappings().all()
         known = {row["key_id"]: row["public"] for row in found} | {row["next_id"]: row["public"] for row in rows}
@@ -312,13 +317,21 @@ def _note_fork(connection: Connection, probe_id: str, lost: SignedCheckpoint) ->
     return _note(connection, probe_id, kind="fork", last=lost.sequence + 1, **said)
 
 
-def _joins(row: RowMapping, turns: Sequence[RowMapping], order: Sequence[bytes]) -> bool:
-    """Tell whether a rotation comes, over others, from a key that signed."""
-    known = set(order)
-    for one in turns:
-        if one["key_id"] in known:
-            known.add(one["next_id"])
-    return row["key_id"] in known
+def _succession(order: Sequence[bytes], turns: Sequence[RowMapping]) -> tuple[list[RowMapping], list[bytes]]:
+    """Return the rotations that come, over others, from keys that signed; and all these keys, each after its elder."""
+    known, rows = set(order), []
+    for _ in turns:
+        rows = [turn for turn in turns if turn["key_id"] in known]
+        known |= {turn["next_id"] for turn in rows}
+    elder = {turn["next_id"]: turn["key_id"] for turn in rows}
+    placed: dict[bytes, None] = {}
+    for key in (*order, *(turn["next_id"] for turn in rows)):
+        line = [key]
+        while line[-1] in elder and elder[line[-1]] not in (*placed, *line):
+            line.append(elder[line[-1]])
+        placed.update(dict.fromkeys(reversed(line)))
+    wanted = list(placed)
+    return sorted(rows, key=lambda turn: wanted.index(turn["key_id"])), wanted
 
 
 def _last_checkpoint(connection: Connection, probe_id: str) -> SignedCheckpoint | None:

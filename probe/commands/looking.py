@@ -17,6 +17,8 @@ from measurements.exports.jsonl import line
 from measurements.model import Gap, Outcome, encode
 from measurements.printable import clean, plural
 from probe.commands.building import data_folder, load_settings, read_store, remarks
+from probe.commands.chaining import states
+from probe.commands.chaining import told as about_chains
 from probe.commands.console import FINE, FOUND, Common, Refusal, say, wants_colour, width, write, write_line
 from probe.commands.exporting import judged
 from probe.commands.standing import standing
@@ -48,6 +50,7 @@ def status(common: Common, *, as_json: bool, health: bool) -> int:
         now = time.time()
         access, told = standing(store, settings)
         hooks = store.deliveries.states()
+        chains = states(store, settings)
         kept, outcomes = store.health(), store.outcomes(since=now - LOOK_BACK)
         gaps = [*store.gaps(since=now - LOOK_BACK), *going_on(beat, alive, now)]
     if as_json:
@@ -59,6 +62,7 @@ def status(common: Common, *, as_json: bool, health: bool) -> int:
             "outcomes": _counts(outcomes),
             "events": access,
             "alerts": alert_records(settings.alerts, hooks),
+            "chains": chains,
         }
         write_line(encode(record) + b"\n")
     else:
@@ -67,6 +71,7 @@ def status(common: Common, *, as_json: bool, health: bool) -> int:
                 [
                     *_probe(beat, alive),
                     *_store(kept),
+                    *about_chains(chains),
                     *_day(gaps, outcomes),
                     *told,
                     *alert_lines(settings.alerts, hooks),

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import structlog
@@ -65,7 +66,7 @@ def run(common: Common, *, skip_bad_lines: bool | None, tempo: Tempo | None = No
         raise Refusal(str(error)) from None
     heart = HeartbeatFile(data_folder(settings))
     standing = Standing(store.ledger, counting_rules(settings), now=now)
-    with store, heart.held(), Alerting(store, time) as alerting:
+    with store, heart.held(), _signing(settings, store, identity, time), Alerting(store, time) as alerting:
         for notice in store.notices:
             say(notice)
         alerting.use(settings)
@@ -256,6 +257,17 @@ def _greet(settings: Settings) -> None:
         what = f"{plural(len(campaign.targets), 'target')} every {show_duration(campaign.every)}"
         say(f"campaign {campaign.name}: {what}")
     say("Ctrl-C stops; `wazi list` and `wazi status` tell what was measured")
+
+
+def _signing(settings: Settings, store: Store, identity: Identity, tempo: Tempo) -> AbstractContextManager[None]:
+    """Have what is measured signed; a signing key that cannot be used is refused in words."""
+    from probe.signing import EVERY, Notary, signing
+
+    try:
+        notary = Notary(store.chains, data_folder(settings), identity.probe_id, now=lambda: tempo.read().wall)
+    except IdentityError as error:
+        raise Refusal(str(error)) from None
+    return signing(notary, lambda: store.flush(FLUSHED), pause=tempo.wait(EVERY))
 
 
 def _identity(settings: Settings) -> Identity:

@@ -233,6 +233,11 @@ def test_every_target_of_a_campaign_is_measured_once_and_kept(store: Store, tmp_
     kept = list(store.evidence())
     assert {one.measurement.target.url for one in kept} == {t.url for t in targets(30)}
     assert sorted(one.measurement.sequence for one in kept) == list(range(1, 31))
+    links = list(store.chains.links(PROBE))  # they ended in any order, and were numbered as they were stored
+    assert [(link.sequence, bool(link.measurement_id)) for link in links] == [(n, True) for n in range(1, 31)]
+    assert {link.measurement_id: link.sequence for link in links} == {
+        one.measurement.id: one.measurement.sequence for one in kept
+    }
     assert {one.verdict.outcome for one in kept if one.verdict} == {Outcome.ACCESSIBLE}
     assert len(life.reported) == agent.measured == 30
     assert kept[0].measurement.observations == (STEP,)
@@ -789,14 +794,14 @@ def test_a_clock_that_is_set_moves_the_next_runs_with_it(store: Store, tmp_path:
 
 
 def once(bench: Bench, preconditions: Preconditions | None = None) -> Measurement:
-    order = Order(targets(1)[0], "web", sequence=4)
+    order = Order(targets(1)[0], "web")
     return asyncio.run(measure_once(order, bench, preconditions or Preconditions()))
 
 
 def test_a_measurement_is_whole() -> None:
     made = once(bench_of())
     assert len(made.id) == 32
-    assert (made.sequence, made.nettest, made.connections, made.sent, made.received) == (4, "web", 1, 500, 500)
+    assert (made.sequence, made.nettest, made.connections, made.sent, made.received) == (0, "web", 1, 500, 500)
     assert made.software.startswith("wazi")
     assert made.limits == ()
     assert made.observations == (STEP,)
