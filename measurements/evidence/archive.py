@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
-MOST_BYTES = 256 * 1024 * 1024
+MOST_BYTES = 128 * 1024 * 1024
 MOST_FILES = 20_000
 LONGEST_NAME = 120
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from measurements.evidence.bundle import Entry, Manifest
 from measurements.evidence.chain import (
@@ -27,7 +28,7 @@ _WRONG = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Run:
     """Links that follow on each other, the number and hash before them (None: the chain begins here), and the records
     that stand in them.
@@ -37,6 +38,11 @@ class Run:
     before: tuple[int, str] | None
     links: list[Link]
     records: list[Entry] = field(default_factory=list)
+
+    @cached_property
+    def values(self) -> dict[int, str]:
+        """What the chain has come to, by number."""
+        return {link.sequence: link.chain for link in self.links}
 
 
 def stand(manifest: Manifest, chains: Sequence[ProbeChain], found: Found) -> list[Run]:
@@ -71,11 +77,10 @@ def _tell(manifest: Manifest, covered: set[int], found: Found) -> None:
 
 def family(chain: ProbeChain, key_id: str) -> frozenset[str]:
     """Return the keys of a probe that one is joined to by handing over, itself included."""
+    good = [rotation for rotation in chain.keys.rotations if handed_over(rotation, chain.keys)]
     joined = {key_id}
-    for _ in chain.keys.rotations:
-        for rotation in chain.keys.rotations:
-            if joined & {rotation.key_id, rotation.next_id} and handed_over(rotation, chain.keys):
-                joined |= {rotation.key_id, rotation.next_id}
+    for _ in good:
+        joined |= {key for one in good if joined & {one.key_id, one.next_id} for key in (one.key_id, one.next_id)}
     return frozenset(joined)
 
 
@@ -168,9 +173,9 @@ def attested(runs: Sequence[Run], probe: str, sequence: int, value: str) -> tupl
     stands alone in the bundle leads to nothing.
     """
     for run in (run for run in runs if run.probe == probe):
-        link = next((link for link in run.links if link.sequence == sequence), None)
-        if link is not None and link.chain != value:
+        found = run.values.get(sequence)
+        if found is not None and found != value:
             return set(), run
-        if link is not None:
+        if found is not None:
             return {entry.number for entry in run.records if (entry.link or 0) <= sequence}, None
     return set(), None

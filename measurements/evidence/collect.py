@@ -7,13 +7,16 @@ said: in numbers where there were too many, one by one where an event names what
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Protocol
 
-from measurements.dossier import Dossier, Facts, gather
+import msgspec
+
+from measurements.dossier import Dossier, Facts, gather, thin
 from measurements.evidence.bundle import EventFile, Item, Missing, Opinion, Role, Said, folder_of
 from measurements.evidence.canonical import read_record
 from measurements.evidence.chain import Keys, Link, SignedCheckpoint
@@ -34,6 +37,9 @@ MOST_BYTES = 96 * 1024 * 1024
 """Of records and pages: a bundle must fit into a mail, or at least onto a stick."""
 MOST_LINKS = 20_000
 """Of one probe: two megabytes. So many lead on from the records, towards checkpoints that somebody may have kept."""
+
+MOST_POINTS, MOST_STAMPS = 30, 20
+"""Checkpoints beside those that are needed."""
 
 
 class Chains(Protocol):
@@ -237,19 +243,31 @@ def chains_of(store: Source, linked: Mapping[str, set[int]], also: Sequence[Sign
     ]
 
 
+def with_keys(chains: Sequence[ProbeChain], probe: str, keys: Keys) -> list[ProbeChain]:
+    """Add the keys of a probe, which the store may not know yet, and the probe where it has no record here."""
+    known = {chain.probe: chain for chain in chains}
+    mine = known.get(probe, ProbeChain(probe=probe, folder=folder_of(probe), keys=Keys()))
+    merged = Keys(
+        keys=tuple(dict.fromkeys((*keys.keys, *mine.keys.keys))),
+        rotations=tuple(dict.fromkeys((*keys.rotations, *mine.keys.rotations))),
+    )
+    known[probe] = msgspec.structs.replace(mine, keys=merged)
+    return [chain for _, chain in sorted(known.items())]
+
+
 def _chain(chains: Chains, probe: str, numbers: Sequence[int], also: Sequence[SignedCheckpoint]) -> ProbeChain:
     points = sorted([*chains.checkpoints(probe), *also], key=lambda one: (one.sequence, one.time))
     head = chains.head(probe)
     end = 0 if head is None else head.sequence
     stretches = _stretches(numbers, [point.sequence for point in points], end)
     links = [link for first, last in stretches for link in chains.links(probe, first, last)]
-    shown = {place for first, last in stretches for place in range(first - 1, last + 1)}
+    kept = _points(points, numbers, stretches)
     return ProbeChain(
         probe=probe,
         folder=folder_of(probe),
         keys=chains.keys(probe),
         links=tuple(links),
-        checkpoints=tuple(point for point in points if point.sequence in shown),
+        checkpoints=tuple(kept),
     )
 
 
@@ -261,19 +279,38 @@ def _stretches(numbers: Sequence[int], points: Sequence[int], end: int) -> list[
     """
     stretches: list[tuple[int, int]] = []
     for number in numbers:
-        before = max((point for point in points if point < number), default=0)
-        after = min((point for point in points if point >= number), default=end)
+        before, after = _around(number, points, end)
         if stretches and stretches[-1][1] >= before:
             stretches[-1] = (stretches[-1][0], max(after, stretches[-1][1]))
         else:
             stretches.append((before + 1, after))
-    shown = sum(last - first + 1 for first, last in stretches)
-    if stretches and points and points[-1] - stretches[0][0] < MOST_LINKS:
-        return [(stretches[0][0], max(points[-1], stretches[-1][1]))]
-    reach = [point for point in points if 0 <= point - stretches[-1][1] <= MOST_LINKS - shown] if stretches else []
-    if reach:
-        stretches[-1] = (stretches[-1][0], reach[-1])
-    return stretches
+    if not stretches or not points:
+        return stretches
+    first, last = stretches[0][0], stretches[-1][1]
+    if points[-1] - first < MOST_LINKS:
+        return [(first, max(points[-1], last))]
+    room = MOST_LINKS - sum(until - since + 1 for since, until in stretches)
+    reach = [point for point in points if last <= point <= last + max(0, room)]
+    return [*stretches[:-1], (stretches[-1][0], reach[-1] if reach else last)]
+
+
+def _around(number: int, points: Sequence[int], end: int) -> tuple[int, int]:
+    """Return the last checkpoint before a number, and the first one that covers it."""
+    place = bisect_left(points, number)
+    return points[place - 1] if place else 0, points[place] if place < len(points) else end
+
+
+def _points(
+    points: Sequence[SignedCheckpoint], numbers: Sequence[int], stretches: Sequence[tuple[int, int]]
+) -> list[SignedCheckpoint]:
+    """Choose the checkpoints that are shown: where stretches begin and end, those with a stamp, and some between."""
+    here = [point for point in points if any(since - 1 <= point.sequence <= until for since, until in stretches)]
+    all_numbers = [point.sequence for point in points]
+    ends = {place for since, until in stretches for place in (since - 1, until)}
+    ends |= {place for number in numbers for place in _around(number, all_numbers, 0)}
+    stamped = thin([point for point in here if point.stamp], MOST_STAMPS)
+    wanted = {id(point) for point in (*stamped, *thin(here, MOST_POINTS))}
+    return [point for point in here if point.sequence in ends or id(point) in wanted]
 
 
 def _bodies(fact: Measurement) -> dict[str, bytes]:

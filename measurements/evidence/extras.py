@@ -44,8 +44,8 @@ Without it, in an empty folder:
       -in checkpoints/PROBE/N-TIME.json -sigfile checkpoints/PROBE/N-TIME.sig
       What the chain of a probe had come to. KEY is the text's "key".
 
-  python3 check_chain.py
-      Every record stands in the chain, between signed checkpoints. Read the program first: it has some forty lines.
+  The chain takes forty lines of Python, which docs/evidence.md of Wazi has. No program is in here, for none should be
+  run that came with what it is to check: rules/ is text, to be read.
 
 What is here:
 
@@ -65,48 +65,6 @@ What is here:
   redactions.json        what was taken out of which record, with commitments that can be opened later
 """
 
-CHECK_CHAIN = '''\
-"""Recompute the chains of a bundle from its files: run it where the bundle was unpacked. Needs Python 3.9, no more."""
-import hashlib, json, pathlib, sys
-
-
-def text(**members):
-    return json.dumps(members, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def digest(data):
-    return hashlib.sha256(data).hexdigest()
-
-
-manifest = json.loads(pathlib.Path("manifest.json").read_bytes())
-for probe in json.loads(pathlib.Path("keys/keys.json").read_bytes()):
-    name, folder = probe["probe"], probe["folder"]
-    points = {}
-    for path in pathlib.Path("checkpoints", folder).glob("*.json"):
-        point = json.loads(path.read_bytes())
-        points[int(point["sequence"])] = point["chain"]
-    lines = [json.loads(line) for line in pathlib.Path("chain", folder + ".jsonl").read_bytes().splitlines()]
-    links, last, chain, signed = {}, None, None, 0
-    for line in lines:
-        number = int(line["sequence"])
-        first = number if line["id"] else int(json.loads(line["note"])["first"])
-        if first - 1 != last:
-            chain = points.get(first - 1) or digest(text(probe=name, sequence=first - 1, wazi="genesis 1"))
-        if line.get("note") and digest(line["note"].encode()) != line["record"]:
-            sys.exit(f"{name}: the note at {number} was changed")
-        chain = digest(text(id=line["id"], previous=chain, probe=name, record=line["record"], sequence=number,
-                            wazi="link 1"))
-        if chain != line["chain"] or points.get(number, chain) != chain:
-            sys.exit(f"{name}: the chain breaks at {number}")
-        last, links[number] = number, line
-    for record in (record for record in manifest["records"] if record["probe"] == name and record["link"]):
-        path = pathlib.Path("records", f'{record["number"]:03}-{record["id"]}.json')
-        if links.get(record["link"], {}).get("record") != digest(path.read_bytes()):
-            sys.exit(f"{path} is not what was chained as {record['link']}")
-        signed += max(points, default=0) >= record["link"]
-    print(f"{name}: {len(lines)} links and {signed} records stand, under {len(points)} checkpoints (check their .sig)")
-'''
-
 
 class Listening(Bogons):
     """A list that remembers which addresses it was asked about."""
@@ -125,8 +83,8 @@ class Listening(Bogons):
 
 
 def guide() -> dict[str, bytes]:
-    """Return how to check a bundle: in words, and as a short program for the chain."""
-    return {README: GUIDE.encode(), "check_chain.py": CHECK_CHAIN.encode()}
+    """Return how to check a bundle, in words: a program in it would be one more thing to be believed."""
+    return {README: GUIDE.encode()}
 
 
 def rule_files() -> dict[str, bytes]:

@@ -100,6 +100,15 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True):
     trusted: bool
 
 
+class ChainTold(msgspec.Struct, frozen=True, kw_only=True):
+    """What is there of the chain of a probe; `keys` signed its checkpoints."""
+
+    probe: str
+    links: int
+    checkpoints: int
+    keys: tuple[str, ...]
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """All that is known of a bundle once it is verified. `faults` begin with those of the first record."""
 
@@ -112,6 +121,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     stamps: tuple[Stamp, ...] = ()
     events: tuple[tuple[str, str], ...] = ()  # id and summary
     rules_version: int = 0
+    chains: tuple[ChainTold, ...] = ()
 
     @property
     def code(self) -> int:

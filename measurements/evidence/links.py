@@ -27,6 +27,9 @@ from measurements.evidence.chain import (
 from measurements.evidence.strict import NotCanonical, strict_json
 
 KEYS = "keys/keys.json"
+MOST_PROBES, MOST_KEYS = 200, 64
+MOST_LINKS, MOST_POINTS = 100_000, 1000
+"""Of one probe. More is refused: checking takes time that grows with each."""
 
 
 class ProbeChain(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +94,8 @@ def read_chains(files: Mapping[str, bytes]) -> tuple[ProbeChain, ...]:
     listed = strict_json(files[KEYS], KEYS, tuple[_KeyFile, ...])
     if len({one.probe for one in listed}) + len({one.folder for one in listed}) != 2 * len(listed):
         raise NotCanonical(f"{KEYS} names a probe twice")
+    if len(listed) > MOST_PROBES or any(len(k.keys) + len(k.rotations) > MOST_KEYS for k in (o.keys for o in listed)):
+        raise NotCanonical(f"{KEYS} names more than {MOST_PROBES} probes, or more than {MOST_KEYS} keys of one")
     for key in (key for one in listed for key in one.keys.keys):
         _check_key(key)
     found = []
@@ -136,7 +141,10 @@ def _line(link: Link) -> bytes:
 def _links(probe: str, data: bytes, name: str) -> Iterator[Link]:
     if data and not data.endswith(b"\n"):
         raise NotCanonical(f"{name} does not end with a whole line")
-    for place, text in enumerate(data.splitlines() if data else (), 1):
+    lines = data.splitlines()
+    if len(lines) > MOST_LINKS:
+        raise NotCanonical(f"{name} has more than {MOST_LINKS} links")
+    for place, text in enumerate(lines, 1):
         line = strict_json(text, f"{name} line {place}", _LinkLine)
         yield Link(
             probe_id=probe,
@@ -150,9 +158,10 @@ def _links(probe: str, data: bytes, name: str) -> Iterator[Link]:
 
 def _checkpoints(folder: str, files: Mapping[str, bytes]) -> Iterator[SignedCheckpoint]:
     found = []
-    for name in files:
-        if not name.startswith(folder) or not name.endswith(".json"):
-            continue
+    names = [name for name in files if name.startswith(folder) and name.endswith(".json")]
+    if len(names) > MOST_POINTS:
+        raise NotCanonical(f"{folder} has more than {MOST_POINTS} checkpoints")
+    for name in names:
         text = strict_json(files[name], name, _CheckpointText)
         stem = name.removesuffix(".json")
         if canonical(msgspec.to_builtins(msgspec.structs.replace(text, wazi="checkpoint 1"))) != files[name]:

@@ -21,7 +21,7 @@ from measurements.evidence.bundle import FORMAT, MANIFEST, SIGNATURE, EventFile,
 from measurements.evidence.chain import SignedCheckpoint, bad_signature
 from measurements.evidence.chained import Run, attested, family, key_of, stand
 from measurements.evidence.facts import read_facts
-from measurements.evidence.findings import Fault, Found, Report, Stamp, Wrong, numbers
+from measurements.evidence.findings import ChainTold, Fault, Found, Report, Stamp, Wrong, numbers
 from measurements.evidence.links import ProbeChain, pem, read_chains
 from measurements.evidence.opinions import judge_again, unjudged
 from measurements.evidence.strict import NotCanonical, strict_json
@@ -125,6 +125,7 @@ class _Verifying:
             stamps=tuple(self.stamps),
             events=events,
             rules_version=RULES_VERSION,
+            chains=tuple(_standing(chain) for chain in self.chains),
         )
 
     def _chains(self) -> tuple[ProbeChain, ...]:
@@ -148,6 +149,8 @@ class _Verifying:
                 "chain under a checkpoint is signed there; all else is the word of whoever handed it to you"
             )
             return None
+        if by.probe not in {entry.probe for entry in self.manifest.records}:
+            self.found.unsettled.append(f"the bundle is signed by probe {by.probe}, which measured nothing of it")
         key = key_of(self.chains, self.manifest)
         if whole.is_manifest_signed(self.files, key):
             return True
@@ -239,6 +242,11 @@ class _Verifying:
                 words = f"{path} is not that of this build, although both are of rules version {RULES_VERSION}"
                 self.found.notes.append(words)
         self.found.notes += [f"left out: {words}" for words in self.manifest.left_out]
+
+
+def _standing(chain: ProbeChain) -> ChainTold:
+    signers = dict.fromkeys(point.key_id for point in chain.checkpoints)
+    return ChainTold(probe=chain.probe, links=len(chain.links), checkpoints=len(chain.checkpoints), keys=tuple(signers))
 
 
 def _date(time: float) -> str:

@@ -31,7 +31,8 @@ from measurements.evidence.bundle import (
 from measurements.evidence.chain import PublicKey, is_signed
 from measurements.evidence.findings import Fault, Wrong
 
-_OF_RECORD = re.compile(r"(?:records|verdicts)/(\d{3,})-([0-9a-f]{32})\.json")
+_OF_RECORD = re.compile(r"(?:records|verdicts)/(\d{3,6})-([0-9a-f]{32})\.json")
+_PAGE = re.compile(rb'"body":"([A-Za-z0-9+/]{43}=)"')
 _SIGNATURE_LINE = re.compile(r"(\d{1,6}) ([0-9a-f]{64}) ([0-9a-f]{128})")
 
 
@@ -107,18 +108,19 @@ def file_faults(manifest: Manifest, archive: Archive) -> Iterator[Fault]:
         if (fault := _record_fault(entry, digests, by_digest)) is not None:
             yield fault
     listed = {one.path: one.sha256 for one in manifest.files}
+    owners = _owners(files)
     for path, digest in listed.items():
         found, record = digests.get(path), records.get(path)
         if record is not None and found != record.digest:
             continue  # told already
         if found is None:
-            yield _file(Wrong.REMOVED, path, f"{path} was removed", files)
+            yield _file(Wrong.REMOVED, path, f"{path} was removed", owners)
         elif found != digest or (path.startswith(BODIES) and path != BODIES + found):
-            yield _file(Wrong.CHANGED, path, f"{path} was changed: its digest is not that of the manifest", files)
+            yield _file(Wrong.CHANGED, path, f"{path} was changed: its digest is not that of the manifest", owners)
     for path in sorted(files.keys() - listed.keys() - set(OUTSIDE)):
-        yield _file(Wrong.INSERTED, path, f"{path} is not in the manifest: it was inserted", files)
+        yield _file(Wrong.INSERTED, path, f"{path} is not in the manifest: it was inserted", owners)
     for path in sorted(archive.damaged):
-        yield _file(Wrong.CHANGED, path, f"{path} was changed: its check sum in the ZIP does not fit", files)
+        yield _file(Wrong.CHANGED, path, f"{path} was changed: its check sum in the ZIP does not fit", owners)
     if files.get(SUMS) != sums((path, data) for path, data in files.items() if path != SUMS):
         words = f"{SUMS} does not hold the sums of the other files, in their order"
         yield Fault(wrong=Wrong.CHANGED, words=words, file=SUMS)
@@ -139,13 +141,18 @@ def _record_fault(entry: Entry, digests: Mapping[str, str], by_digest: Mapping[s
     return Fault(wrong=wrong, words=words, record=entry.number, id=entry.id, file=path)
 
 
-def _file(wrong: Wrong, path: str, words: str, files: Mapping[str, bytes]) -> Fault:
+def _owners(files: Mapping[str, bytes]) -> dict[str, str]:
+    """Return the first record that names each page."""
+    owners: dict[str, str] = {}
+    for name in sorted(name for name in files if _OF_RECORD.fullmatch(name)):
+        for match in _PAGE.finditer(files[name]):
+            owners.setdefault(BODIES + base64.b64decode(match[1]).hex(), name)
+    return owners
+
+
+def _file(wrong: Wrong, path: str, words: str, owners: Mapping[str, str]) -> Fault:
     """Make a fault of a file, with the first record that the file belongs to."""
-    owner = path
-    if path.startswith(BODIES) and re.fullmatch("[0-9a-f]{64}", path[len(BODIES) :]):
-        named = base64.b64encode(bytes.fromhex(path[len(BODIES) :]))
-        owner = next((name for name in sorted(files) if _OF_RECORD.fullmatch(name) and named in files[name]), path)
-    match = _OF_RECORD.fullmatch(owner)
+    match = _OF_RECORD.fullmatch(owners.get(path, path))
     number, identifier = (int(match[1]), match[2]) if match is not None else (None, None)
     return Fault(wrong=wrong, words=words, record=number, id=identifier, file=path)
 

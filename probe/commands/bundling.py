@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from measurements.printable import clean, plural
-from probe.commands.building import judge_with, load_settings, read_store, shipped_lists
+from probe.commands.building import data_folder, judge_with, load_settings, read_store, shipped_lists
 from probe.commands.console import FINE, Common, Refusal, say, to_reader
 from probe.version import software
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from measurements.evidence.collect import Collected
     from measurements.evidence.findings import Report
     from measurements.store import Store
+    from probe.keys import SigningKey
     from probe.settings import Settings
 
 MOST_EVENTS = 20
@@ -76,21 +77,24 @@ def make_bundle(settings: Settings, events: Sequence[str]) -> tuple[bytes, Repor
 
 def _build(settings: Settings, store: Store, found: Collected) -> bytes:
     from measurements.evidence.bundle import build
-    from measurements.evidence.collect import chains_of
+    from measurements.evidence.collect import chains_of, with_keys
     from measurements.evidence.extras import guide, rule_files, votes_file
     from measurements.evidence.links import files_of
     from measurements.rules import RULES_VERSION
 
     now = int(time.time())
-    signer = _signer(settings)
+    key, signer = _signer(settings)
     also = [] if signer is None else _fresh(store, found, signer, now)
+    chains = chains_of(store, found.linked, also)
+    if key is not None and signer is not None:
+        chains = with_keys(chains, signer.by.probe, key.history)
     lists, list_files = _lists(settings, found)
     votes = (vote for one in found.dossiers for vote in (*one.votes, *one.placebos))
     files = {
         **guide(),
         **rule_files(),
         **list_files,
-        **files_of(chains_of(store, found.linked, also)),
+        **files_of(chains),
         "votes.csv": votes_file(votes),
     }
     return build(
@@ -107,9 +111,23 @@ def _build(settings: Settings, store: Store, found: Collected) -> bytes:
     )
 
 
-def _signer(settings: Settings) -> Signer | None:
-    """Return who signs on this machine; None where no key of a probe is."""
-    return None
+def _signer(settings: Settings) -> tuple[SigningKey | None, Signer | None]:
+    """Return the key of the probe on this machine, and who signs with it; nobody where there is none."""
+    from measurements.evidence.bundle import Signed, Signer
+    from probe.identity import IdentityError, load_probe_id
+    from probe.keys import read_signing_key
+
+    folder = data_folder(settings)
+    try:
+        key = read_signing_key(folder)
+        if key is None or not (settings.vantage.probe_id or (folder / "probe-id").exists()):
+            return None, None
+        probe = settings.vantage.probe_id or load_probe_id(folder)
+    except IdentityError as error:
+        raise Refusal(str(error)) from None
+    for remark in key.remarks:
+        say(remark)
+    return key, Signer(by=Signed(probe=probe, key=key.public.key_id), sign=key.sign)
 
 
 def _fresh(store: Store, found: Collected, signer: Signer, now: int) -> list[SignedCheckpoint]:

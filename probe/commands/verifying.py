@@ -15,16 +15,15 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from measurements.model import encode
-from measurements.printable import clean
+from measurements.printable import clean, plural
 from probe.commands.building import shipped_lists
 from probe.commands.console import USAGE, Refusal, say, width, write, write_line
 
 if TYPE_CHECKING:
     from measurements.evidence.chain import SignedCheckpoint
-    from measurements.evidence.findings import Report
+    from measurements.evidence.findings import ChainTold, Report
     from measurements.evidence.verify import Known
 
-MOST_BYTES = 256 * 1024 * 1024
 MOST_TOLD = 30
 _LATEST = 253_402_300_799  # the year 9999, in seconds
 _WHOSE_KEY = (
@@ -129,6 +128,8 @@ def _small(name: str, flag: str) -> bytes:
 
 def _read(name: str) -> bytes:
     """Read a bundle, of a bounded size; one byte more tells that it is larger."""
+    from measurements.evidence.archive import MOST_BYTES
+
     try:
         if name == "-":
             return cast(Any, sys.stdin.buffer).read(MOST_BYTES + 1)  # type: ignore[no-any-return]
@@ -159,6 +160,7 @@ def _record(name: str, report: Report) -> dict[str, Any]:
         "events": [{"id": identifier, "summary": summary} for identifier, summary in report.events],
         "records": report.records,
         "stamps": report.stamps,
+        "chains": report.chains,
     }
 
 
@@ -176,6 +178,8 @@ def _told(name: str, report: Report, known: Known) -> Iterator[str]:
     yield from _paragraph("Made", f"{made:%Y-%m-%d %H:%M} UTC by {report.manifest.software}, {by}")
     yield from _signature(report, known)
     yield from _records(report)
+    chains = [one for one in report.chains if one.links]
+    yield from _listed("Chains", [_chain(one) for one in chains])
     if report.unsettled:
         yield from _listed("Not checked", report.unsettled)
     if report.notes:
@@ -206,6 +210,11 @@ def _records(report: Report) -> Iterator[str]:
     if judged:
         same = sum(one.agrees is True for one in judged)
         yield from _paragraph("Judged", f"{len(judged)} again, by the rules of this build: {same} as the bundle says")
+
+
+def _chain(one: ChainTold) -> str:
+    signed = f"{plural(one.checkpoints, 'checkpoint')} signed by {', '.join(one.keys) or 'nobody'}"
+    return f"of probe {one.probe}: {plural(one.links, 'link')}, {signed}"
 
 
 def _listed(title: str, lines: Sequence[str]) -> Iterator[str]:
