@@ -61,6 +61,7 @@ What is here:
   keys/                  public keys (PEM), and how they follow each other
   rules/                 the rules: their sentences, and the text of the program that judges
   lists/                 the rows of the lists that the rules looked into
+  report.en.html         the same in words and pictures, for people; what counts are the records
   votes.csv              the votes that were counted; `wazi detect votes.csv` counts them again
   redactions.json        what was taken out of which record, with commitments that can be opened later
 """

@@ -78,8 +78,9 @@ def make_bundle(settings: Settings, events: Sequence[str]) -> tuple[bytes, Repor
 def _build(settings: Settings, store: Store, found: Collected) -> bytes:
     from measurements.evidence.bundle import build
     from measurements.evidence.collect import chains_of, with_keys
-    from measurements.evidence.extras import guide, rule_files, votes_file
+    from measurements.evidence.extras import VOTES, guide, rule_files, votes_file
     from measurements.evidence.links import files_of
+    from measurements.report import html, languages
     from measurements.rules import RULES_VERSION
 
     now = int(time.time())
@@ -95,7 +96,8 @@ def _build(settings: Settings, store: Store, found: Collected) -> bytes:
         **rule_files(),
         **list_files,
         **files_of(chains),
-        "votes.csv": votes_file(votes),
+        VOTES: votes_file(votes),
+        **{f"report.{code}.html": html(found.dossiers, code).encode("utf-8", "replace") for code in languages()},
     }
     return build(
         found.told,

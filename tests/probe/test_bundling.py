@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import astuple
@@ -88,10 +89,11 @@ def test_ordinary_tools_check_it(made: tuple[Desk, Event], bundle: bytes, tmp_pa
     (tmp_path / "event.zip").write_bytes(bundle)
     subprocess.run(["unzip", "-q", "event.zip"], cwd=tmp_path, check=True)
     subprocess.run(["sha256sum", "--quiet", "--strict", "-c", "SHA256SUMS"], cwd=tmp_path, check=True)
-    chain = [sys.executable, "-I", "check_chain.py"]
-    assert (
-        b"60 links and 0 records stand" in subprocess.run(chain, cwd=tmp_path, check=True, capture_output=True).stdout
-    )
+    program = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "evidence.md").read_text(), re.DOTALL)
+    assert program is not None
+    chain = [sys.executable, "-I", "-c", program[1]]
+    stood = subprocess.run(chain, cwd=tmp_path, check=True, capture_output=True)
+    assert b"60 links and 0 records stand" in stood.stdout
     record = next(tmp_path.glob("records/003-*.json"))
     record.write_bytes(record.read_bytes().replace(b"sni", b"xyz", 1).replace(b"24757", b"24758"))
     ran = subprocess.run(chain, cwd=tmp_path, capture_output=True, check=False)
