@@ -15,11 +15,15 @@ import pytest
 
 from measurements.events.nouns import Event
 from measurements.evidence.archive import read, write
-from probe.commands.bundling import export_bundle
+from measurements.evidence.bundle import MANIFEST, SIGNATURE
+from measurements.model import encode
+from probe.commands.building import load_settings
+from probe.commands.bundling import export_bundle, make_bundle
 from probe.commands.console import Common, Refusal
 from probe.commands.verifying import Aside, verify_files
+from probe.keys import SigningKey, load_signing_key
 from tests.probe.desk import ROOT, Desk
-from tests.probe.witnessed import days, fill
+from tests.probe.witnessed import FRIEND, PROBE, START, days, fill
 
 GUARD = """
 import os, sys
@@ -40,17 +44,37 @@ main()
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Desk, Event]:
+    """A probe's own store, with the measurements of a friend's probe, whose chain the friend has signed."""
     desk = Desk(tmp_path_factory.mktemp("desk"))
     with desk.store() as store:
-        return desk, fill(store, days())
+        event = fill(store, days())
+        store.chains.sign(FRIEND, load_signing_key(tmp_path_factory.mktemp("friend")), START)
+    return desk, event
 
 
 @pytest.fixture(scope="module")
-def bundle(made: tuple[Desk, Event]) -> bytes:
+def unsigned(made: tuple[Desk, Event]) -> Path:
+    """A bundle that was made where no key is."""
+    desk, event = made
+    data, _ = make_bundle(load_settings(Common(desk.config)), [event.id])
+    (desk.folder / "unsigned.zip").write_bytes(data)
+    return desk.folder / "unsigned.zip"
+
+
+@pytest.fixture(scope="module")
+def key(made: tuple[Desk, Event], unsigned: Path) -> SigningKey:
+    """The probe's key."""
+    (made[0].folder / "probe-id").write_text(PROBE)
+    return load_signing_key(made[0].folder)
+
+
+@pytest.fixture(scope="module")
+def bundle(made: tuple[Desk, Event], key: SigningKey) -> bytes:
     desk, event = made
     ran = desk.wazi("export", "--format", "bundle", event.id[:6], "--output", "event.zip")
     assert ran.returncode == 0, ran.stderr
-    assert b"64 records on 1 event in event.zip (0.8 MB), not signed" in ran.stderr
+    said = f"wazi: 64 records on 1 event in event.zip (1.0 MB), signed by {key.public.key_id}\n"
+    assert ran.stderr.decode() == said
     path = desk.folder / "event.zip"
     assert path.stat().st_mode & 0o777 == 0o600
     return path.read_bytes()
@@ -64,36 +88,54 @@ def test_it_holds_both_sides_and_can_be_judged_again(made: tuple[Desk, Event], b
     desk, event = made
     ran = desk.wazi("verify", "--json", "event.zip")
     (said,) = answers(ran)
-    assert (ran.returncode, said["code"], said["result"]) == (3, 3, "unsettled")
+    assert (ran.returncode, said["code"], said["result"]) == (0, 0, "stands")
     assert said["events"] == [{"id": event.id, "summary": event.summary}]
     assert [one["role"] for one in said["records"]] == ["witness"] * 24 + ["access"] * 40
     assert {one["agrees"] for one in said["records"]} == {True}
     assert said["faults"] == []
-    assert said["signed"] is None
+    assert said["signed"] is True
+    assert {one["probe"] for one in said["chains"]} == {PROBE, FRIEND}
+    assert said["unsettled"] == []
     assert said["notes"] == [f"left out: of event {event.id[:8]} 2 more measurements that spoke for access"]
-    assert "records 1 to 64: chained, and no signed checkpoint comes after" in said["unsettled"]
 
 
-def test_people_read_what_is_proven_and_what_is_not(made: tuple[Desk, Event], bundle: bytes) -> None:
+def test_where_no_key_is_the_bundle_is_not_signed_and_this_is_said(made: tuple[Desk, Event], unsigned: Path) -> None:
+    (said,) = answers(made[0].wazi("verify", "--json", "unsigned.zip"))
+    assert (said["code"], said["signed"], said["signed_by"]) == (3, None, None)
+    assert "nobody signed the bundle itself" in said["unsettled"][0]
+    assert said["unsettled"][1].endswith("chained, and no signed checkpoint comes after")  # the friend's are under one
+    assert len(said["unsettled"]) == 2
+
+
+def test_people_read_what_is_proven_and_what_is_not(made: tuple[Desk, Event], bundle: bytes, key: SigningKey) -> None:
     ran = made[0].wazi("verify", "event.zip")
     text = " ".join(ran.stdout.decode().split())
-    assert ran.stdout.startswith(b"UNSETTLED  event.zip\n")
-    assert "Signed by nobody" in text
+    assert ran.returncode == 0
+    assert ran.stdout.startswith(b"STANDS  event.zip\n")
+    assert f"Signed by the key {key.public.key_id} of probe {PROBE}" in text
+    assert "nothing about who that is" in text
     assert "Records 64: 24 against access, 40 for it" in text
     assert "Judged 64 again, by the rules of this build: 64 as the bundle says" in text
     assert "Not proven That what was measured is true" in text
     assert ran.stderr == b""
 
 
-def test_ordinary_tools_check_it(made: tuple[Desk, Event], bundle: bytes, tmp_path: Path) -> None:
+def test_ordinary_tools_check_it(bundle: bytes, key: SigningKey, tmp_path: Path) -> None:
     (tmp_path / "event.zip").write_bytes(bundle)
     subprocess.run(["unzip", "-q", "event.zip"], cwd=tmp_path, check=True)
     subprocess.run(["sha256sum", "--quiet", "--strict", "-c", "SHA256SUMS"], cwd=tmp_path, check=True)
+    sign = ["openssl", "pkeyutl", "-verify", "-pubin", "-rawin"]
+    mine = f"keys/{key.public.key_id}.pem"
+    subprocess.run([*sign, "-inkey", mine, "-in", MANIFEST, "-sigfile", SIGNATURE], cwd=tmp_path, check=True)
+    for point in tmp_path.glob("checkpoints/*/*.json"):
+        signer = f"keys/{json.loads(point.read_bytes())['key']}.pem"
+        files = ["-inkey", signer, "-in", point, "-sigfile", point.with_suffix(".sig")]
+        subprocess.run([*sign, *files], cwd=tmp_path, check=True)
     program = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "evidence.md").read_text(), re.DOTALL)
     assert program is not None
     chain = [sys.executable, "-I", "-c", program[1]]
     stood = subprocess.run(chain, cwd=tmp_path, check=True, capture_output=True)
-    assert b"60 links and 0 records stand" in stood.stdout
+    assert len(re.findall(rb": 60 links and \d+ records stand, under 1 checkpoints", stood.stdout)) == 2
     record = next(tmp_path.glob("records/003-*.json"))
     record.write_bytes(record.read_bytes().replace(b"sni", b"xyz", 1).replace(b"24757", b"24758"))
     ran = subprocess.run(chain, cwd=tmp_path, capture_output=True, check=False)
@@ -118,7 +160,7 @@ def test_what_was_altered_is_named(made: tuple[Desk, Event], bundle: bytes) -> N
     (desk.folder / "altered.zip").write_bytes(write(files.items()))
     ran = desk.wazi("verify", "altered.zip", "event.zip")
     assert ran.returncode == 1
-    first, _, second = ran.stdout.decode().partition("UNSETTLED")
+    first, _, second = ran.stdout.decode().partition("STANDS")
     assert first.startswith("ALTERED  altered.zip")
     assert f"record 7 ({name[12:44]}) was changed" in " ".join(first.split())
     assert "event.zip" in second
@@ -144,7 +186,7 @@ def test_it_needs_no_settings_and_touches_nothing(made: tuple[Desk, Event], bund
         capture_output=True,
         check=False,
     )
-    assert ran.returncode == 3, ran.stderr
+    assert ran.returncode == 0, ran.stderr
     assert ran.stderr == b""
     assert sorted(tmp_path.iterdir()) == before
 
@@ -155,7 +197,7 @@ def test_what_is_no_bundle_is_told_in_words(made: tuple[Desk, Event], bundle: by
     ran = desk.wazi("verify", "--json", "no.zip", "event.zip")
     assert ran.returncode == 2
     assert ran.stderr.startswith(b"wazi: no.zip: it is no evidence bundle: ")
-    assert [one["result"] for one in answers(ran)] == ["no_bundle", "unsettled"]
+    assert [one["result"] for one in answers(ran)] == ["no_bundle", "stands"]
     with pytest.raises(Refusal, match=r"missing.zip: cannot be read \(No such file or directory\)"):
         verify_files(["missing.zip"], Aside(), as_json=False)
 
@@ -219,5 +261,28 @@ def test_a_pipe_gets_the_same_bytes_but_for_the_time(made: tuple[Desk, Event], b
     ran = desk.wazi("export", "--format", "bundle", event.id, event.id[:8])
     assert ran.returncode == 0, ran.stderr
     ours, theirs = read(ran.stdout).files, read(bundle).files
-    assert {name for name in ours if ours[name] != theirs[name]} <= {"manifest.json", "SHA256SUMS"}
-    assert ours.keys() == theirs.keys()
+    assert {name for name in ours if ours[name] != theirs[name]} <= {
+        MANIFEST,
+        SIGNATURE,
+        "SHA256SUMS",
+        "records.sig",
+    } | {name for name in ours if name.startswith(f"checkpoints/{PROBE}/")}
+    assert len(ours) == len(theirs)
+
+
+def test_the_key_that_is_known_and_a_checkpoint_that_was_kept(
+    made: tuple[Desk, Event], bundle: bytes, key: SigningKey, tmp_path: Path
+) -> None:
+    (tmp_path / "key.pem").write_text(key.pem)
+    with made[0].store() as store:
+        signed = store.chains.sign(PROBE, key, START)
+    assert signed.checkpoint is not None
+    (tmp_path / "kept.json").write_bytes(encode(signed.checkpoint) + b"\n")
+    flags = ["--key", str(tmp_path / "key.pem"), "--checkpoint", str(tmp_path / "kept.json")]
+    ran = made[0].wazi("verify", *flags, "event.zip")
+    assert ran.returncode == 0
+    text = " ".join(ran.stdout.decode().split())
+    assert "That is the key that you asked for" in text
+    assert re.search(r"that you gave holds records .*: not altered since 2026-09-21 14:13 UTC", text)
+    ran = made[0].wazi("verify", "--json", "--key", "ab" * 32, "event.zip")
+    assert (ran.returncode, answers(ran)[0]["first"]["wrong"]) == (1, "key")
