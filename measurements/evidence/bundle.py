@@ -21,6 +21,7 @@ from measurements.commitments import removals
 from measurements.events.nouns import Event
 from measurements.evidence.archive import name_is_plain, write
 from measurements.evidence.canonical import canonical
+from measurements.evidence.strict import Number, Seconds
 from measurements.model import Measurement, Verdict
 
 FORMAT, ENTRY_FORMAT = "bundle 1", "bundle entry 1"
@@ -48,19 +49,19 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     verdict said is there for people: `verdicts/` has all of it.
     """
 
-    number: int
+    number: Number
     id: str
     probe: str
-    sequence: int
+    sequence: Number
     digest: str
     role: Role
-    link: int | None
+    link: Number | None
     started: float
     target: str
     outcome: str | None = None
     mechanism: str | None = None
     confidence: str | None = None
-    rules_version: int | None = None
+    rules_version: Number | None = None
 
     @property
     def stem(self) -> str:
@@ -88,7 +89,7 @@ class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A file of the bundle."""
 
     path: str
-    size: int
+    size: Number
     sha256: str
 
 
@@ -103,9 +104,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The list of all that a bundle holds. `made` is UTC seconds since the epoch; `left_out` are sentences."""
 
     wazi: str
-    made: int
+    made: Seconds
     software: str
-    rules_version: int
+    rules_version: Number
     events: tuple[str, ...]
     signed_by: Signed | None
     records: tuple[Entry, ...]

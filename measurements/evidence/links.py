@@ -24,7 +24,7 @@ from measurements.evidence.chain import (
     number,
     public_key,
 )
-from measurements.evidence.strict import NotCanonical, strict_json
+from measurements.evidence.strict import NotCanonical, Number, Seconds, strict_json
 
 KEYS = "keys/keys.json"
 MOST_PROBES, MOST_KEYS = 200, 64
@@ -52,7 +52,7 @@ class _LinkLine(msgspec.Struct, frozen=True, kw_only=True):
     chain: str
     id: str
     record: str
-    sequence: int
+    sequence: Number
     note: str = ""
 
 
@@ -60,8 +60,8 @@ class _CheckpointText(msgspec.Struct, frozen=True, kw_only=True):
     chain: str
     key: str
     probe: str
-    sequence: int
-    time: int
+    sequence: Number
+    time: Seconds
     wazi: str
 
 
@@ -164,7 +164,7 @@ def _checkpoints(folder: str, files: Mapping[str, bytes]) -> Iterator[SignedChec
     for name in names:
         text = strict_json(files[name], name, _CheckpointText)
         stem = name.removesuffix(".json")
-        if canonical(msgspec.to_builtins(msgspec.structs.replace(text, wazi="checkpoint 1"))) != files[name]:
+        if checkpoint_text(text.probe, text.sequence, text.chain, text.time, text.key) != files[name]:
             raise NotCanonical(f"{name} is no checkpoint")
         found.append(
             SignedCheckpoint(
