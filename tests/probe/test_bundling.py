@@ -129,7 +129,7 @@ def test_ordinary_tools_check_it(bundle: bytes, key: SigningKey, tmp_path: Path)
     subprocess.run([*sign, "-inkey", mine, "-in", MANIFEST, "-sigfile", SIGNATURE], cwd=tmp_path, check=True)
     for point in tmp_path.glob("checkpoints/*/*.json"):
         signer = f"keys/{json.loads(point.read_bytes())['key']}.pem"
-        files = ["-inkey", signer, "-in", point, "-sigfile", point.with_suffix(".sig")]
+        files = ["-inkey", signer, "-in", str(point), "-sigfile", str(point.with_suffix(".sig"))]
         subprocess.run([*sign, *files], cwd=tmp_path, check=True)
     program = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "evidence.md").read_text(), re.DOTALL)
     assert program is not None
