@@ -40,10 +40,11 @@ RUN set -eu; \
 
 FROM ${BASE}
 
+# Pango and a typeface, 17 MB, are for reports as PDF.
 RUN --mount=type=secret,id=apt --mount=type=secret,id=ca \
     set -eu; \
     if [ -f /run/secrets/apt ]; then export APT_CONFIG=/run/secrets/apt; fi; \
-    packages="ca-certificates tini"; \
+    packages="ca-certificates tini libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core"; \
     command -v python3 >/dev/null || packages="$packages python3"; \
     apt-get update -qq; \
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages; \

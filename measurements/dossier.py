@@ -10,6 +10,7 @@ Times are UTC seconds since the epoch.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice, zip_longest
@@ -94,12 +95,14 @@ class Dossier(msgspec.Struct, frozen=True, kw_only=True):
     for it, whole, with their latest verdicts, in order of time; `lost` are ids of witnesses that are no longer kept,
     `damaged` of those that cannot be read. `votes` are about the event's targets in its layers (and `blind` ones that
     saw nothing) from `since` until `until`, from any network, `placebos` those about harmless sites in its networks;
-    both are thinned evenly where they are too many. `gaps` are of the probes that voted.
+    both are thinned evenly where they are too many. `gaps` are of the probes that voted. `seen` is the time of the last
+    vote about its sites in its networks: an event that is open says of itself only when it last had news.
     """
 
     event: Event
     since: float
     until: float
+    seen: float = 0.0
     versions: tuple[tuple[float, Event], ...] = ()
     witnesses: tuple[Kept, ...] = ()
     accesses: tuple[Kept, ...] = ()
@@ -122,12 +125,14 @@ def gather(
     event = store.ledger.event(prefix)
     first, last = span(event)
     around = min(max(LEAST_AROUND, (last - first) * AROUND), MOST_AROUND)
-    since, until = first - around, last + around
+    since, until = first - around, math.inf if event.is_open else last + around
     targets = list(dict.fromkeys(part.target for part in event.parts))
     chosen = targets[:MOST_TARGETS]
     votes = _Votes(event, MOST_VOTES // max(1, len(chosen)))
     for target in chosen:
         votes.read(target, store.ledger.stream_votes([target], since=since, until=until, layers=_layers(event)))
+    last = max(last, votes.seen) if event.is_open else last
+    until = min(until, last + around)
     against = list(dict.fromkeys(chain(event.witnesses, votes.against())))
     witnesses, lost, damaged = _fetch(store, against, most_witnesses, event.witnesses)
     favourable = votes.accesses()
@@ -143,6 +148,7 @@ def gather(
         event=event,
         since=since,
         until=until,
+        seen=votes.seen,
         versions=tuple(thin(versions, MOST_VERSIONS)),
         witnesses=witnesses,
         accesses=accesses,
@@ -187,12 +193,14 @@ class _Votes:
     def __init__(self, event: Event, most: int) -> None:
         self._event = event
         self._most = max(1, most)
-        self._first, self._last = span(event)
+        self._first, last = span(event)
+        self._last = math.inf if event.is_open else last
         self._places = {(part.target, part.country, part.asn) for part in event.parts}
         self._against: list[Sequence[str]] = []  # one sequence a target and network, the most telling first
         self._for: list[Sequence[str]] = []
         self.kept: list[Vote] = []
         self.probes: dict[str, None] = {}
+        self.seen = 0.0
         self.thinned = 0
 
     def read(self, target: str, votes: Iterable[Vote]) -> None:
@@ -209,6 +217,7 @@ class _Votes:
             here = (target, *network) in self._places
             self._sort(some, here=here)
             if here:
+                self.seen = max(self.seen, *(vote.time for vote in some))
                 self.probes |= dict.fromkeys(vote.probe for vote in some if vote.blocked)
 
     def _sort(self, votes: Sequence[Vote], *, here: bool) -> None:

@@ -60,6 +60,7 @@ class Ground(NamedTuple):
     example: str  # id of a witness
     steps: str
     verbatim: str  # what the rules say of it, in English
+    accuses: bool
 
 
 def alive_in_words(dossier: Dossier, language: Language) -> tuple[tuple[str, ...], Alive]:
@@ -101,6 +102,17 @@ def alive_in_words(dossier: Dossier, language: Language) -> tuple[tuple[str, ...
     return tuple(said), found
 
 
+def titles(found: Alive, some: Sequence[Ground], language: Language) -> tuple[str, str]:
+    """Return the headings of the two proofs: each says whether there is one."""
+    lives = found.any_way or found.elsewhere
+    return (
+        language.say("1. The site was alive") if lives else language.say("1. That the site was alive is not shown"),
+        language.say("2. Something between did it")
+        if any(ground.accuses for ground in some)
+        else language.say("2. That something between did it is not shown"),
+    )
+
+
 def grounds(dossier: Dossier, language: Language) -> tuple[Ground, ...]:
     """Return what the witnesses rest on, one ground a mechanism, the most frequent first."""
     groups: dict[tuple[Outcome, Mechanism | None], list[Kept]] = {}
@@ -132,6 +144,7 @@ def _ground(outcome: Outcome, mechanism: Mechanism | None, kept: Sequence[Kept],
         example=clean(first.id, 40),
         steps=" ".join(filter(None, (shown, rest(len(steps) - MOST_STEPS, language)))),
         verbatim=clean(verdict.summary, 600),
+        accuses=outcome in ACCUSED,
     )
 
 

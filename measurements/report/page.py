@@ -18,7 +18,7 @@ from measurements.dossier import Dossier
 from measurements.events.nouns import Kind
 from measurements.report import tables
 from measurements.report.doubts import Doubt, doubts
-from measurements.report.grounds import Ground, alive_in_words, grounds
+from measurements.report.grounds import Ground, alive_in_words, grounds, titles
 from measurements.report.language import ENGLISH, Language, language
 from measurements.report.picture import pictures
 from measurements.report.rows import rows_of
@@ -42,6 +42,7 @@ class Chapter(NamedTuple):
     thinned: bool
     silence: tuple[str, ...]
     alive: tuple[str, ...]
+    titles: tuple[str, str]
     grounds: tuple[Ground, ...]
     doubts: tuple[Doubt, ...]
     witnesses: tuple[Witness, ...]
@@ -88,7 +89,8 @@ def _chapter(dossier: Dossier, words: Language, key: str, address: str) -> Chapt
         since=words.moment(rows.since),
         until=words.moment(rows.until),
     )
-    alive, _ = alive_in_words(dossier, words)
+    alive, found = alive_in_words(dossier, words)
+    some = grounds(dossier, words)
     return Chapter(
         key=key,
         story=story,
@@ -100,7 +102,8 @@ def _chapter(dossier: Dossier, words: Language, key: str, address: str) -> Chapt
         thinned=bool(dossier.left_out.votes or dossier.left_out.placebos),
         silence=tuple(tables.hours(dossier, words)),
         alive=alive,
-        grounds=grounds(dossier, words),
+        titles=titles(found, some, words),
+        grounds=some,
         doubts=doubts(dossier, words),
         witnesses=tables.witnesses(dossier.witnesses, words, address, MOST_WITNESSES),
         accesses=tables.witnesses(dossier.accesses, words, address, MOST_ACCESSES),

@@ -76,7 +76,7 @@ def rows_of(dossier: Dossier, language: Language) -> Rows:
     rows = [_row(place, parts[place], votes.get(place, []), gaps) for place in alone]
     grouped = places[len(alone) :]
     rows += _grouped(grouped, parts, votes, gaps, language)
-    rows += _elsewhere(votes, set(parts), gaps, language)
+    rows += _elsewhere(dossier.event, votes, set(parts), gaps, language)
     if dossier.placebos:
         harmless = language.say("harmless sites")
         rows.append(Row(harmless, _networks(dossier.event.asns, language), _marks(dossier.placebos)))
@@ -90,7 +90,7 @@ def shown_span(dossier: Dossier) -> tuple[float, float]:
         time for gap in dossier.gaps for time in (gap.since, gap.until) if dossier.since <= time <= dossier.until
     ]
     first = min([*times, event.onset[0]])
-    last = max([*times, event.onset[1], event.end[1] if event.end else event.updated])
+    last = max([*times, event.onset[1], event.end[1] if event.end else max(event.updated, dossier.seen)])
     around = max(300.0, 0.02 * (last - first))
     return max(dossier.since, first - around), min(dossier.until, last + around)
 
@@ -145,9 +145,9 @@ def _group(
 
 
 def _elsewhere(
-    votes: dict[Place, list[Vote]], here: set[Place], gaps: dict[str, list[Bracket]], language: Language
+    event: Event, votes: dict[Place, list[Vote]], here: set[Place], gaps: dict[str, list[Bracket]], language: Language
 ) -> Iterable[Row]:
-    """Show the same sites as networks saw them that are no part of the event."""
+    """Show the same sites where they are no part of the event: on other networks, or on one that spares some."""
     networks: dict[tuple[str, int], list[Vote]] = {}
     for place, some in votes.items():
         if place not in here:
@@ -159,7 +159,11 @@ def _elsewhere(
             where = language.say(
                 "%(network)s, %(country)s", network=where, country=language.country(clean(country, 60))
             )
-        yield Row(language.say("elsewhere"), where, _marks(some), _unseen(some, gaps))
+        spared = len({vote.target for vote in some})
+        name = language.say("elsewhere")
+        if asn in event.asns:
+            name = language.count("%(number)s site spared there", "%(number)s sites spared there", spared)
+        yield Row(name, where, _marks(some), _unseen(some, gaps))
 
 
 def _outages(dossier: Dossier, language: Language) -> Iterable[Row]:

@@ -154,7 +154,8 @@ def alive(dossier: Dossier) -> Alive:
     """Count what shows that the site was up while the witnesses saw what they saw."""
     ways = [_ways(kept.measurement) for kept in dossier.witnesses]
     here = set(dossier.event.asns)
-    first, last = dossier.event.onset[1], (dossier.event.end or (dossier.event.updated,))[0]
+    event = dossier.event
+    first, last = event.onset[1], event.end[0] if event.end else max(event.updated, dossier.seen)
     elsewhere = [
         kept
         for kept in dossier.accesses

@@ -17,7 +17,7 @@ from measurements.printable import clean
 from measurements.report.language import Language, forms, zone_of
 from measurements.report.words import HELD, KINDS, MECHANISMS, NOTES, STATUSES
 
-MOST_NAMED, MOST_LISTED = 4, 60
+MOST_NAMED, MOST_LISTED = 4, 24
 MOST_TOLD = 30  # versions
 _NAME, _WORD = 120, 60  # characters of a foreign text
 
@@ -205,8 +205,8 @@ def tell(dossier: Dossier, language: Language) -> Story:
         more_sites=rest(len(event.targets) - MOST_LISTED, language),
         networks=language.listed([network(asn) for asn in event.asns], 12) or language.say("not known"),
         began=_when(event.onset, zone, language),
-        ended=_ended(event, zone, language),
-        lasted=lasted(event, language),
+        ended=_ended(dossier, zone, language),
+        lasted=lasted(dossier, language),
         how=tuple(_how(event, language)),
         versions=tuple(_version(time, said, language) for time, said in versions),
         more_versions=rest(hidden, language),
@@ -273,6 +273,12 @@ def how_sure(event: Event, language: Language) -> str:
         if event.confirmed is None:
             return language.say("Not confirmed: one look at the network failed, which a moment’s weakness can cause.")
         return language.say("Confirmed: at least two looks at the network, one after the other, reached nothing.")
+    if event.status is Status.CONFIRMED and event.kind in (Kind.UNREACHABLE, Kind.BLIND):
+        return language.say(
+            "Confirmed on %(time)s UTC that it is so, not why: the measurements are enough to keep the promise on "
+            "false alarms.",
+            time=language.moment(event.confirmed or event.updated),
+        )
     if event.status is Status.CONFIRMED:
         return language.say(
             "Confirmed on %(time)s UTC: the measurements are enough to keep the promise on false alarms, and nothing "
@@ -332,10 +338,11 @@ def notes(event: Event, language: Language) -> Iterator[Said]:
         yield Said(language.say("It is part of event %(id)s now.", id=clean(event.into, _WORD)))
 
 
-def lasted(event: Event, language: Language) -> str:
+def lasted(dossier: Dossier, language: Language) -> str:
     """Say how long it lasted, as far as the brackets tell."""
+    event = dossier.event
     if event.end is None:
-        least = event.updated - event.onset[1]
+        least = max(event.updated, dossier.seen) - event.onset[1]
         if event.status is Status.WITHDRAWN or least < 60.0:
             return ""
         return language.say("at least %(time)s so far", time=language.duration(least))
@@ -364,13 +371,14 @@ def _when(bracket: Bracket, zone: tzinfo | None, language: Language) -> When:
     return When(utc, language.say("%(time)s, local time", time=language.between(bracket, zone)))
 
 
-def _ended(event: Event, zone: tzinfo | None, language: Language) -> When:
+def _ended(dossier: Dossier, zone: tzinfo | None, language: Language) -> When:
+    event = dossier.event
     if event.end is not None:
         return _when(event.end, zone, language)
     if not event.is_open:
         return When(language.say("not known"))
-    seen = language.moment(event.updated)
-    return When(language.say("not over when last counted: %(time)s (UTC)", time=seen))
+    seen = language.moment(max(event.updated, dossier.seen))
+    return When(language.say("not over at the last measurement: %(time)s (UTC)", time=seen))
 
 
 def _how(event: Event, language: Language) -> Iterator[tuple[str, str, str]]:

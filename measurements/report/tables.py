@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from measurements.commitments import removals
 from measurements.dossier import Dossier, thin
+from measurements.events.nouns import Bracket
+from measurements.events.outages import OUTAGE
 from measurements.evidence.canonical import record_digest
 from measurements.model import Measurement, Outcome, Proof
 from measurements.printable import clean
@@ -19,6 +21,7 @@ from measurements.store.records import Kept
 
 MOST_WITNESSES, MOST_ACCESSES = 30, 16
 MOST_LOST = 12
+NO_BREAK = "\N{NO-BREAK SPACE}"
 _URL, _WORD = 160, 60
 
 REDACTED = {
@@ -116,10 +119,21 @@ def _stretch(row: Row, rows: Rows, language: Language) -> Stretch:
     against, total = row.tally(since, until)
     began = ended = nothing
     if row.onset:
-        began = language.between(row.onset)
-        ended = language.between(row.end) if row.end else language.say("not over")
-    said = language.say("%(against)s of %(all)s", against=against, all=total)
+        began = _bracket(row.onset, language)
+        ended = _bracket(row.end, language) if row.end else language.say("not over")
+    said = language.say("%(against)s of %(all)s", against=against, all=total) if total else nothing
     return Stretch(row.name, row.where, began, ended, said)
+
+
+def _bracket(bracket: Bracket, language: Language) -> str:
+    """Write a bracket for a column: 2026-10-30 12:00–13:00."""
+    start, end = language.iso(bracket[0]), language.iso(bracket[1])
+    day = start[: len("2026-10-30 ")]
+    if start == end:
+        return start.replace(" ", NO_BREAK)
+    if end.startswith(day):
+        return f"{start}\N{EN DASH}{end.removeprefix(day)}".replace(" ", NO_BREAK)
+    return f"{start.replace(' ', NO_BREAK)} \N{EN DASH} {end.replace(' ', NO_BREAK)}"
 
 
 def left_out(dossier: Dossier, language: Language) -> Iterator[str]:
@@ -164,10 +178,12 @@ def left_out(dossier: Dossier, language: Language) -> Iterator[str]:
 
 
 def hours(dossier: Dossier, language: Language) -> Iterator[str]:
-    """Say when nobody looked, by reason."""
+    """Say when nobody looked, by reason; an outage is no such time."""
     lengths: Counter[str] = Counter()
     counts: Counter[str] = Counter()
     for gap in dossier.gaps:
+        if gap.why == OUTAGE:
+            continue  # somebody looked, and nothing answered
         why = language.say(GAPS[gap.why]) if gap.why in GAPS else _reason(gap.why, language)
         since, until = max(gap.since, dossier.since), min(gap.until, dossier.until)
         lengths[why] += max(0, round(until - since))

@@ -11,6 +11,7 @@ For a measurement it stands in the home of the lab (tests/lab), which has no way
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -22,12 +23,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from measurements.store import open_store
 from tests.lab.book import OPEN
 from tests.lab.client import LabClient
+from tests.measurements.report.scenes import outage
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STOP_WITHIN = 10.0  # seconds from SIGTERM to the end
 HEALTHY_WITHIN = 60.0  # seconds from the start to the first healthy answer
+LEAST_PDF = 10_000  # bytes: with a typeface in it
 BUILD_ONLY = ("build", "root/.cache", "etc/pip.conf", "opt/wazi/bin/pip", "run/secrets/pip", "run/secrets/ca")
 
 # Arguments: the root, the folder for /data, then the command that runs inside.
@@ -222,6 +226,22 @@ def check_measurement(image: Image, work: Path) -> str:
     return f"measured {OPEN.target} in the lab as {OPEN.expect.outcome}"
 
 
+def check_report(image: Image, work: Path) -> str:
+    """Let the image set a report about an outage on paper, which needs Pango and a typeface."""
+    data = image.fresh_data(work)
+    with open_store(f"sqlite:///{data}/wazi.db") as store:
+        (event,) = outage(store)
+    owner = data.stat()
+    for path in data.iterdir():
+        os.chown(path, owner.st_uid, owner.st_gid)
+    command = image.contain([*image.entrypoint, "report", event.id, "--pdf", "--output", "/data/report.pdf"], data)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+    expect(done.returncode == 0, f"wazi report --pdf ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    page = (data / "report.pdf").read_bytes()
+    expect(page.startswith(b"%PDF") and len(page) > LEAST_PDF, f"wazi report --pdf wrote {len(page)} bytes")
+    return f"set a report as PDF, {len(page) // 1000} kB"
+
+
 def lab_data(image: Image, lab: LabClient, parent: Path) -> Path:
     """Return a folder for /data with the lab's settings, and the files that they name."""
     data = image.fresh_data(parent)
@@ -252,6 +272,7 @@ def main(root: Path, description: Path) -> int:
                 check_version(image, work),
                 check_life(image, work),
                 check_measurement(image, work),
+                check_report(image, work),
             ]
         except Wrong as wrong:
             print(f"the image is wrong: {wrong}", file=sys.stderr)

@@ -67,6 +67,20 @@ def test_it_holds_both_sides_whole_and_when_nobody_looked(store: Store) -> None:
     assert found.left_out.witnesses == found.left_out.votes == 0
 
 
+def test_an_open_event_is_looked_at_until_its_last_vote(store: Store) -> None:
+    """Once it is sure, an event has no news for days, and goes on all the same."""
+    for hour in range(120):
+        store.add(fact(hour), BLOCKED if hour >= 24 else ACCESSIBLE)
+    store.flush(30)
+    Standing(store.ledger, SETTINGS).catch_up()
+    (event,) = store.ledger.events(only_open=True)
+    found = gather(store, event.id)
+    assert event.updated < START + 100 * HOUR
+    assert found.seen == START + 119 * HOUR == found.votes[-1].time
+    assert found.witnesses[-1].measurement.started == found.seen
+    assert len(found.witnesses) + found.left_out.witnesses == 96
+
+
 def test_what_is_left_out_is_counted(store: Store) -> None:
     event = two_days(store)
     whole, part = gather(store, event.id), gather(store, event.id, most_witnesses=20, most_accesses=3)
