@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from measurements.alerts.children import clean_environment, run
-from measurements.alerts.notice import Hook, HookFailed, Notice
+from measurements.alerts.notice import LONGEST, Hook, HookFailed, Notice
 from measurements.alerts.posting import check_proxy
 from measurements.alerts.secrets import Secret
 from measurements.alerts.wording import is_test, text, title
@@ -33,15 +33,15 @@ class Answer(msgspec.Struct):
     why: str = ""
 
 
-def apprise(*, url: Secret, proxy: Secret | None = None, ca_file: Path | None = None, timeout: float = 60.0) -> Hook:
+def apprise(*, url: Secret, proxy: Secret | None = None, ca_file: Path | None = None, timeout: float = 45.0) -> Hook:
     """Send by the service at `url`, as Apprise writes it, within `timeout` seconds."""
     scheme, mark, rest = url.reveal().partition("://")
     if not mark or not _SCHEME.fullmatch(scheme) or not rest:
         raise ValueError("url must be one that Apprise knows, such as ntfys://ntfy.sh/TOPIC")
     if any(ord(character) < 0x20 for character in rest):
         raise ValueError("url holds a control character; leave it out")
-    if not 1.0 <= timeout <= 600.0:
-        raise ValueError("timeout must be from 1 to 600 seconds")
+    if not 1.0 <= timeout <= LONGEST:
+        raise ValueError(f"timeout must be from 1 to {LONGEST:g} seconds")
     if ca_file is not None and not ca_file.is_file():
         raise ValueError(f"ca_file {ca_file} is no file")
     way = None if proxy is None else check_proxy(proxy)

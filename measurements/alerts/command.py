@@ -10,7 +10,7 @@ import os
 import shutil
 
 from measurements.alerts.children import clean_environment, first_line, run
-from measurements.alerts.notice import Hook, HookFailed, Notice
+from measurements.alerts.notice import LONGEST, Hook, HookFailed, Notice
 from measurements.alerts.payload import encode
 from measurements.printable import clean
 
@@ -21,8 +21,8 @@ def command(*, command: tuple[str, ...], timeout: float = 30.0) -> Hook:
         raise ValueError('command must be a program and its arguments, such as ["/usr/local/bin/ring", "--loud"]')
     if shutil.which(command[0]) is None:
         raise ValueError(f"command: {clean(command[0], 200)} is no program that can be run here")
-    if not 0.1 <= timeout <= 600.0:
-        raise ValueError("timeout must be from 0.1 to 600 seconds")
+    if not 0.1 <= timeout <= LONGEST:
+        raise ValueError(f"timeout must be from 0.1 to {LONGEST:g} seconds")
     name = clean(os.path.basename(command[0]), 60)
 
     async def tell(notice: Notice) -> str:

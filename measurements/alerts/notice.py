@@ -66,3 +66,6 @@ class HookFailed(Exception):
 
 
 Hook = Callable[[Notice], Awaitable[str]]
+
+LONGEST = 55.0
+"""Seconds that a hook may set itself for one attempt; after a minute it is cut off."""

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from measurements.alerts.notice import HookFailed
+from measurements.alerts.notice import LONGEST, HookFailed
 from measurements.alerts.secrets import Secret
 from measurements.bogons import Bogons, why_not_public
 from measurements.printable import clean
@@ -69,8 +69,8 @@ class Poster:
         self._timeout = timeout
         self._refused = refused
         self._resolve = resolve
-        if not 1.0 <= timeout <= 600.0:
-            raise ValueError("timeout must be from 1 to 600 seconds")
+        if not 1.0 <= timeout <= LONGEST:
+            raise ValueError(f"timeout must be from 1 to {LONGEST:g} seconds")
         if _is_address(self._target.host) and (why := self._refusal(self._target.host)):
             raise ValueError(f"url leads to {why}")
 

@@ -355,7 +355,7 @@ async def test_a_login_in_the_url_is_sent_as_a_header() -> None:
         ({"secrets": (Secret("whsec_c2hvcnQ="),)}, "base64 of 24 to 64 bytes"),
         ({"secrets": (Secret("whsec_" + "A" * 400),)}, "base64 of 24 to 64 bytes"),
         ({"secrets": (Secret("whsec_é"),)}, "base64 of 24 to 64 bytes"),
-        ({"timeout": 0.0}, "timeout must be from 1 to 600"),
+        ({"timeout": 0.0}, "timeout must be from 1 to 55 seconds"),
         ({"proxy": Secret(f"ftp://{CANARY}:x@127.0.0.1:1")}, "proxy must be like socks5h://"),
         ({"proxy": Secret(f"socks5://{CANARY}@127.0.0.1")}, "with a port"),
         ({"ca_file": Path("/nowhere/ca.pem")}, "ca_file /nowhere/ca.pem holds no certificates"),
