@@ -41,11 +41,9 @@ class Ended:
         return f"ended with exit code {self.code}"
 
 
-def clean_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
     """Return our environment without the settings of Wazi."""
-    return {name: value for name, value in os.environ.items() if not name.upper().startswith("WAZI_")} | {
-        **(more or {})
-    }
+    return {name: value for name, value in os.environ.items() if not name.upper().startswith("WAZI_")}
 
 
 async def run(command: Sequence[str], data: bytes, *, timeout: float, environment: Mapping[str, str]) -> Ended:
