@@ -30,6 +30,7 @@ from probe.identity import IdentityError
 from probe.keys import SigningKey, load_signing_key, read_signing_key
 
 EVERY = 600.0  # seconds between two checkpoints, while there is something new
+ENDING = 1.0  # seconds that what goes on may take to end
 NAME = "last-checkpoint.json"
 
 log = structlog.get_logger("wazi.signing")
@@ -65,12 +66,14 @@ class Notary:
         """Look for the key, which is made where there is none; raises IdentityError."""
         self._chains, self._folder, self._probe_id, self._now = chains, folder, probe_id, now
         self._handed_over = 0
+        self._signing = threading.Lock()
         load_signing_key(folder)
 
     def sign(self) -> SignedCheckpoint | None:
         """Sign what the chain has come to; return the newest checkpoint, None when there is none or it failed."""
         try:
-            return self._sign()
+            with self._signing:
+                return self._sign()
         except (StoreError, IdentityError, OSError) as error:
             log.warning("what was measured could not be signed", why=str(error))
         except Exception:  # whatever it is, the next measurement matters more
@@ -123,22 +126,36 @@ class Notary:
 
 
 @contextmanager
-def signing(notary: Notary, flush: Callable[[], object], *, pause: float = EVERY) -> Iterator[None]:
-    """Sign at once, every so many seconds while the block goes on, and at its end, when `flush` has stored the last."""
+def signing(
+    notary: Notary,
+    flush: Callable[[], object],
+    *,
+    pause: float = EVERY,
+    stamp: Callable[[SignedCheckpoint], object] = lambda checkpoint: None,
+) -> Iterator[None]:
+    """Sign at once, every so many seconds while the block goes on, and at its end, when `flush` has stored the last.
+
+    Between these `stamp` is given what was signed.
+    """
     ended = threading.Event()
 
     def go_on() -> None:
-        while not ended.wait(pause):
-            notary.sign()
+        made = first
+        while True:
+            if made is not None:
+                stamp(made)
+            if ended.wait(pause):
+                return
+            made = notary.sign()
 
-    notary.sign()
+    first = notary.sign()
     thread = threading.Thread(target=go_on, name="wazi-signing", daemon=True)
     thread.start()
     try:
         yield
     finally:
         ended.set()
-        thread.join()
+        thread.join(ENDING)  # it may be waiting for a stamp
         with contextlib.suppress(StoreError, TimeoutError):  # it is told by who waits for what was not stored
             flush()
         notary.sign()

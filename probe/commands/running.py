@@ -22,6 +22,7 @@ from probe.present import short
 
 if TYPE_CHECKING:
     from measurements.events.nouns import Event
+    from measurements.evidence.chain import SignedCheckpoint
     from measurements.standing import Standing
     from measurements.store import Store
     from probe.agent import Duties
@@ -262,12 +263,22 @@ def _greet(settings: Settings) -> None:
 def _signing(settings: Settings, store: Store, identity: Identity, tempo: Tempo) -> AbstractContextManager[None]:
     """Have what is measured signed; a signing key that cannot be used is refused in words."""
     from probe.signing import EVERY, Notary, signing
+    from probe.stamping import Stamper
+    from probe.wire.certificates import Authorities
 
+    def now() -> float:
+        return tempo.read().wall
+
+    evidence = settings.evidence
+    stamp: Callable[[SignedCheckpoint], object] = lambda checkpoint: None  # noqa: E731
+    if evidence.timestamp_url is not None:
+        trust = Authorities.find(settings.network.ca_file).client_context
+        stamp = Stamper(store.chains, evidence.timestamp_url, evidence.timestamp_every, now=now, trust=trust).stamp
     try:
-        notary = Notary(store.chains, data_folder(settings), identity.probe_id, now=lambda: tempo.read().wall)
+        notary = Notary(store.chains, data_folder(settings), identity.probe_id, now=now)
     except IdentityError as error:
         raise Refusal(str(error)) from None
-    return signing(notary, lambda: store.flush(FLUSHED), pause=tempo.wait(EVERY))
+    return signing(notary, lambda: store.flush(FLUSHED), pause=tempo.wait(EVERY), stamp=stamp)
 
 
 def _identity(settings: Settings) -> Identity:

@@ -74,6 +74,7 @@ def verify_files(files: Sequence[str], aside: Aside, *, as_json: bool) -> int:
 
 def _known(aside: Aside) -> Known:
     from measurements.evidence.extras import rule_files
+    from measurements.evidence.stamps import read_stamp
     from measurements.evidence.verify import Known
 
     bogons, fingerprints = shipped_lists()
@@ -84,6 +85,7 @@ def _known(aside: Aside) -> Known:
         keys=tuple(_key(text) for text in aside.keys),
         checkpoints=tuple(point for name in aside.checkpoints for point in _checkpoints(name)),
         roots=tuple(_small(name, "--timestamp-root") for name in aside.roots),
+        read_stamp=read_stamp,
     )
 
 

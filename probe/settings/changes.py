@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from probe.schedule import Campaign
 from probe.settings.loading import Settings, Shown
 
-NEEDS_RESTART = {("store", "url"): "the store is open", ("vantage", "probe_id"): "measurements are counted under it"}
+_STAMPED = "what is signed is stamped beside the measuring"
+NEEDS_RESTART = {
+    ("store", "url"): "the store is open",
+    ("vantage", "probe_id"): "measurements are counted under it",
+    ("evidence", "timestamp_url"): _STAMPED,
+    ("evidence", "timestamp_every"): _STAMPED,
+}
 
 
 def changes(old: Settings, new: Settings) -> list[str]:

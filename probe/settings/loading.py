@@ -52,6 +52,7 @@ from probe.settings.sections import (
     CampaignSettings,
     ControlSettings,
     EventsSettings,
+    EvidenceSettings,
     MomentSettings,
     NetworkSettings,
     Section,
@@ -75,6 +76,7 @@ class Settings(Section):
     store: StoreSettings = Field(default_factory=StoreSettings)
     throttling: ThrottlingSettings = ThrottlingSettings()
     events: EventsSettings = EventsSettings()
+    evidence: EvidenceSettings = EvidenceSettings()
     web: WebSettings = WebSettings()
     campaign: Annotated[tuple[CampaignSettings, ...], BeforeValidator(values.tables("campaign"))] = (
         CampaignSettings(name="global"),

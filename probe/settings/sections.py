@@ -175,6 +175,13 @@ class EventsSettings(Section):
     false_alarms_per_week: _PerWeek = 1.0
 
 
+class EvidenceSettings(Section):
+    """`[evidence]`: who stamps what was signed with the time; nobody, unless one is named."""
+
+    timestamp_url: Annotated[str | None, PlainValidator(values.web_url)] = None
+    timestamp_every: _Every = 3600.0
+
+
 class WebSettings(Section):
     """`[web]`: where people can see what was measured."""
 
@@ -237,6 +244,7 @@ SECTIONS: dict[str, type[Section]] = {
     "store": StoreSettings,
     "throttling": ThrottlingSettings,
     "events": EventsSettings,
+    "evidence": EvidenceSettings,
     "web": WebSettings,
     "campaign": CampaignSettings,
     "campaign.moment": MomentSettings,

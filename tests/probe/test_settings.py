@@ -420,7 +420,7 @@ def test_a_wrong_network_setting_is_told_by_line(tmp_path: Path, line: str, comp
         ("[netwrok]\nipv6 = true", "line 1: [netwrok] is no setting; did you mean network?"),
         (
             "[page]\nlisten = 1",
-            "line 1: [page] is no setting; there are network, control, vantage, store, throttling, events, web, ",
+            "line 1: [page] is no setting; there are network, control, vantage, store, throttling, events, evidence, ",
         ),
         ("network = 5", "line 1: [network] = 5: must be a table of settings"),
         ("[campaign]\nname = 'a'", "must be a table; write [[campaign]], with two brackets"),
@@ -660,7 +660,9 @@ def test_the_shipped_file_changes_nothing_and_with_its_marks_off_still_nothing(t
         ("campaign", "moment"),
     }
     named |= {("vantage", key) for key in ("country", "asn", "asn_database", "probe_id")} | {("store", "url")}
-    named |= {("web", "public_url")} | {("alert", key) for key in names(SECTIONS["alert"])}
+    named |= {("web", "public_url"), ("evidence", "timestamp_url")} | {
+        ("alert", key) for key in names(SECTIONS["alert"])
+    }
     assert named == defaults
     assert all(re.search(rf"(?m)^# ?(\[\[campaign\.)?{key}( = |\]\])", text) for _, key in defaults)
 
