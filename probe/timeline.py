@@ -28,9 +28,9 @@ def timeline(event: Event, votes: Iterable[Vote] = (), width: int = 80) -> str:
     labels = [_label(part) for part in parts]
     margin = min(_LABEL, max([len(label) for label in labels], default=0)) + 2
     room = max(_LEAST, width - margin)
-    start, end = _span(event)
-    scale = _Scale(start, (end - start) / room, room)
     cast = _by_part(votes)
+    start, end = _span(event, [vote.time for part in parts for vote in cast.get(_key(part), ())])
+    scale = _Scale(start, (end - start) / room, room)
     rows = [
         f"{_cut(label, margin - 2):<{margin}}{_row(part, cast.get(_key(part)), scale, event)}".rstrip()
         for part, label in zip(parts, labels, strict=True)
@@ -54,11 +54,11 @@ class _Scale:
         return self.start <= time <= self.start + self.step * self.columns
 
 
-def _span(event: Event) -> tuple[float, float]:
-    """Return from when until when to draw."""
+def _span(event: Event, voted: Sequence[float]) -> tuple[float, float]:
+    """Return from when until when to draw: what is not over, until the last of the times of its votes."""
     first = min([part.onset[0] for part in event.parts], default=event.onset[0])
     last = max([part.end[1] for part in event.parts if part.end], default=event.onset[1])
-    last = max(last, event.updated, event.onset[1])
+    last = max([last, event.updated, event.onset[1], *(voted if event.is_open else ())])
     around = max(_HOUR, (last - first) * _AROUND)
     return max(0.0, first - around), min(last + around, _LATEST)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -98,8 +99,9 @@ def _votes(store: Store, event: Event) -> list[Vote]:
     """Read the votes of an event's parts, some of them from before and after it."""
     since, until = event.onset[0], event.end[1] if event.end else event.updated
     around = max(2 * 3600.0, (until - since) * AROUND)
+    until = math.inf if event.is_open else until + around
     hosts = list(dict.fromkeys(part.target for part in event.parts))
-    return store.ledger.votes(hosts, since=since - around, until=until + around, limit=MOST_VOTES)
+    return store.ledger.votes(hosts, since=since - around, until=until, limit=MOST_VOTES)
 
 
 def standing(store: Store, settings: Settings) -> tuple[dict[str, Any], list[str]]:

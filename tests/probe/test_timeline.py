@@ -29,6 +29,18 @@ def test_votes_are_drawn_where_they_were_cast() -> None:
     assert all(len(row) <= 100 for row in (first, axis))
 
 
+def test_what_is_not_over_is_drawn_until_its_last_vote() -> None:
+    """An event says when it last had news, which may be long ago, and votes go on."""
+    votes = list(series("x.com", within(48, 200), hours=200))
+    (event,) = live(votes)[0].events()
+    assert event.is_open
+    assert event.updated < START + 60 * HOUR
+    first, axis = rows(timeline(event, votes, 100))
+    drawn = first.removeprefix("x.com tls AS64500  ")
+    assert drawn.count("#") > 4 * drawn.count(".")
+    assert "01-08" in axis
+
+
 def test_votes_of_both_kinds_in_a_column() -> None:
     votes = [*series("x.com", within(40, 60), hours=60), *series("x.com", probe="p2", hours=60, first=0.01)]
     (event,) = live(series("x.com", within(40, 60), hours=60))[0].events()
