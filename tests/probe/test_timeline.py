@@ -38,7 +38,7 @@ def test_what_is_not_over_is_drawn_until_its_last_vote() -> None:
     first, axis = rows(timeline(event, votes, 100))
     drawn = first.removeprefix("x.com tls AS64500  ")
     assert drawn.count("#") > 4 * drawn.count(".")
-    assert "01-08" in axis
+    assert "01-09" in axis
 
 
 def test_votes_of_both_kinds_in_a_column() -> None:
