@@ -111,7 +111,13 @@ def needles(address: Address) -> Iterator[tuple[str, bytes]]:
     for raw in _raw_forms(address):
         yield "raw", raw
     for digest in _digests(address):
-        yield "digests", digest
+        yield "digests", digest.hex().encode()
+    for digest in _digests(address, "sha256"):
+        yield "base64", based(digest, BASE64, 0)[0][:_LONG]
+    for written in _in_other_digits(address):
+        for each in (written.encode(), _misread(written)):
+            yield "beyond ASCII", bytes(c for c in each if c >= 0x80)
+        yield "lower", _in_json(written)
 
 
 def _ways_to_write(form: bytes) -> Iterator[bytes]:
@@ -130,10 +136,14 @@ def _decimal_forms(address: Address) -> Iterator[bytes]:
         yield from (b"%d" % backwards, b"%o" % int(address), b"%o" % backwards)
         if distinctive(address):
             yield from (b"%d.%d.%d" % (a, b, c << 8 | d), b"%d.%d" % (a, b << 16 | c << 8 | d))
+            yield from (b"%d" % (2**32 - number) for number in (int(address), backwards))
         for octets in ((a, b, c, d), (d, c, b, a)):
             for form in (b"%d", b"%03d", b"%o", b"0%o", b"%04o"):
                 yield b".".join(form % octet for octet in octets)
             yield b"=2E".join(b"%d" % octet for octet in octets)
+    elif unmistakable(address):
+        for _, half in _halves_of_ipv6(address):
+            yield from (b"%d" % half, b"%d" % (2**64 - half))
 
 
 def _hex_forms(address: Address) -> Iterator[bytes]:
@@ -175,14 +185,43 @@ def _spellings(address: Address) -> tuple[bytes, ...]:
     plain = str(address).encode()
     if isinstance(address, IPv4Address):
         return plain, plain.replace(b".", b"-")
-    return tuple(dict.fromkeys((plain, plain.upper(), address.exploded.encode())))
+    bare = b":".join(b"%x" % int(group, 16) for group in address.exploded.split(":"))
+    return tuple(dict.fromkeys((plain, plain.upper(), address.exploded.encode(), bare)))
 
 
-def _digests(address: Address) -> Iterator[bytes]:
+def _digests(address: Address, *algorithms: str) -> Iterator[bytes]:
     """Yield unsalted hashes, of an address that is worth it: anyone can try 2^32 until one fits."""
     if not at_home(address):
-        for algorithm in ("md5", "sha1", "sha256"):
-            yield hashlib.new(algorithm, str(address).encode(), usedforsecurity=False).hexdigest().encode()
+        for algorithm in algorithms or ("md5", "sha1", "sha256", "sha512"):
+            yield hashlib.new(algorithm, str(address).encode(), usedforsecurity=False).digest()
+
+
+_OTHER_DIGITS = ("\u0660.", "\u0660\u066b", "\u06f0.", "\u06f0\u066b", "\u0966.", "\u09e6.", "\uff10.", "\uff10\uff0e")
+"""Zero and the dot between numbers: Arabic, Persian, Devanagari, Bengali, full width."""
+
+
+def _in_other_digits(address: Address) -> Iterator[str]:
+    """Yield an address as pages write it in the digits of their language."""
+    if isinstance(address, IPv4Address) and distinctive(address):
+        for zero, dot in _OTHER_DIGITS:
+            yield str(address).translate({ord("."): dot} | {ord("0") + n: ord(zero) + n for n in range(10)})
+
+
+def _misread(text: str) -> bytes:
+    """Return what becomes of a text in UTF-8 that was read as Latin-1, as headers are."""
+    return text.encode().decode("latin-1").encode()
+
+
+def _in_json(text: str) -> bytes:
+    return "".join(c if c.isascii() else f"\\u{ord(c):04x}" for c in text).encode()
+
+
+def _halves_of_ipv6(address: IPv6Address) -> Iterator[tuple[str, int]]:
+    """Yield (what it is, number) of both halves, as databases keep them, where they are long enough."""
+    if address.is_global:
+        yield str(ip_network((address, 64), strict=False)), int(address) >> 64
+    if (low := int(address) & (1 << 64) - 1) >> 40:
+        yield str(address), low
 
 
 def _halves(address: IPv4Address) -> tuple[int, int]:
@@ -192,8 +231,10 @@ def _halves(address: IPv4Address) -> tuple[int, int]:
 def _in_letters(address: Address, base: Base) -> Iterator[tuple[bytes, bytes]]:
     """Yield (run, pattern) of `letters.based` for every text in `base` that an address may be in."""
     if at_home(address):
-        return  # only machines of the home know it, and they do not go to such lengths
-    for text in _spellings(address):
+        if base is BASE64 and len(str(address)) >= 10:  # portals send it along
+            yield from (based(str(address).encode(), base, lead) for lead in base.leads)
+        return
+    for text in _spellings(address) if base is BASE64 else _spellings(address)[:1]:
         for lead in base.leads:
             yield based(text, base, lead)
     if unmistakable(address):
@@ -206,8 +247,9 @@ def _in_letters(address: Address, base: Base) -> Iterator[tuple[bytes, bytes]]:
 
 # Patterns
 
-_TAGS = rb"(?:<[^<>0-9]{0,40}>){0,4}"
-_DOT = rb"(?:" + _TAGS + rb"(?:[.\-_:,/ ]|, |=2e|\[\.\]|\(\.\)|[\[(]dot[\])])" + _TAGS + rb")"
+_TAGS = rb"(?:<[^<>0-9]{0,40}>|\xe2\x80[\x8b-\x8f]|\xe2\x81\xa0|\xc2\xad|\xef\xbb\xbf"  # and what is not seen
+_TAGS += rb"|\xc3\xa2\xc2\x80\xc2[\x8b-\x8f]|\xc3\x82\xc2\xad){0,4}"  # the same misread as Latin-1
+_DOT = rb"(?:" + _TAGS + rb"(?: ?[.\-_:,/] ?| |=2e|\[\.\]|\(\.\)|[\[( ]dot[\]) ])" + _TAGS + rb")"
 _COLON = rb"(?:[:\-_.]|=3a|\[:\])"
 _GAP = rb"[\\%&#=:;.,\-_ |+]{0,3}(?:0x|u00|x)?"  # between two bytes in hex
 _NOT_IN_NUMBER = rb"(?<![0-9])", rb"(?![0-9])"
@@ -222,18 +264,30 @@ def patterns(address: Address) -> Iterator[tuple[bytes, str]]:
     yield from ((re.escape(raw), str(address)) for raw in _raw_forms(address))
     for base in (BASE64, BASE32):
         yield from ((pattern, str(address)) for _, pattern in _in_letters(address, base))
+    for digest in _digests(address, "sha256"):
+        yield based(digest, BASE64, 0)[1], str(address)
+    for written in _in_other_digits(address):
+        yield from ((re.escape(each), str(address)) for each in (written.encode(), _misread(written)))
+        yield rb"(?i:" + re.escape(_in_json(written)) + rb")", str(address)
+    if isinstance(address, IPv6Address) and unmistakable(address):
+        for value, half in _halves_of_ipv6(address):
+            yield _between(*_NOT_IN_NUMBER, rb"%d|-%d" % (half, 2**64 - half)), value
     if isinstance(address, IPv6Address) and address.is_global:
         network = str(ip_network((address, 64), strict=False))
         yield from ((rb"(?i:" + pattern + rb")", network) for pattern in _of_network(address))
 
 
 def _any_case_patterns(address: Address) -> Iterator[bytes]:
-    yield from _digests(address)
+    yield from (digest.hex().encode() for digest in _digests(address))
     for text in _spellings(address):
         yield _GAP.join(b"%02x" % c for c in text)
         if unmistakable(address):
             yield _between(*_NOT_IN_NUMBER, rb"[^0-9]{1,6}".join(b"%d" % c for c in text))
-    yield _between(rb"(?<![0-9.])", rb"(?![0-9])", rb"0*%d" % int(address))
+    number = b"%d" % int(address)
+    yield _between(rb"(?<![0-9.])", rb"(?![0-9])", rb"0*" + number)
+    if distinctive(address):
+        thousands = [number[max(0, i - 3) : i] for i in range(len(number), 0, -3)][::-1]
+        yield _between(rb"(?<![0-9.,])", rb"(?![0-9])", rb"(?:[,.'_ ]|\xc2\xa0|\xe2\x80\xaf)".join(thousands))
     for raw in (address.packed, address.packed[::-1]):
         edges = _ANYWHERE if unmistakable(address) else _NOT_IN_HEX
         yield _between(*edges, rb"(?:0x)?" + _GAP.join(b"%02x" % byte for byte in raw))
@@ -260,6 +314,7 @@ def _dotted(address: IPv4Address) -> Iterator[bytes]:
     if distinctive(address):
         a, b, c, d = address.packed
         yield _between(*_NOT_IN_NUMBER, b"%d" % backwards)
+        yield _between(*_NOT_IN_NUMBER, b"-%d|-%d" % (2**32 - int(address), 2**32 - backwards))
         yield _between(*_NOT_IN_NUMBER, rb"%d\.%d\.%d" % (a, b, c << 8 | d))
         yield _between(*_NOT_IN_NUMBER, rb"%d\.%d" % (a, b << 16 | c << 8 | d))
         yield _between(*_NOT_IN_HEX, rb"[.:\-]".join(b"0?%x" % octet for octet in (a, b, c, d)))

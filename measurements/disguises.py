@@ -217,6 +217,7 @@ _STREAMS: dict[str, Callable[[bytes], bytes]] = {
     "digests": _digests,
     "base64": lambda text: text.translate(_URL_SAFE, b"\r\n\\\0"),
     "base32": lambda text: text.upper(),
+    "beyond ASCII": lambda text: text.translate(None, bytes(range(0x80))),
     "lower": lambda text: text.translate(_LOWER, b"\0"),
     "raw": lambda text: text,
 }

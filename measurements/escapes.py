@@ -25,6 +25,8 @@ def _hex_byte(match: re.Match[bytes]) -> bytes:
 def _entity(match: re.Match[bytes]) -> bytes:
     if match[3]:
         return _NAMED[match[3]]
+    if not (match[1] or match[2]):
+        return b""  # what is not seen
     code = int(match[1]) if match[1] else int(match[2], 16)
     return bytes((code,)) if code < 256 else match[0]
 
@@ -45,7 +47,8 @@ _ESCAPES = (
     _Escape(
         b"&",
         re.compile(
-            rb"&(?:amp;){0,4}(?:#0*([0-9]{1,3});?|#[xX]0*([0-9A-Fa-f]{1,2});?|(period|colon|lowbar|comma|hyphen|dash);)"
+            rb"&(?:amp;){0,4}(?:#0*([0-9]{1,3})(?![0-9]);?|#[xX]0*([0-9A-Fa-f]{1,2})(?![0-9A-Fa-f]);?"
+            rb"|(period|colon|lowbar|comma|hyphen|dash);|(?:#8203|#8204|#8205|#8288|#173|shy|zwnj|zwj|ZeroWidthSpace);)"
         ),
         _entity,
     ),

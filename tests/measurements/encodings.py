@@ -1,4 +1,4 @@
-"""Forty ways in which a server, a page or a certificate may say a visitor's address.
+"""Sixty ways and more in which a server, a page or a certificate may say a visitor's address.
 
 They are written from what such things do (nginx, PHP, JavaScript, name servers, load balancers), and
 know nothing of how redaction looks for them.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import ipaddress
+import json
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -22,6 +23,17 @@ def _each(form: str) -> Callable[[str], bytes]:
 def _base64_at(lead: int, text: bytes) -> bytes:
     """Encode `text` behind `lead` other bytes and before others, as part of a longer token."""
     return base64.b64encode(b"x" * lead + text + b"yz")
+
+
+def _digits(address: str, zero: str) -> str:
+    return address.translate({ord("0") + n: ord(zero) + n for n in range(10)})
+
+
+def _token(plain: str) -> bytes:
+    """Make a token as cookies and URLs carry it: base64url of JSON, between two others and without padding."""
+    parts = ({"alg": "HS256"}, {"sub": 7, "ip": plain, "exp": 1}, {"x": 1})
+    made = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in parts]
+    return b".".join(made)
 
 
 def _common(plain: str, packed: bytes) -> dict[str, bytes]:
@@ -55,12 +67,15 @@ def _common(plain: str, packed: bytes) -> dict[str, bytes]:
         "base64 of raw bytes after 2 bytes": _base64_at(2, packed),
         "base64url of raw bytes": base64.urlsafe_b64encode(packed).rstrip(b"="),
         "base32 of the text": base64.b32encode(raw),
+        "base64 of JSON in a token": _token(plain),
         "UTF-16, little-endian": plain.encode("utf-16-le"),
         "UTF-16, big-endian": plain.encode("utf-16-be"),
         "character codes": ",".join(str(ord(c)) for c in plain).encode(),
         "md5": hashlib.md5(raw).hexdigest().encode(),
         "sha1": hashlib.sha1(raw).hexdigest().encode(),
         "sha256": hashlib.sha256(raw).hexdigest().upper().encode(),
+        "sha512": hashlib.sha512(raw).hexdigest().encode(),
+        "sha256 in base64": base64.b64encode(hashlib.sha256(raw).digest()),
     }
 
 
@@ -100,6 +115,18 @@ def of_ipv4(address: str) -> dict[str, bytes]:
         "NAT64": f"64:ff9b::{number >> 16:x}:{number & 0xFFFF:x}",
         "6to4": f"2002:{number >> 16:x}:{number & 0xFFFF:x}::1",
         "in tags": "<b>" + "</b>.<b>".join(octets) + "</b>",
+        "spaces around dots": " . ".join(octets),
+        "dot in words": " dot ".join(octets),
+        "zero-width spaces": ".\u200b".join(octets),
+        "soft hyphens as entities": ".&shy;".join(octets),
+        "zero-width spaces as entities": "&#8203;.".join(octets),
+        "thousands": f"{number:,}",
+        "signed decimal": str(number - 2**32),
+        "signed little-endian decimal": str(int.from_bytes(packed, "little") - 2**32),
+        "Persian digits": _digits(address, "\u06f0"),
+        "Arabic digits and separators": _digits(address, "\u0660").replace(".", "\u066b"),
+        "full-width digits and dots": _digits(address, "\uff10").replace(".", "\uff0e"),
+        "Hindi digits in JSON": json.dumps(_digits(address, "\u0966"))[1:-1].upper().replace("\\U", "\\u"),
     }
     return _common(address, packed) | {name: text.encode() for name, text in texts.items()}
 
@@ -132,5 +159,8 @@ def of_ipv6(address: str) -> dict[str, bytes]:
         "&colon; for colons": plain.replace(":", "&colon;"),
         "\\u003a for colons": bare.replace(":", "\\u003a"),
         "base64 of the full form": base64.b64encode(full.encode()).decode(),
+        "base64 without zeros to fill": base64.b64encode(bare.encode()).decode(),
+        "two decimals": f"{int(parsed) >> 64} {int(parsed) & (1 << 64) - 1}",
+        "signed decimal of the end": str((int(parsed) & (1 << 64) - 1) - 2**64),
     }
     return _common(plain, parsed.packed) | {name: text.encode() for name, text in texts.items()}

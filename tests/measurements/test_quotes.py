@@ -50,7 +50,9 @@ BEYOND_RECOGNITION = {
     *("base64url of raw bytes", "base32 of the text", "character codes", "md5", "sha1", "sha256"),
     *("JSON numbers", "octal parts", "padded octal parts", "hex parts", "octal", "little-endian decimal"),
     *("little-endian hex", "three parts", "two parts", "defanged", "in tags", "=2E for dots", "=3A for colons"),
-    "nibbles",
+    *("nibbles", "sha512", "sha256 in base64", "spaces around dots", "dot in words", "thousands"),
+    *("zero-width spaces", "signed decimal", "signed little-endian decimal", "two decimals", "Hindi digits in JSON"),
+    *("signed decimal of the end", "Persian digits", "Arabic digits and separators", "full-width digits and dots"),
 }
 """Forms that nothing tells from other numbers or letters unless the address is known."""
 ONLY_OF_IPV4 = {"base64 of the text", "base64 of the text after 1 byte", "base64 of the text after 2 bytes"}
