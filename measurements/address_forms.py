@@ -203,8 +203,9 @@ _OTHER_DIGITS = ("\u0660.", "\u0660\u066b", "\u06f0.", "\u06f0\u066b", "\u0966."
 def _in_other_digits(address: Address) -> Iterator[str]:
     """Yield an address as pages write it in the digits of their language."""
     if isinstance(address, IPv4Address) and distinctive(address):
-        for zero, dot in _OTHER_DIGITS:
-            yield str(address).translate({ord("."): dot} | {ord("0") + n: ord(zero) + n for n in range(10)})
+        for pair in _OTHER_DIGITS:
+            digits = {ord("0") + n: chr(ord(pair[0]) + n) for n in range(10)}
+            yield str(address).translate({**digits, ord("."): pair[1]})
 
 
 def _misread(text: str) -> bytes:

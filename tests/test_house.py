@@ -21,7 +21,7 @@ LOCKS = ("requirements.lock", "requirements-dev.lock")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 DECISIONS = sorted(ROOT.glob("docs/decisions/*.md"))
 SCRIPTS = sorted(path for path in (*ROOT.glob("scripts/*"), ROOT / ".ci" / "run") if path.is_file())
-GROUPS = {"control", "config", "store", "alert", "key"}  # commands that have commands
+GROUPS = {"control", "config", "store", "alert", "key", "redaction"}  # commands that have commands
 
 
 def project() -> dict[str, Any]:
