@@ -242,7 +242,7 @@ def stretch(link: Link) -> tuple[int, int] | None:
     if said is None:
         return None
     first, last = said.get("first"), said.get("last")
-    if not isinstance(first, int) or last != number(link.sequence) or first > link.sequence:
+    if type(first) is not int or last != number(link.sequence) or first > link.sequence:
         return None
     return first, link.sequence
 
@@ -298,9 +298,9 @@ def handed_over(rotation: Rotation, keys: Keys) -> bool:
 def strangers(keys: Keys) -> tuple[PublicKey, ...]:
     """Return the keys, but for the first, that no earlier key handed over to: of somebody else, or after a loss."""
     known = {key.key_id for key in keys.keys[:1]}
-    for rotation in keys.rotations:
-        if rotation.key_id in known and handed_over(rotation, keys):
-            known.add(rotation.next_id)
+    left = [rotation for rotation in keys.rotations if handed_over(rotation, keys)]
+    while following := {one.next_id for one in left if one.key_id in known} - known:
+        known |= following
     return tuple(key for key in keys.keys if key.key_id not in known)
 
 

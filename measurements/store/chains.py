@@ -92,7 +92,9 @@ class Chains:
     def probes(self) -> list[str]:
         """Return the probes that have a chain here."""
         with self._reading() as connection:
-            return list(connection.execute(select(_link.c.probe_id).distinct().order_by(_link.c.probe_id)).scalars())
+            known = tables.probe.c.probe_id  # a list of all links' probes would read every link
+            has_chain = select(_link.c.probe_id).where(_link.c.probe_id == known).exists()
+            return list(connection.execute(select(known).where(has_chain).order_by(known)).scalars())
 
     def head(self, probe_id: str) -> Link | None:
         """Return the last link of a chain; None when there is none."""

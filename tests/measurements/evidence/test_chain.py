@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from itertools import pairwise
 
@@ -11,13 +11,24 @@ import pytest
 from msgspec.structs import replace
 
 from measurements.evidence.chain import (
+    AHEAD,
+    Keys,
     Kind,
     Link,
+    PublicKey,
     extend,
     find_fault,
     genesis,
+    handed_over,
+    holes,
+    is_signed,
+    link_after,
+    note_after,
+    rotate,
+    sign_checkpoint,
+    strangers,
 )
-from tests.measurements.evidence.chains import PROBE, Pen, append, chain_of, signed
+from tests.measurements.evidence.chains import PROBE, TIME, Pen, append, chain_of, signed
 
 Links = list[Link]
 Alter = Callable[[Links, random.Random], tuple[Links, set[Kind], set[int]]]
@@ -164,3 +175,156 @@ def test_every_altered_chain_is_found_and_rightly_named(alter: Alter) -> None:
             fork = next(one.sequence for one in checkpoints if one.chain not in {link.chain for link in altered})
             places = {fork}
         assert (fault.kind in kinds, fault.sequence in places) == (True, True), (seed, fault, kinds, places)
+
+
+def numbered_anew(links: Links, chance: random.Random) -> tuple[Links, set[Kind], set[int]]:
+    """Take some out and close the gap in the numbers."""
+    links = chain_of(len(links), chance)
+    count = chance.randint(1, 5)
+    at = chance.randrange(1, len(links) - count - 1)
+    rest = [replace(link, sequence=link.sequence - count) for link in links[at + count :]]
+    return [*links[:at], *rest], {Kind.REMOVED}, {links[at].sequence}
+
+
+def test_what_was_removed_is_found_though_the_rest_was_numbered_anew() -> None:
+    for seed in range(60):
+        chance = random.Random(seed)
+        altered, kinds, places = numbered_anew(chain_of(40, chance), chance)
+        fault = find_fault(altered)
+        assert fault is not None
+        assert (fault.kind in kinds, fault.sequence in places) == (True, True), (seed, fault, places)
+
+
+def test_a_long_chain_is_checked_a_window_at_a_time() -> None:
+    chance = random.Random(1)
+    links = chain_of(3 * AHEAD, chance)
+    taken = 0
+
+    def stream() -> Iterator[Link]:
+        nonlocal taken
+        for link in links:
+            taken += 1
+            yield link
+
+    altered = replace(links[AHEAD + 9], record="00" * 32)
+    links[AHEAD + 9] = altered
+    fault = find_fault(stream())
+    assert fault is not None
+    assert (fault.kind, fault.sequence) == (Kind.CHANGED, altered.sequence)
+    assert taken <= 2 * AHEAD + 9
+    far = [links[0], *links[2 * AHEAD :]]
+    fault = find_fault(far)
+    assert fault is not None
+    assert (fault.kind, fault.sequence, fault.words) == (Kind.REMOVED, 2, f"2 to {2 * AHEAD} of the chain was removed")
+
+
+def test_a_stretch_is_checked_from_the_link_before_it() -> None:
+    chance = random.Random(2)
+    links = chain_of(20, chance, before=100)
+    pen = Pen(chance)
+    checkpoints, keys = signed(links, pen, 5)
+    assert links[0].sequence == 101
+    assert find_fault(links[10:], checkpoints, keys, before=(links[9].sequence, links[9].chain)) is None
+    wrong = find_fault(links[10:], checkpoints, keys, before=(links[9].sequence, "00" * 32))
+    assert wrong is not None
+    assert wrong.sequence == links[10].sequence
+    assert find_fault([]) is None
+    again = find_fault([*links, links[2]])
+    assert again is not None
+    assert (again.kind, again.sequence) == (Kind.INSERTED, links[2].sequence)
+    assert find_fault(links, checkpoints, keys) is None
+
+
+def test_checkpoints_are_asked_for_their_signature_their_key_and_their_probe() -> None:
+    chance = random.Random(3)
+    links, pen, other = chain_of(9, chance), Pen(chance), Pen(chance)
+    [checkpoint], keys = signed(links, pen, 9)
+    both = Keys(keys=(pen.public, other.public))
+    for changed, kind in (
+        (replace(checkpoint, signature="00" * 64), Kind.SIGNATURE),
+        (replace(checkpoint, signature="no hex"), Kind.SIGNATURE),
+        (replace(checkpoint, time=TIME), Kind.SIGNATURE),
+        (replace(checkpoint, key_id=other.public.key_id), Kind.SIGNATURE),
+        (replace(checkpoint, key_id="00" * 32), Kind.UNKNOWN_KEY),
+        (sign_checkpoint(replace(links[-1], probe_id="x"), TIME, pen.public.key_id, pen.sign), Kind.CHECKPOINT),
+        (sign_checkpoint(replace(links[-1], chain="00" * 32), TIME, pen.public.key_id, pen.sign), Kind.CHECKPOINT),
+        (sign_checkpoint(replace(links[-1], sequence=10), TIME, pen.public.key_id, pen.sign), Kind.REMOVED),
+        (sign_checkpoint(replace(links[-1], sequence=0), TIME, pen.public.key_id, pen.sign), Kind.CHECKPOINT),
+    ):
+        fault = find_fault(links, [changed], both)
+        assert fault is not None
+        assert fault.kind is kind
+    fault = find_fault([], [replace(checkpoint, signature="00" * 64)], keys)
+    assert fault is not None
+    assert fault.kind is Kind.SIGNATURE
+    posing = PublicKey(key_id=pen.public.key_id, public=other.public.public)
+    assert not is_signed(b"text", other.sign(b"text").hex(), posing)
+
+
+def test_a_key_follows_another_when_both_signed() -> None:
+    chance = random.Random(4)
+    one, two, three = Pen(chance), Pen(chance), Pen(chance)
+    first = rotate(one.public.key_id, two.public, TIME, one.sign, two.sign)
+    second = rotate(two.public.key_id, three.public, TIME, two.sign, three.sign)
+    keys = Keys(keys=(one.public, two.public, three.public), rotations=(first, second))
+    assert handed_over(first, keys)
+    assert strangers(keys) == ()
+    assert strangers(replace(keys, rotations=(second,))) == (two.public, three.public)
+    assert strangers(replace(keys, rotations=(second, first))) == ()
+    assert strangers(Keys()) == ()
+    assert not handed_over(first, Keys(keys=(two.public,)))
+    for wrong in (
+        replace(first, signature=second.signature),
+        replace(first, next_signature=first.signature),
+        replace(first, public=three.public.public),
+        replace(first, time=TIME + 1),
+    ):
+        assert not handed_over(wrong, keys)
+        assert two.public in strangers(replace(keys, rotations=(wrong, second)))
+
+
+def test_a_note_has_to_say_for_which_numbers_it_stands() -> None:
+    chance = random.Random(5)
+    links = chain_of(3, chance)
+    last = links[-1]
+
+    def note(text: str, sequence: int) -> Link:
+        record = sha256(text.encode()).hexdigest()
+        made = link_after(last.chain, probe_id=PROBE, sequence=sequence, measurement_id="", record=record)
+        return replace(made, note=text)
+
+    good = note('{"first":4,"last":6,"wazi":"hole 1"}', 6)
+    assert find_fault([*links, good]) is None
+    assert list(holes([*links, good])) == [(4, 6, "hole 1")]
+    for text, sequence in (
+        ('{"first":5,"last":6,"wazi":"hole 1"}', 6),
+        ('{"first":4,"last":7,"wazi":"hole 1"}', 6),
+        ('{"first":7,"last":6,"wazi":"hole 1"}', 6),
+        ('{"first":"4","last":6,"wazi":"hole 1"}', 6),
+        ('{"first":true,"last":6}', 6),
+        ("[]", 6),
+        ("no JSON", 6),
+        ("", 4),
+    ):
+        fault = find_fault([*links, note(text, sequence)])
+        assert fault is not None, text
+        assert list(holes([note(text, sequence)])) in ([], [(5, 6, "hole 1")])
+    assert find_fault([*links, replace(good, note="")]) is not None
+
+
+def test_a_fork_that_the_chain_itself_tells_of_is_no_fault() -> None:
+    chance = random.Random(6)
+    pen = Pen(chance)
+    links = chain_of(5, chance)
+    lost = chain_of(9, chance)[-1]
+    point = sign_checkpoint(lost, TIME, pen.public.key_id, pen.sign)
+    keys = Keys(keys=(pen.public,))
+    said: dict[str, str | int] = {"chain": lost.chain, "sequence": 9, "time": TIME}
+    fork = note_after(links[-1].chain, probe_id=PROBE, first=6, last=10, kind="fork", **said)
+    assert find_fault([*links, fork], [point], keys) is None
+    other = note_after(links[-1].chain, probe_id=PROBE, first=6, last=10, kind="fork", **{**said, "chain": "00" * 32})
+    hole = note_after(links[-1].chain, probe_id=PROBE, first=6, last=10, kind="hole")
+    for wrong in (other, hole):
+        fault = find_fault([*links, wrong], [point], keys)
+        assert fault is not None
+        assert (fault.kind, fault.sequence) == (Kind.CHECKPOINT, 9)
