@@ -135,8 +135,8 @@ def _check_run(run: Run, chain: ProbeChain, mine: Sequence[Entry], found: Found)
         return {entry.number for entry in run.records if (entry.link or 0) <= signed}
     entry = next((one for one in run.records if one.link == fault.sequence), None)
     words = f"chain of probe {chain.probe}: {fault.words}"
-    if entry is None and fault.kind is Kind.CHECKPOINT and run.records:
-        entry = run.records[0]
+    if entry is None and fault.kind is Kind.CHECKPOINT and run.records and not any(one.record for one in found.faults):
+        entry = run.records[0]  # nothing tells which of them it is
         words += f"; {called(entry)} is the first in the bundle that this is about"
     found.fault(_WRONG.get(fault.kind, Wrong.CHAIN), words, entry, file=_file(chain))
     return set()

@@ -12,7 +12,7 @@ from measurements.evidence.findings import Found, Wrong, called
 from measurements.evidence.strict import NotCanonical, check_canonical
 from measurements.model import HttpExchange, Measurement
 
-LARGEST = 8 * 1024 * 1024
+LARGEST = 4 * 1024 * 1024
 """Bytes of a record: a measurement has some 30 kB."""
 
 

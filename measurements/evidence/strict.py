@@ -18,7 +18,7 @@ Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """A number of a chain; beyond 2^53 it is written as text."""
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799)]
 """UTC seconds since the epoch, up to the year 9999."""
-MOST_BYTES = 16 * 1024 * 1024
+MOST_BYTES = 8 * 1024 * 1024
 """Of one text: reading it takes twenty times as much memory."""
 
 _DOUBTFUL = re.compile(

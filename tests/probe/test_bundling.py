@@ -16,12 +16,14 @@ import pytest
 from measurements.events.nouns import Event
 from measurements.evidence.archive import read, write
 from measurements.evidence.bundle import MANIFEST, SIGNATURE
+from measurements.evidence.verify import Known
 from measurements.model import encode
-from probe.commands.building import load_settings
+from probe.commands.building import load_settings, shipped_lists
 from probe.commands.bundling import export_bundle, make_bundle
 from probe.commands.console import Common, Refusal
 from probe.commands.verifying import Aside, verify_files
 from probe.keys import SigningKey, load_signing_key
+from tests.measurements.evidence.test_alterations import not_named
 from tests.probe.desk import ROOT, Desk
 from tests.probe.witnessed import FRIEND, PROBE, START, days, fill
 
@@ -284,3 +286,8 @@ def test_the_key_that_is_known_and_a_checkpoint_that_was_kept(
     assert re.search(r"that you gave holds records .*: not altered since 2026-09-21 14:13 UTC", text)
     ran = made[0].wazi("verify", "--json", "--key", "ab" * 32, "event.zip")
     assert (ran.returncode, answers(ran)[0]["first"]["wrong"]) == (1, "key")
+
+
+def test_alterations_of_a_bundle_from_a_store_are_found_and_named(bundle: bytes) -> None:
+    bogons, fingerprints = shipped_lists()
+    assert not_named([bundle], 51, Known(bogons=bogons, fingerprints=fingerprints)) == []
