@@ -30,6 +30,8 @@ def sentence(layers: Sequence[Layer], known: Mapping[str, Sequence[str]], proble
 
 def complaint(layers: Sequence[Layer], location: Location, what: str, value: object) -> str:
     """Say what is wrong with the value of one setting."""
+    if location[0] == "alert" and len(location) < 3:  # all of an alert, and its secrets
+        return hidden(layers, location, what)
     return f"{_place(layers, location)}: {_name(location)} = {_quoted(value)}: {what}"
 
 

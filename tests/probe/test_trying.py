@@ -161,15 +161,19 @@ url = "tgram://{CANARY}/{CANARY}"
     unknown = await wazi(tmp_path, "alert", "test", "nobody")
     assert (unknown.code, unknown.out) == (2, "")
     assert "nobody is the name of no [[alert]]; there are webhook, apprise" in unknown.err
-    for wrong in (
-        f'url = "ftp://{CANARY}"',
-        f'url = "https://h.example/{CANARY} x"',
-        f'url = "https://127.1/{CANARY}"',
-    ):
-        (tmp_path / "wazi.toml").write_text(f'[[alert]]\nhook = "webhook"\n{wrong}\nsecrets = ["{SECRET}"]')
-        ran = await wazi(tmp_path, "alert", "test")
-        assert ran.code == 2
-        assert "line 3" in ran.err or "url" in ran.err
+    (tmp_path / "wazi.toml").write_text(f"""
+[[alert]]
+hook = "webhook"
+url = "https://127.0.0.1/{CANARY}"
+secrets = ["{SECRET}"]
+""")
+    wrong = await wazi(tmp_path, "alert", "test")
+    assert wrong.code == 2
+    assert "url: leads to 127.0.0.1, which is no public address: loopback" in wrong.err
+    cut = f'[{{"hook": "apprise", "url": "json://{CANARY}"'
+    broken = await wazi(tmp_path, "alert", "test", environment={"WAZI_ALERT": cut})
+    assert broken.code == 2
+    assert "WAZI_ALERT: [[alert]]: must be" in broken.err
 
 
 async def test_without_an_alert_there_is_nothing_to_try(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Run in fresh namespaces: a name server that flips between a public and a private address, and 200 posts.
+"""Run in fresh namespaces: a name server that flips between a public and a private address, and 1,000 posts.
 
 Prints how often the private and the public receiver were connected to, how many posts were refused, and how many
 questions the name server was asked. 1.2.3.4 is an address of this namespace, so no packet leaves the machine.
@@ -24,7 +24,7 @@ from measurements.bogons import Bogons
 from tests.measurements.alerts.receivers import receiving
 
 PUBLIC, PRIVATE = "1.2.3.4", "127.0.0.1"
-POSTS = 200
+POSTS = 1000
 
 
 class Liar(asyncio.DatagramProtocol):

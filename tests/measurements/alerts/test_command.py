@@ -6,6 +6,7 @@ import asyncio
 import os
 import stat
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -50,6 +51,18 @@ async def test_a_program_gets_the_notice_on_its_standard_input(tmp_path: Path) -
     path = program(tmp_path, f"import sys; open({str(kept)!r}, 'wb').write(sys.stdin.buffer.read()); print('rang')")
     assert await command(path)(notice(event())) == "ring ended with exit code 0: rang"
     assert kept.read_bytes() == encode(notice(event()))
+
+
+def test_it_runs_in_a_thread_too_as_the_outbox_has_it(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    async def tell() -> None:
+        said.append(await command(program(tmp_path, "print('rang')"))(notice(event())))
+
+    thread = threading.Thread(target=lambda: asyncio.run(tell()))
+    thread.start()
+    thread.join(20)
+    assert said == ["ring ended with exit code 0: rang"]
 
 
 async def test_its_arguments_are_what_was_configured_and_no_shell_reads_them(tmp_path: Path) -> None:

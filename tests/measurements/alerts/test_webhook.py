@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import re
 import socket
 import ssl
 import time
@@ -197,6 +198,15 @@ async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.transport.abort()
 
 
+async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(60)
+
+
+async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(50)
+    writer.transport.abort()
+
+
 async def silent_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await read_request(reader)
 
@@ -326,6 +336,14 @@ async def test_a_receiver_without_tls_is_refused_under_https(ca_file: Path) -> N
     async with listening(speak) as receiver:
         said = await failure(webhook(f"https://localhost:{receiver.port}/{CANARY}", ca_file=ca_file))
     assert "TLS failed" in str(said)
+
+
+@pytest.mark.parametrize(("behave", "words"), [(silence, "no answer within 1 s"), (cut, "TLS failed|connection")])
+async def test_a_handshake_that_hangs_or_is_cut_is_left_in_time(behave: Any, words: str) -> None:
+    async with listening(behave) as receiver:
+        said = await failure(webhook(f"https://{receiver.authority}/{CANARY}", timeout=1.0))
+    assert re.search(words, str(said))
+    assert receiver.connections == 1
 
 
 async def test_a_login_in_the_url_is_sent_as_a_header() -> None:
