@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from measurements.printable import clean, plural
 from probe.commands.building import data_folder, judge_with, load_settings, read_store, shipped_lists
-from probe.commands.console import FINE, Common, Refusal, say, to_reader
+from probe.commands.console import FINE, Common, Refusal, say
+from probe.commands.outputs import write_whole
 from probe.version import software
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def export_bundle(common: Common, events: Sequence[str], output: str | None, *, 
     if output is not None and output.endswith((".gz", ".zst")):
         raise Refusal(f"{output}: a bundle is a ZIP; give its file an ending such as .zip")
     data, report = make_bundle(load_settings(common), events)
-    _write(data, output)
+    write_whole(data, output)
     assert report.manifest is not None
     held = f"{plural(len(report.manifest.records), 'record')} on {plural(len(report.manifest.events), 'event')}"
     by = report.manifest.signed_by
@@ -178,17 +179,3 @@ def _asked(bogons: Bogons, settings: Settings, found: Collected) -> Bogons:
     facts = {number: item.measurement for number, item in enumerate(found.items)}
     judge_all(facts, judge_by(listening, settings.fingerprints))
     return bogons.about(listening.asked)
-
-
-def _write(data: bytes, output: str | None) -> None:
-    from measurements.exports.files import fresh_file
-
-    if output is None or output == "-":
-        with to_reader() as stdout:
-            stdout.write(data)
-        return
-    try:
-        with fresh_file(Path(output)) as stream:
-            stream.write(data)
-    except OSError as error:
-        raise Refusal(f"{output}: cannot be written ({error.strerror})") from None

@@ -21,6 +21,7 @@ from measurements.exports.package import dress
 from measurements.printable import plural
 from probe.commands.building import judge_with, load_settings, read_store
 from probe.commands.console import FINE, Common, Refusal, advancing, say, to_reader
+from probe.commands.outputs import STDOUT
 from probe.commands.which import Which
 from probe.version import software
 
@@ -33,6 +34,7 @@ def export(common: Common, which: Which, *, form: str, output: str | None, after
     """Write measurements with their verdicts to a file, a folder or stdout, the oldest first."""
     from measurements.store import StoreError
 
+    output = None if output == STDOUT else output
     how = EXPORTS.get(form)
     if how is None:
         raise Refusal(f"--format {form}: must be one of {', '.join((*EXPORTS, 'bundle'))}")

@@ -7,12 +7,12 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from measurements.printable import plural
 from probe.commands.building import load_settings, read_store
-from probe.commands.console import FINE, Common, Refusal, say, to_reader
+from probe.commands.console import FINE, Common, Refusal, say
+from probe.commands.outputs import STDOUT, write_whole
 
 if TYPE_CHECKING:
     from measurements.dossier import Dossier
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 MOST_EVENTS = 20
 HTML, PDF = "html", "pdf"
-STDOUT = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ def report(common: Common, events: Sequence[str], wish: Wish, environment: Mappi
     except NoPaper as error:
         raise Refusal(str(error)) from None
     output = wish.output or (_name(dossiers, form) if os.isatty(1) else STDOUT)
-    _write(data, output)
+    write_whole(data, output)
     if output != STDOUT:
         say(f"a report about {plural(len(dossiers), 'event')} is in {output}")
     return FINE
@@ -89,17 +88,3 @@ def _name(dossiers: Sequence[Dossier], form: str) -> str:
     ids = [re.sub("[^0-9a-z]", "", dossier.event.id)[:8] or "event" for dossier in dossiers]
     more = f"-and-{len(ids) - 1}-more" if len(ids) > 1 else ""
     return f"wazi-{ids[0]}{more}.{form}"
-
-
-def _write(data: bytes, output: str) -> None:
-    from measurements.exports.files import fresh_file
-
-    if output == STDOUT:
-        with to_reader() as stdout:
-            stdout.write(data)
-        return
-    try:
-        with fresh_file(Path(output)) as stream:
-            stream.write(data)
-    except OSError as error:
-        raise Refusal(f"{output}: cannot be written ({error.strerror})") from None

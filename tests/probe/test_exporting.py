@@ -20,6 +20,8 @@ import zstandard
 from msgspec.structs import replace
 
 from measurements.exports import csv as ours
+from probe.commands.console import Refusal
+from probe.commands.outputs import write_whole
 from tests.measurements.store.samples import ACCESSIBLE, BLOCKED, measurement
 from tests.probe.desk import Desk
 
@@ -89,6 +91,22 @@ def test_two_exports_are_one_when_the_second_goes_on_where_the_first_ended(desk:
     second = desk.wazi("export", "--format", "jsonl", "--after", last)
     assert (desk.folder / "1.jsonl").read_bytes() + second.stdout == whole
     assert (desk.folder / "1.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_dash_is_stdout(desk: Desk) -> None:
+    ran = desk.wazi("export", "--format", "csv", "--output", "-")
+    assert ran.stdout == desk.wazi("export", "--format", "csv").stdout != b""
+    assert not (desk.folder / "-").exists()
+
+
+def test_what_is_one_file_takes_the_place_of_no_folder(tmp_path: Path) -> None:
+    for output in (f"{tmp_path}/new/", str(tmp_path)):
+        with pytest.raises(Refusal, match="is a folder, and this is one file"):
+            write_whole(b"data", output)
+    write_whole(b"data", f"{tmp_path}/new")
+    assert (tmp_path / "new").read_bytes() == b"data"
+    with pytest.raises(Refusal, match=r"no/such: cannot be written \(No such file or directory\)"):
+        write_whole(b"data", f"{tmp_path}/no/such")
 
 
 def test_the_ending_of_the_file_says_how_it_is_compressed(desk: Desk) -> None:
