@@ -413,6 +413,28 @@ def alert_test(
     return try_alerts(context.obj, hook, as_json=as_json)
 
 
+@store_app.command("stats")
+def store_stats(context: typer.Context, as_json: Json = False) -> int:
+    """Tell how large the store is, how it grows, how long the disk lasts, and what is deleted next."""
+    from probe.commands.storing import stats
+
+    return stats(context.obj, as_json=as_json)
+
+
+@store_app.command("tidy")
+def store_tidy(
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+) -> int:
+    """Delete now what [store] keep, keep_bodies and keep_size say; a probe that runs does it once an hour.
+
+    Ends with 1 when not all of it could be done.
+    """
+    from probe.commands.storing import tidy
+
+    return tidy(context.obj, dry_run=dry_run)
+
+
 @store_app.command("upgrade")
 def store_upgrade(context: typer.Context) -> int:
     """Bring the store's tables up to date."""

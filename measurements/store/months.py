@@ -147,14 +147,20 @@ def make(connection: Connection, wanted: Iterable[str]) -> None:
     """
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MAKING})
     for month in sorted(set(wanted) - made(connection)):
-        since, until = (_literal(bound) for bound in bounds(month))
         for table in PARTITIONED:
-            name = f"{table.name}_{month}"
-            connection.exec_driver_sql(f"CREATE TABLE {name} (LIKE {table.name} INCLUDING ALL)")
-            connection.exec_driver_sql(
-                f"ALTER TABLE {table.name} ATTACH PARTITION {name} FOR VALUES FROM ({since}) TO ({until})"
-            )
+            connection.exec_driver_sql(f"CREATE TABLE {table.name}_{month} (LIKE {table.name} INCLUDING ALL)")
+        attach(connection, month)
         log.info("the tables of the month %s were made", month)
+
+
+def attach(connection: Connection, month: str) -> None:
+    """Make tables with the names of a month its partitions."""
+    since, until = (_literal(bound) for bound in bounds(month))
+    for table in PARTITIONED:
+        values = f"FROM ({since}) TO ({until})"
+        connection.exec_driver_sql(
+            f"ALTER TABLE {table.name} ATTACH PARTITION {table.name}_{month} FOR VALUES {values}"
+        )
 
 
 class Months:

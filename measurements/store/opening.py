@@ -26,6 +26,7 @@ from measurements.store.sql_store import Store
 
 _LOCK_KEY = 0x57415A49  # PostgreSQL's advisory lock for migrations
 
+_QUICK = 200e6  # bytes of a file that is rewritten in a few seconds
 _MUCH = 500e6  # bytes, whose moving takes long enough to be announced
 _MOVED_A_SECOND = 20e6  # bytes, measured on a loaded machine with two cores
 
@@ -79,6 +80,9 @@ def _write_sqlite(path: Path, now: Clock) -> Store:
         notices = _quarantine(path)
         engine = _sqlite_engine(f"sqlite:///{path}", writing=True)
         before = _migrate(engine, str(path))
+        if before not in (None, tables.HEAD):
+            engine.dispose()
+            sqlite_file.make_shrinkable(path, most=_QUICK)
         return Store(engine, str(path), path=path, lock=lock, notices=notices, upgraded_from=before, now=now)
     except BaseException as error:
         if engine is not None:
@@ -177,6 +181,8 @@ def _sqlite_engine(url: str, *, writing: bool) -> Engine:
         connection.isolation_level = None  # transactions are begun below, so that DDL is inside them too
         connection.execute("PRAGMA foreign_keys = ON")
         if writing:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # heeded where there are no tables yet
+            connection.execute("PRAGMA secure_delete = ON")  # what is deleted cannot be read from the file
             mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
             if mode != "wal":  # SQLite does not raise: it goes on in a mode that shuts out readers
                 raise StoreError(

@@ -29,8 +29,10 @@ from measurements.store import paces, queries, tables
 from measurements.store.chains import Chains
 from measurements.store.claims import Claims
 from measurements.store.deliveries import Deliveries
+from measurements.store.discards import Discards
 from measurements.store.errors import NotFound, StoreBroken, StoreError, explain
 from measurements.store.ledger import Ledger
+from measurements.store.measures import Measures, measures
 from measurements.store.months import Months
 from measurements.store.packing import (
     Outline,
@@ -90,6 +92,7 @@ class Store:
         self._sequences: dict[str, int] = {}
         self._sequences_guard = threading.Lock()
         self._writer = None if read_only else Writer(engine, place, months or Months(engine, now))
+        self.discards = Discards(engine, place, path, self._broken)
         self.ledger = Ledger(engine, place, now, self._broken)
         self.chains = Chains(engine, place, self._broken, self._was_given)
         self.deliveries = Deliveries(engine, place, self._broken)
@@ -323,12 +326,23 @@ class Store:
             version=tables.HEAD,
             gaps=self._value(select(func.count()).select_from(tables.gap)),
             size=self._size(),
-            free=shutil.disk_usage(self._path.parent).free if self._path else None,
+            free=self._free(),
             waiting=self._writer.waiting if self._writer else 0,
             trouble=str(trouble) if trouble else None,
             notices=self.notices,
             **self._rows(totals)[0],
         )
+
+    def measures(self) -> Measures:
+        """Measure how large the store is, part by part, for `wazi store stats`."""
+        size, free, used = self._size(), self._free(), self.discards.used()
+        try:
+            return measures(self._engine, self._now(), place=self.place, size=size, free=free, used=used)
+        except SQLAlchemyError as error:
+            raise explain(error, self.place) from error
+
+    def _free(self) -> int | None:
+        return shutil.disk_usage(self._path.parent).free if self._path else None
 
     def _broken(self) -> StoreError | None:
         if self._writer is None:

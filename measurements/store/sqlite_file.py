@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from measurements.store.errors import StoreError, is_damage, sqlite_code
 CHECK_TIME = 10.0  # seconds that the check at the start may take; it runs as fast as the disk reads
 BUSY_TIMEOUT = 5.0
 
+INCREMENTAL = 2
 _MAGIC = b"SQLite format 3\0"
 
 
@@ -157,6 +159,23 @@ def set_aside(path: Path) -> Path:
             _beside(path, suffix).rename(_beside(aside, suffix))
     _create(path)
     return aside
+
+
+def make_shrinkable(path: Path, most: float = float("inf")) -> bool:
+    """Rewrite the file so that it can give space back, which files of older versions cannot; tell whether it can now.
+
+    It is left as it is when it is larger than `most` bytes, or the disk has no room for two more of it.
+    """
+    with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)) as connection:
+        if connection.execute("PRAGMA auto_vacuum").fetchone()[0] == INCREMENTAL:
+            return True
+        size = path.stat().st_size
+        if size > most or shutil.disk_usage(path.parent).free < 2.2 * size:
+            return False
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return True
 
 
 def _create(path: Path) -> None:

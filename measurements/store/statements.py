@@ -23,8 +23,8 @@ from measurements.store.packing import Row, Rows, unpack
 log = logging.getLogger(__name__)
 
 _TABLES = (
+    tables.body_seen,  # before the page: whoever deletes pages that were not seen for long waits for it
     tables.body,
-    tables.body_seen,
     tables.measurement,
     tables.link,
     tables.verdict,
@@ -47,7 +47,8 @@ def insert(connection: Connection, changes: Sequence[Rows]) -> None:
     Votes go last: while they get their numbers, nobody else's may become visible (`_alone`).
     """
     rows = {table: [row for change in changes for row in change.get(table, ())] for table in _TABLES}
-    rows[tables.body] = list({row["sha256"]: row for row in rows[tables.body]}.values())
+    pages = {row["sha256"]: row for row in rows[tables.body]}
+    rows[tables.body] = [pages[key] for key in sorted(pages)]  # in one order, or two that write might lock each other
     if rows[tables.link]:  # before the facts, or all of them would seem to be known
         rows[tables.link], last = chained(connection, rows[tables.link])
         rows[tables.probe] += last

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from measurements.exports.judged import Judged
     from measurements.store import Health
 
+NEARLY_FULL = 500_000_000  # bytes that are free
 LOOK_BACK = 86_400.0  # seconds of gaps and outcomes that `status` tells
 
 
@@ -188,6 +189,8 @@ def _store(health: Health) -> list[str]:
     first = f" from {moment(health.first)} to {moment(health.last)}" if health.first and health.last else ""
     lines = [f"store    {plural(health.measurements, 'measurement')}{first}; {size(health.size)}{free}"]
     lines.append(f"         {health.place}")
+    if health.free is not None and health.free < NEARLY_FULL:
+        lines.append("         the disk is nearly full: [store] keep_size limits what is kept (`wazi store stats`)")
     return lines
 
 

@@ -23,6 +23,7 @@ from probe.present import short
 if TYPE_CHECKING:
     from measurements.events.nouns import Event
     from measurements.evidence.chain import SignedCheckpoint
+    from measurements.keeping import Keeping
     from measurements.standing import Standing
     from measurements.store import Store
     from probe.agent import Duties
@@ -44,7 +45,9 @@ def run(common: Common, *, skip_bad_lines: bool | None, tempo: Tempo | None = No
     from measurements.store import StoreError, open_store
     from probe.alerting import Alerting
     from probe.clocks import Tempo
+    from probe.commands.storing import keeping
     from probe.counting import counting
+    from probe.tidying import tidying
 
     time = tempo or Tempo()
 
@@ -67,12 +70,14 @@ def run(common: Common, *, skip_bad_lines: bool | None, tempo: Tempo | None = No
         raise Refusal(str(error)) from None
     heart = HeartbeatFile(data_folder(settings))
     standing = Standing(store.ledger, counting_rules(settings), now=now)
-    with store, heart.held(), _signing(settings, store, identity, time), Alerting(store, time) as alerting:
+    keeper = keeping(store, settings, now=now)
+    signing = _signing(settings, store, identity, time)
+    with store, heart.held(), signing, tidying(keeper), Alerting(store, time) as alerting:
         for notice in store.notices:
             say(notice)
         alerting.use(settings)
         with counting(standing, _tell_event):
-            return asyncio.run(_Run(settings, read, store, standing, alerting, heart, identity, time).measure())
+            return asyncio.run(_Run(settings, read, store, standing, keeper, alerting, heart, identity, time).measure())
 
 
 class _Run:
@@ -84,12 +89,14 @@ class _Run:
         read: Callable[[], Settings],
         store: Store,
         standing: Standing,
+        keeper: Keeping,
         alerting: Alerting,
         heart: HeartbeatFile,
         identity: Identity,
         tempo: Tempo,
     ) -> None:
-        self.settings, self.read, self.standing, self.alerting = settings, read, standing, alerting
+        self.settings, self.read, self.alerting = settings, read, alerting
+        self.standing, self.keeper = standing, keeper
         self.store, self.heart, self.identity, self.tempo = store, heart, identity, tempo
         self.colour = wants_colour(sys.stderr)
 
@@ -159,12 +166,15 @@ class _Run:
 
     async def _take(self, settings: Settings) -> None:
         """Go on with other settings; what is being measured ends on the old bench."""
+        from probe.commands.storing import terms
+
         judge, duties = judge_with(settings), self._duties(settings)
         bench = await self.benches.lay_out(settings)
         self.agent.go_on_with(duties, bench=bench, judge=judge)
         self.benches.leave_all_but(bench)
         await asyncio.to_thread(self.standing.use, counting_rules(settings))
         await asyncio.to_thread(self.alerting.use, settings)
+        self.keeper.terms = terms(settings)
         for remark in remarks(settings):
             self._tell(remark)
 

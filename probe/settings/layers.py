@@ -182,15 +182,16 @@ def _anchor(values: Tree, folder: Path) -> None:
     for campaign in campaigns if isinstance(campaigns, list) else []:
         moments = campaign.get("moment") if isinstance(campaign, dict) else None
         tables += [(table, "targets") for table in (campaign, *(moments if isinstance(moments, list) else ()))]
-    for table, key in tables:
-        if isinstance(table, dict) and isinstance(table.get(key), str) and table[key]:
-            table[key] = str(folder / Path(table[key]).expanduser())
     if isinstance(network, dict) and isinstance(lists := network.get("fingerprints"), str | list):
         entries = [part.strip() for part in lists.split(",")] if isinstance(lists, str) else lists
         network["fingerprints"] = [
             str(folder / Path(entry).expanduser()) if isinstance(entry, str) and entry not in ("", SHIPPED) else entry
             for entry in entries
         ]
+    tables.append((store, "export_before_drop"))
+    for table, key in tables:
+        if isinstance(table, dict) and isinstance(table.get(key), str) and table[key]:
+            table[key] = str(folder / Path(table[key]).expanduser())
     if isinstance(store, dict) and isinstance(store.get("url"), str):
         store["url"] = re.sub(r"^sqlite:///(?=[^/:?])", lambda found: f"{found[0]}{folder}/", store["url"])
 

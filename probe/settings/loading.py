@@ -263,6 +263,9 @@ def _contradictions(settings: Settings) -> Iterator[tuple[Location, object, str]
     network = settings.network
     if network.body_routine > network.body_wire:
         yield ("network", "body_routine"), network.body_routine, "must not be more than body_wire"
+    if settings.store.keep_bodies is not None and settings.store.export_before_drop is not None:
+        why = "cannot go with export_before_drop, which writes measurements with their pages: leave one of them out"
+        yield ("store", "keep_bodies"), settings.store.keep_bodies, why
     witnesses = {witness.name for witness in network.witnesses}
     for index, url in enumerate(settings.control.urls):
         if (host := urlsplit(url).hostname) in witnesses:
@@ -328,6 +331,9 @@ _UNSET = {
     "categories": "all",
     "kinds": "all",
     "urgent": "none",
+    "keep": "for ever",
+    "keep_bodies": "for ever",
+    "keep_size": "no limit",
 }
 
 
@@ -341,7 +347,7 @@ def _written(key: str, value: object) -> str:
         return f"{value:g}"
     if isinstance(value, float):
         return str(value) if key.endswith("_per_week") else show_duration(value)
-    if isinstance(value, int) and (key.startswith(("body_", "data_")) or key.endswith(("_bytes", "_object"))):
+    if isinstance(value, int) and (key.startswith(("body_", "data_")) or key.endswith(("_bytes", "_object", "_size"))):
         return show_size(value)
     if isinstance(value, Window):
         return "-".join(f"{int(time) // 3600:02d}:{int(time) % 3600 // 60:02d}" for time in (value.opens, value.closes))

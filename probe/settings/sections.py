@@ -17,7 +17,7 @@ from measurements.alerts.notice import Change
 from measurements.alerts.routing import Quiet
 from measurements.events.nouns import Kind
 from probe.network import Limits, Witness
-from probe.schedule import Window
+from probe.schedule import DAY, Window
 from probe.settings import values
 from probe.settings.layers import SHIPPED
 from probe.settings.quantities import (
@@ -57,6 +57,8 @@ boycott, and no two share an operator, so that no one failure or quarrel takes t
 _DEFAULT = Limits()
 _Timeout = Annotated[float, PlainValidator(values.between(duration, 0.1, 600.0, show_duration))]
 _LongTimeout = Annotated[float, PlainValidator(values.between(duration, 20.0, 3600.0, show_duration))]
+_Term = Annotated[float, PlainValidator(values.between(duration, DAY, 36_525 * DAY, show_duration))]
+_Room = Annotated[int, PlainValidator(values.between(size, 50_000_000, 10**15, show_size))]
 _Object = Annotated[int, PlainValidator(values.between(size, 64_000, 10_000_000, show_size))]
 _Pause = Annotated[float, PlainValidator(values.between(duration, 0.0, 60.0, show_duration))]
 _Size = Annotated[int, PlainValidator(values.between(size, 1000, 10**9, show_size))]
@@ -148,9 +150,13 @@ def default_store_url() -> str:
 
 
 class StoreSettings(Section):
-    """`[store]`: where measurements are kept."""
+    """`[store]`: where measurements are kept, and for how long."""
 
     url: Annotated[str, PlainValidator(values.store_url)] = Field(default_factory=default_store_url, repr=False)
+    keep: _Term | None = None
+    keep_bodies: _Term | None = None
+    keep_size: _Room | None = None
+    export_before_drop: Annotated[Path | None, PlainValidator(values.file_path)] = None
 
 
 class MomentSettings(Section):

@@ -659,10 +659,11 @@ def test_the_shipped_file_changes_nothing_and_with_its_marks_off_still_nothing(t
         ("campaign", "window"),
         ("campaign", "moment"),
     }
-    named |= {("vantage", key) for key in ("country", "asn", "asn_database", "probe_id")} | {("store", "url")}
+    named |= {("vantage", key) for key in ("country", "asn", "asn_database", "probe_id")}
     named |= {("web", "public_url"), ("evidence", "timestamp_url")} | {
         ("alert", key) for key in names(SECTIONS["alert"])
     }
+    named |= {("store", key) for key in names(SECTIONS["store"])}
     assert named == defaults
     assert all(re.search(rf"(?m)^# ?(\[\[campaign\.)?{key}( = |\]\])", text) for _, key in defaults)
 
