@@ -199,6 +199,7 @@ class _Votes:
         self._against: list[Sequence[str]] = []  # one sequence a target and network, the most telling first
         self._for: list[Sequence[str]] = []
         self.kept: list[Vote] = []
+        self._is_blind = BLIND in event.layers  # what is at issue is whether anything can be seen at all
         self.probes: dict[str, None] = {}
         self.seen = 0.0
         self.thinned = 0
@@ -206,7 +207,7 @@ class _Votes:
     def read(self, target: str, votes: Iterable[Vote]) -> None:
         """Take in the votes about one target, in order of time."""
         rest = iter(votes)
-        told = [vote for vote in islice(rest, MOST_READ) if vote.blocked or vote.layer != BLIND]
+        told = [vote for vote in islice(rest, MOST_READ) if vote.blocked or vote.layer != BLIND or self._is_blind]
         kept = thin(told, self._most)
         self.thinned += len(told) - len(kept) + int(next(rest, None) is not None)
         self.kept += kept
@@ -222,7 +223,7 @@ class _Votes:
 
     def _sort(self, votes: Sequence[Vote], *, here: bool) -> None:
         during = [vote for vote in votes if self._first <= vote.time <= self._last]
-        against = _ids(vote for vote in during if vote.blocked and vote.layer != BLIND)
+        against = _ids(vote for vote in during if vote.blocked and (vote.layer != BLIND or self._is_blind))
         accused = set(against)
         favourable = _ids(vote for vote in during if not vote.blocked and vote.witness not in accused)
         if here:

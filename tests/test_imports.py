@@ -37,7 +37,7 @@ WIRE |= {"dns", "OpenSSL", "aioquic", "scapy", "h2", "requests", "aiohttp", "asy
 CATCH_ALL = {"OSError", "IOError", "EnvironmentError", "Exception", "BaseException"}
 OS_ERRORS = CATCH_ALL | {error.__name__ for error in OSError.__subclasses__()} | {"ConnectionResetError", "gaierror"}
 OS_ERRORS -= {"TimeoutError"}  # also what asyncio.timeout says, which is no error of the system's
-ANALYTICS = {"pyarrow", "duckdb", "ibis", "pandas", "polars", "numpy", "scipy", "scapy", "matplotlib"}
+ANALYTICS = {"pyarrow", "duckdb", "ibis", "pandas", "polars", "numpy", "scipy", "scapy", "matplotlib", "weasyprint"}
 LISTENERS = ("probe.wire", "probe.control.server")
 APART = ("measurements.alerts.apprise_child",)  # a program of its own, which needs sockets to forbid them
 
@@ -195,7 +195,7 @@ def caught(handler: ast.ExceptHandler) -> set[str]:
 def the_agent_needs_no_analytics(tree: Tree) -> Iterator[str]:
     """Heavy extras are imported inside the functions of an export that needs them, and nowhere else."""
     for module in tree.values():
-        lazily = under(module.name, "measurements.exports", "probe.wire.raw_trace")
+        lazily = under(module.name, "measurements.exports", "measurements.report.paper", "probe.wire.raw_trace")
         for target in targets(module, tree, top_level=lazily):
             if under(target, *ANALYTICS):
                 yield f"{module.name} imports {target}"

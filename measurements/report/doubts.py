@@ -16,7 +16,7 @@ from measurements.events.nouns import Kind, Status
 from measurements.model import Mechanism, Outcome, Trigger, Where
 from measurements.printable import clean
 from measurements.report.language import Language, mark
-from measurements.report.seen import ACCUSED, Alive, address_agrees, alive, proofs
+from measurements.report.seen import ACCUSED, Alive, address_agrees, alive, of_pace, proofs, shows_address
 from measurements.report.story import networks
 from measurements.report.words import REASONS
 from measurements.store.records import Kept
@@ -48,6 +48,11 @@ class Doubt(NamedTuple):
     state: State
     verdict: str
     seen: tuple[str, ...]
+
+
+NOT_FROM_THE_SITE = mark(
+    "What was compared came from a server of Wazi’s own and not from the site, whose state and address play no part."
+)
 
 
 class _Case(NamedTuple):
@@ -82,6 +87,8 @@ def _share(number: int, total: int) -> State:
 
 def _site_down(case: _Case) -> Weighed:
     say, found = case.language.say, case.alive
+    if case.witnesses and all(of_pace(kept) for kept in case.witnesses):
+        return State.EXCLUDED, [say(NOT_FROM_THE_SITE)]
     state = _share(found.any_way, found.witnesses)
     if state is State.OPEN and found.elsewhere:
         state = State.PARTLY
@@ -220,15 +227,18 @@ def _one_line(case: _Case) -> Weighed:
 def _wrong_address(case: _Case) -> Weighed:
     say = case.language.say
     named = [kept for kept in case.witnesses if kept.verdict and (kept.verdict.mechanism or "").startswith("dns.")]
-    others = [kept for kept in case.witnesses if kept not in named]
-    seen, good, total = [], 0, 0
+    paced = sum(of_pace(kept) for kept in case.witnesses)
+    others = [kept for kept in case.witnesses if kept not in named and not of_pace(kept)]
+    seen, good, total = [], paced, paced
+    if paced:
+        seen.append(say(NOT_FROM_THE_SITE))
     if named:
-        shown = sum(kept.verdict is not None and bool(proofs([kept])) and None not in proofs([kept]) for kept in named)
+        shown = sum(shows_address(kept.measurement) for kept in named)
         good, total = good + shown, total + len(named)
         seen.append(
             say(
                 "Here the directory (DNS) is what is at issue. In %(number)s of %(all)s witnesses the right address "
-                "was found in another way, and proved by the site’s own certificate or by the control.",
+                "was found in another way, and shown by the site’s own certificate or by the control.",
                 number=shown,
                 all=len(named),
             )
@@ -314,14 +324,18 @@ def _our_mistake(case: _Case) -> Weighed:
             "The measurements shown here are by %(number)s versions of the program.",
             max(1, len(versions)),
         ),
-        language.say(
-            "It is taken to be wrong in %(share)s of the measurements of a site that works, by what harmless sites "
-            "showed or, before enough are counted, by assumption.",
-            share=language.percent_of(case.dossier.event.p0),
-        ),
+        *([_error_rate(case)] if case.dossier.event.p0 else []),
         language.say("Whoever doubts it can judge the same measurements again, with other tools too."),
     ]
     return State.PARTLY, seen
+
+
+def _error_rate(case: _Case) -> str:
+    return case.language.say(
+        "It is taken to be wrong in %(share)s of the measurements of a site that works, by what harmless sites showed "
+        "or, before enough are counted, by assumption.",
+        share=case.language.percent_of(case.dossier.event.p0),
+    )
 
 
 def _switched_off(case: _Case) -> Weighed:

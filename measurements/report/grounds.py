@@ -104,9 +104,14 @@ def alive_in_words(dossier: Dossier, language: Language) -> tuple[tuple[str, ...
 
 def titles(found: Alive, some: Sequence[Ground], language: Language) -> tuple[str, str]:
     """Return the headings of the two proofs: each says whether there is one."""
-    lives = found.any_way or found.elsewhere
+    if found.any_way or found.elsewhere:
+        first = language.say("1. The site was alive")
+    elif found.pace:
+        first = language.say("1. Server and line can do more")
+    else:
+        first = language.say("1. That the site was alive is not shown")
     return (
-        language.say("1. The site was alive") if lives else language.say("1. That the site was alive is not shown"),
+        first,
         language.say("2. Something between did it")
         if any(ground.accuses for ground in some)
         else language.say("2. That something between did it is not shown"),

@@ -66,21 +66,8 @@ def rows_of(dossier: Dossier, language: Language) -> Rows:
     since, until = shown_span(dossier)
     if dossier.event.kind is Kind.OUTAGE:
         return Rows(tuple(_outages(dossier, language)), since, until, 0)
-    votes: dict[Place, list[Vote]] = {}
-    for vote in dossier.votes:
-        votes.setdefault((vote.target, vote.country, vote.asn), []).append(vote)
-    gaps = _gaps_by_probe(dossier.gaps)
-    parts = _parts(dossier.event)
-    places = list(parts)
-    alone = places if len(places) <= MOST_ROWS else places[: MOST_ROWS - MOST_GROUPS]
-    rows = [_row(place, parts[place], votes.get(place, []), gaps) for place in alone]
-    grouped = places[len(alone) :]
-    rows += _grouped(grouped, parts, votes, gaps, language)
-    rows += _elsewhere(dossier.event, votes, set(parts), gaps, language)
-    if dossier.placebos:
-        harmless = language.say("harmless sites")
-        rows.append(Row(harmless, _networks(dossier.event.asns, language), _marks(dossier.placebos)))
-    return Rows(tuple(rows), since, until, len(grouped))
+    rows, grouped = _Layout(dossier, language).rows()
+    return Rows(tuple(rows), since, until, grouped)
 
 
 def shown_span(dossier: Dossier) -> tuple[float, float]:
@@ -103,67 +90,81 @@ def _parts(event: Event) -> dict[Place, list[Part]]:
     return found
 
 
-def _row(place: Place, parts: Sequence[Part], votes: Sequence[Vote], gaps: dict[str, list[Bracket]]) -> Row:
-    target, _, asn = place
-    onset = min((part.onset for part in parts), key=lambda bracket: (bracket[1], bracket[0]))
-    ends = [part.end for part in parts]
-    end = max((one for one in ends if one), key=lambda bracket: (bracket[1], bracket[0]), default=None)
-    marks = _marks(votes)
-    unseen = _unseen(votes, gaps)
-    return Row(clean(target, _NAME), network(asn), marks, unseen, onset, None if None in ends else end)
+class _Layout:
+    """Gives the votes of a dossier their rows."""
 
+    def __init__(self, dossier: Dossier, language: Language) -> None:
+        self._dossier = dossier
+        self._event = dossier.event
+        self._language = language
+        self._parts = _parts(dossier.event)
+        self._is_blind = BLIND in dossier.event.layers
+        self._votes: dict[Place, list[Vote]] = {}
+        for vote in dossier.votes:
+            self._votes.setdefault((vote.target, vote.country, vote.asn), []).append(vote)
+        self._gaps: dict[str, list[Bracket]] = {}
+        for gap in dossier.gaps:
+            self._gaps.setdefault(gap.probe_id, []).append((gap.since, gap.until))
 
-def _grouped(
-    places: Sequence[Place],
-    parts: dict[Place, list[Part]],
-    votes: dict[Place, list[Vote]],
-    gaps: dict[str, list[Bracket]],
-    language: Language,
-) -> Iterable[Row]:
-    """Put the places that have no row of their own together by network, those with most places first."""
-    networks: dict[int, list[Place]] = {}
-    for place in places:
-        networks.setdefault(place[2], []).append(place)
-    ranked = sorted(networks.items(), key=lambda item: -len(item[1]))
-    for asn, some in ranked[: MOST_GROUPS - 1]:
-        yield _group(some, network(asn), votes, gaps, language)
-    rest = [place for _, some in ranked[MOST_GROUPS - 1 :] for place in some]
-    if rest:
-        yield _group(rest, _networks([asn for asn, _ in ranked[MOST_GROUPS - 1 :]], language), votes, gaps, language)
+    def rows(self) -> tuple[list[Row], int]:
+        """Return all rows, and how many places share one."""
+        places = list(self._parts)
+        alone = places if len(places) <= MOST_ROWS else places[: MOST_ROWS - MOST_GROUPS]
+        grouped = places[len(alone) :]
+        rows = [self._one(place) for place in alone]
+        rows += self._grouped(grouped)
+        rows += self._elsewhere()
+        if self._dossier.placebos:
+            where = _networks(self._event.asns, self._language)
+            rows.append(self._row(self._language.say("harmless sites"), where, self._dossier.placebos))
+        return rows, len(grouped)
 
+    def _row(
+        self, name: str, where: str, votes: Sequence[Vote], onset: Bracket | None = None, end: Bracket | None = None
+    ) -> Row:
+        return Row(name, where, _marks(votes, self._is_blind), _unseen(votes, self._gaps), onset, end)
 
-def _group(
-    places: Sequence[Place],
-    where: str,
-    votes: dict[Place, list[Vote]],
-    gaps: dict[str, list[Bracket]],
-    language: Language,
-) -> Row:
-    some = [vote for place in places for vote in votes.get(place, ())]
-    name = language.count("%(number)s more site", "%(number)s more sites", len({place[0] for place in places}))
-    return Row(name, where, _marks(some), _unseen(some, gaps))
+    def _one(self, place: Place) -> Row:
+        parts = self._parts[place]
+        onset = min((part.onset for part in parts), key=lambda bracket: (bracket[1], bracket[0]))
+        ends = [part.end for part in parts]
+        end = max((one for one in ends if one), key=lambda bracket: (bracket[1], bracket[0]), default=None)
+        votes = self._votes.get(place, [])
+        return self._row(clean(place[0], _NAME), network(place[2]), votes, onset, None if None in ends else end)
 
+    def _grouped(self, places: Sequence[Place]) -> Iterable[Row]:
+        """Put the places that have no row of their own together by network, those with most places first."""
+        networks: dict[int, list[Place]] = {}
+        for place in places:
+            networks.setdefault(place[2], []).append(place)
+        ranked = sorted(networks.items(), key=lambda item: -len(item[1]))
+        for asn, some in ranked[: MOST_GROUPS - 1]:
+            yield self._group(some, network(asn))
+        rest = [place for _, some in ranked[MOST_GROUPS - 1 :] for place in some]
+        if rest:
+            yield self._group(rest, _networks([asn for asn, _ in ranked[MOST_GROUPS - 1 :]], self._language))
 
-def _elsewhere(
-    event: Event, votes: dict[Place, list[Vote]], here: set[Place], gaps: dict[str, list[Bracket]], language: Language
-) -> Iterable[Row]:
-    """Show the same sites where they are no part of the event: on other networks, or on one that spares some."""
-    networks: dict[tuple[str, int], list[Vote]] = {}
-    for place, some in votes.items():
-        if place not in here:
-            networks.setdefault(place[1:], []).extend(some)
-    ranked = sorted(networks.items(), key=lambda item: -len(item[1]))
-    for (country, asn), some in ranked[:MOST_OTHERS]:
-        where = network(asn)
-        if country:
-            where = language.say(
-                "%(network)s, %(country)s", network=where, country=language.country(clean(country, 60))
-            )
-        spared = len({vote.target for vote in some})
-        name = language.say("elsewhere")
-        if asn in event.asns:
-            name = language.count("%(number)s site spared there", "%(number)s sites spared there", spared)
-        yield Row(name, where, _marks(some), _unseen(some, gaps))
+    def _group(self, places: Sequence[Place], where: str) -> Row:
+        some = [vote for place in places for vote in self._votes.get(place, ())]
+        targets = len({place[0] for place in places})
+        return self._row(self._language.count("%(number)s more site", "%(number)s more sites", targets), where, some)
+
+    def _elsewhere(self) -> Iterable[Row]:
+        """Show the same sites where they are no part of the event: on other networks, or on one that spares some."""
+        networks: dict[tuple[str, int], list[Vote]] = {}
+        for place, some in self._votes.items():
+            if place not in self._parts:
+                networks.setdefault(place[1:], []).extend(some)
+        say, count = self._language.say, self._language.count
+        for (country, asn), some in sorted(networks.items(), key=lambda item: -len(item[1]))[:MOST_OTHERS]:
+            where, name = network(asn), say("elsewhere")
+            if country:
+                land = self._language.country(clean(country, _NAME))
+                where = say("%(network)s, %(country)s", network=where, country=land)
+            if asn in self._event.asns:
+                spared = len({vote.target for vote in some})
+                name = count("%(number)s site spared there", "%(number)s sites spared there", spared)
+            yield self._row(name, where, some)
 
 
 def _outages(dossier: Dossier, language: Language) -> Iterable[Row]:
@@ -184,21 +185,15 @@ def _networks(asns: Sequence[int], language: Language) -> str:
     return language.count("%(number)s network", "%(number)s networks", len(asns)) if asns else ""
 
 
-def _marks(votes: Iterable[Vote]) -> tuple[tuple[float, Says], ...]:
+def _marks(votes: Iterable[Vote], is_blind: bool) -> tuple[tuple[float, Says], ...]:
     """Make one mark of each measurement; a vote against access in one layer outweighs those for it in others."""
     said: dict[tuple[float, str, str], Says] = {}
     for vote in votes:
         key = (vote.time, vote.probe, vote.witness)
-        told = Says.AGAINST if vote.blocked and vote.layer != BLIND else Says.NOTHING if vote.blocked else Says.ACCESS
+        empty = vote.layer == BLIND and not is_blind
+        told = Says.ACCESS if not vote.blocked else Says.NOTHING if empty else Says.AGAINST
         said[key] = max(told, said.get(key, Says.NOTHING))
     return tuple((time, one) for (time, _, _), one in sorted(said.items()))
-
-
-def _gaps_by_probe(gaps: Iterable[Gap]) -> dict[str, list[Bracket]]:
-    found: dict[str, list[Bracket]] = {}
-    for gap in gaps:
-        found.setdefault(gap.probe_id, []).append((gap.since, gap.until))
-    return found
 
 
 def _unseen(votes: Sequence[Vote], gaps: dict[str, list[Bracket]]) -> tuple[Bracket, ...]:

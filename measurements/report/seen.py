@@ -68,7 +68,7 @@ class Alive(NamedTuple):
     """In how many witnesses something showed that the site was up, by each way; and how many there are."""
 
     witnesses: int
-    any_way: int
+    any_way: int  # those of pace aside: there the site itself was not asked
     control: int
     certificate: int  # one of its addresses showed its own certificate here, by another path
     harmless: int  # a harmless name was answered at its own address
@@ -163,7 +163,7 @@ def alive(dossier: Dossier) -> Alive:
     ]
     return Alive(
         witnesses=len(ways),
-        any_way=sum(any(way) for way in ways),
+        any_way=sum(any(way[:4]) for way in ways),
         control=sum(way[0] for way in ways),
         certificate=sum(way[1] for way in ways),
         harmless=sum(way[2] for way in ways),
@@ -196,6 +196,17 @@ def _answered(step: AnyObservation) -> bool:
     if isinstance(step, TlsHandshake | QuicHandshake):
         return step.ended
     return isinstance(step, HttpExchange) and step.status is not None
+
+
+def shows_address(measurement: Measurement) -> bool:
+    """Tell whether the site's right address was found: by the control, or as one that shows its certificate here."""
+    control, own, *_ = _ways(measurement)
+    return control or own
+
+
+def of_pace(kept: Kept) -> bool:
+    """Tell whether a measurement is about pace: its objects come from a server of Wazi's, and not from the site."""
+    return kept.measurement.nettest == "throttling"
 
 
 def proofs(kept: Iterable[Kept]) -> Counter[Proof | None]:

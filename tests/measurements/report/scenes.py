@@ -81,6 +81,7 @@ async def _measure(nettest: str, target: Target, net: ScriptedNetwork) -> None:
 @cache
 def shown(name: str) -> tuple[Measurement, Verdict]:
     """Measure once in a world by its name, and judge."""
+    line = GOOD
     if name == "throttled":
         net = pace.network(pace.world(pace.SLOW))
         nettest = "throttling"
@@ -94,9 +95,10 @@ def shown(name: str) -> tuple[Measurement, Verdict]:
             world = dataclasses.replace(world, seen=Page(body=b"<title>The real site</title> welcome" * 9))
         net = ScriptedNetwork(world)
         nettest = found.nettest
+        line = GOOD if found.preconditions.reason is None else found.preconditions
     target = normalise(f"https://{HOST}/")
     asyncio.run(_measure(nettest, target, net))
-    measurement = replace(net.measurement(target, nettest), preconditions=GOOD, software=SOFTWARE, runtime=4.2)
+    measurement = replace(net.measurement(target, nettest), preconditions=line, software=SOFTWARE, runtime=4.2)
     return measurement, judge(Case(measurement, BOGONS))
 
 
@@ -220,6 +222,11 @@ def unreachable(store: Store) -> list[Event]:
         (0.0, 96.0),
         lambda line, host, hour: "site-firewall-drops" if hour >= 40.0 and host == "facebook.com" else "open",
     )
+
+
+def blind(store: Store) -> list[Event]:
+    """Measurements of a site end without an answer that says anything, from an hour on."""
+    return going_on(store, "offline", until=60.0)
 
 
 def many(store: Store, targets: int = 200, days: float = 21.0) -> list[Event]:

@@ -175,6 +175,26 @@ def spoiled(**fields: object) -> dict[str, State]:
     return states(replace(whole, witnesses=changed))
 
 
+def test_a_site_plays_no_part_where_its_pace_was_compared_on_a_server_of_ours() -> None:
+    found = doubts(dossier(scenes.throttled), ENGLISH)
+    about_site = next(doubt for doubt in found if doubt.question.startswith("Was the site itself down"))
+    assert about_site.state is State.EXCLUDED
+    assert "came from a server of Wazi’s own" in about_site.seen[0]
+    assert "1. Server and line can do more" in Look(html([dossier(scenes.throttled)])).text
+
+
+def test_where_nothing_can_be_seen_that_is_what_counts(tmp_path: Path) -> None:
+    with open_store(f"sqlite:///{tmp_path}/wazi.db") as store:
+        found = gather(store, scenes.blind(store)[0].id)
+    assert found.event.kind is Kind.BLIND
+    assert len(found.witnesses) >= len(found.event.witnesses) > 5
+    row = rows_of(found, ENGLISH).rows[0]
+    assert row.tally(found.event.onset[1], found.until)[0] > 5
+    look = Look(html([found]))
+    assert "easurements of facebook.com see nothing any more" in look.text
+    assert "2. That something between did it is not shown" in look.text
+
+
 def test_a_line_that_was_not_seen_to_be_sound_leaves_doubts_open() -> None:
     assert spoiled(clock_offset=None)["Was the computer’s clock wrong?"] is State.OPEN
     assert spoiled(clock_offset=4000.0)["Was the computer’s clock wrong?"] is State.OPEN
