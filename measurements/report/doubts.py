@@ -310,9 +310,9 @@ def _chance(case: _Case) -> Weighed:
             needed=language.odds(event.threshold),
         )
     ]
-    if event.log_evidence < event.threshold or event.status is Status.UNCONFIRMED:
+    if event.log_evidence < event.threshold or event.status is Status.WITHDRAWN:
         return State.OPEN, seen
-    return State.EXCLUDED if event.status is not Status.WITHDRAWN else State.OPEN, seen
+    return State.PARTLY if event.confirmed is None or event.status is Status.UNCONFIRMED else State.EXCLUDED, seen
 
 
 def _our_mistake(case: _Case) -> Weighed:

@@ -28,6 +28,7 @@ ENGLISH = "en"
 CATALOGUES = Path(__file__).parent / "locale"
 DOMAIN = "wazi"
 _LOCALES = {ENGLISH: "en_GB"}  # days before months, and 24 hours
+_FIRSTS = {"fr": "1er"}  # how the first of a month is called, where CLDR does not say
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
@@ -129,7 +130,9 @@ class Language:
 
     def day(self, time: float, zone: tzinfo = UTC) -> str:
         """Write a day: 25 November 2026."""
-        return self._at(time, zone, lambda moment: format_date(moment, "d MMMM y", locale=self._locale))
+        said = self._at(time, zone, lambda moment: format_date(moment, "d MMMM y", locale=self._locale))
+        first = _FIRSTS.get(self.code)
+        return f"{first}{said[1:]}" if first and said.startswith("1 ") else said
 
     def clock(self, time: float, zone: tzinfo = UTC) -> str:
         """Write a time of day: 05:24."""

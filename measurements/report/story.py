@@ -20,6 +20,8 @@ from measurements.report.words import HELD, KINDS, MECHANISMS, NOTES, STATUSES
 MOST_NAMED, MOST_LISTED = 4, 24
 MOST_TOLD = 30  # versions
 _NAME, _WORD = 120, 60  # characters of a foreign text
+NO_BREAK = "\N{NO-BREAK SPACE}"
+UNKNOWN_COUNTRY = "ZZ"  # what ISO 3166 leaves to users, and OONI says where it does not know
 
 Forms = tuple[str, str]
 _IS, _SIGNS, _WAS, _WERE_SIGNS, _CLEARED = range(5)
@@ -234,7 +236,8 @@ def _form(event: Event) -> int:
 
 def place(event: Event, language: Language) -> str:
     """Say on which networks and where: on AS24757 in Ethiopia."""
-    countries = language.listed([language.country(clean(code, _WORD)) for code in event.countries])
+    named = [language.country(clean(code, _WORD)) for code in event.countries if code != UNKNOWN_COUNTRY]
+    countries = language.listed(named)
     if len(event.asns) == 1:
         name = network(event.asns[0])
         if countries:
@@ -316,7 +319,7 @@ def notes(event: Event, language: Language) -> Iterator[Said]:
     if event.kind is Kind.UNREACHABLE:
         yield Said(language.say("That a site cannot be reached accuses nobody: it may be the site’s own doing."))
     for note in event.notes:
-        if note in HELD.values() or (note.endswith("is not settled.") and "together" in event.layers):
+        if note == HELD.get(event.reason) or (note.endswith("is not settled.") and "together" in event.layers):
             continue  # said already
         if match := _UNSEEN.fullmatch(note):
             minutes = int(match[1])
@@ -327,7 +330,7 @@ def notes(event: Event, language: Language) -> Iterator[Said]:
                     minutes,
                 )
             )
-        elif note in NOTES:
+        elif note in NOTES or note in HELD.values():
             reported = reported and note != NOTES[1]
             yield Said(language.say(note))
         else:
@@ -352,6 +355,17 @@ def lasted(dossier: Dossier, language: Language) -> str:
     if language.duration(least) == language.duration(most):
         return language.duration(most)
     return language.say("%(least)s to %(most)s", least=language.duration(least), most=language.duration(most))
+
+
+def span(bracket: Bracket, language: Language) -> str:
+    """Write a bracket for a column: 2026-10-30 12:00–13:00."""
+    start, end = (language.iso(time) for time in bracket)
+    day = start[: len("2026-10-30 ")]
+    if start == end:
+        return start.replace(" ", NO_BREAK)
+    if end.startswith(day):
+        return f"{start}\N{EN DASH}{end.removeprefix(day)}".replace(" ", NO_BREAK)
+    return f"{start.replace(' ', NO_BREAK)} \N{EN DASH} {end.replace(' ', NO_BREAK)}"
 
 
 def rest(number: int, language: Language) -> str:
@@ -436,7 +450,7 @@ def overview(dossiers: Sequence[Dossier], language: Language) -> Iterable[tuple[
     """Return a row an event: its id, status word, badge, headline, and when."""
     for dossier in dossiers:
         event = dossier.event
-        began = language.between(event.onset)
+        began = span(event.onset, language)
         yield (
             clean(event.id, _WORD),
             event.status.value,

@@ -8,20 +8,18 @@ from typing import NamedTuple
 
 from measurements.commitments import removals
 from measurements.dossier import Dossier, thin
-from measurements.events.nouns import Bracket
 from measurements.events.outages import OUTAGE
 from measurements.evidence.canonical import record_digest
 from measurements.model import Measurement, Outcome, Proof
 from measurements.printable import clean
 from measurements.report.language import Language, forms, mark
 from measurements.report.rows import Row, Rows
-from measurements.report.story import network, rest
+from measurements.report.story import network, rest, span
 from measurements.report.words import CONFIDENCES, GAPS, OUTCOMES, PLACES, PROOF_NAMES, REASONS
 from measurements.store.records import Kept
 
 MOST_WITNESSES, MOST_ACCESSES = 30, 16
 MOST_LOST = 12
-NO_BREAK = "\N{NO-BREAK SPACE}"
 _URL, _WORD = 160, 60
 
 REDACTED = {
@@ -119,21 +117,10 @@ def _stretch(row: Row, rows: Rows, language: Language) -> Stretch:
     against, total = row.tally(since, until)
     began = ended = nothing
     if row.onset:
-        began = _bracket(row.onset, language)
-        ended = _bracket(row.end, language) if row.end else language.say("not over")
+        began = span(row.onset, language)
+        ended = span(row.end, language) if row.end else language.say("not over")
     said = language.say("%(against)s of %(all)s", against=against, all=total) if total else nothing
     return Stretch(row.name, row.where, began, ended, said)
-
-
-def _bracket(bracket: Bracket, language: Language) -> str:
-    """Write a bracket for a column: 2026-10-30 12:00–13:00."""
-    start, end = language.iso(bracket[0]), language.iso(bracket[1])
-    day = start[: len("2026-10-30 ")]
-    if start == end:
-        return start.replace(" ", NO_BREAK)
-    if end.startswith(day):
-        return f"{start}\N{EN DASH}{end.removeprefix(day)}".replace(" ", NO_BREAK)
-    return f"{start.replace(' ', NO_BREAK)} \N{EN DASH} {end.replace(' ', NO_BREAK)}"
 
 
 def left_out(dossier: Dossier, language: Language) -> Iterator[str]:

@@ -112,6 +112,8 @@ def test_numbers_times_and_lists_are_written_as_the_language_does() -> None:
     assert (english.number(1234567.5, 1), french.number(1234567.5, 1)) == ("1,234,567.5", "1\u202f234\u202f567,5")
     assert (english.percent_of(0.002), french.percent_of(0.002)) == ("0.2%", "0,2\u00a0%")
     assert (english.moment(THEN), french.moment(THEN)) == ("21 September 2026, 14:13", "21 septembre 2026 à 14:13")
+    assert french.day(1_793_500_000.0) == "1er novembre 2026"
+    assert english.day(1_793_500_000.0) == "1 November 2026"
     assert french.listed(["a", "b", "c", "d", "e", "f"], 4) == "a, b, c et 3 de plus"
     assert english.moment(1e20) == english.iso(float("inf")) == ""
     lasts = [20.0, 59.0, 60.0, 5400.0, 7200.0, 7500.0, 172_800.0, 180_000.0]

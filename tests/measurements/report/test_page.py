@@ -17,6 +17,7 @@ from measurements.report import html
 from measurements.report.doubts import State, doubts
 from measurements.report.language import language
 from measurements.report.rows import MOST_GROUPS, MOST_OTHERS, MOST_ROWS, rows_of
+from measurements.report.words import HELD
 from measurements.store import Store, open_store
 from tests.measurements.report import scenes
 from tests.measurements.report.looks import Look
@@ -235,6 +236,12 @@ def test_french_is_french() -> None:
 
 def test_a_note_that_nobody_knows_is_quoted() -> None:
     found = dossier(scenes.going_on)
+    over = replace(found.event, status=Status.CLOSED, reason="ended", notes=(HELD["ended"], HELD["one_line"]))
+    text = Look(html([replace(found, event=over)], "fr")).text
+    assert text.count("L’accès est comme auparavant.") == 1
+    assert "Une seule ligne l’a vu" in text
+    nowhere = Look(html([replace(found, event=replace(over, countries=("ZZ",)))])).text
+    assert "facebook.com was blocked on AS24757 – Wazi" in nowhere
     noted = replace(found, event=replace(found.event, notes=("The moon was full.",), into="abc"))
     page = html([noted], "fr")
     assert 'Une note en anglais\xa0: <q lang="en" dir="ltr">The moon was full.</q>' in page
