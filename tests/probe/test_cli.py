@@ -3,6 +3,7 @@ import csv
 import gzip
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -293,7 +294,9 @@ def test_run_keeps_what_it_measures_and_every_command_finds_it(world: World) -> 
     assert record["measurement"]["id"] == identifier
     assert world.wazi("show", "0000000000").returncode == 2
 
-    assert "2 accessible" in world.wazi("status").stdout
+    told = world.wazi("status").stdout
+    assert "2 accessible" in told
+    assert re.search(r"chain    2 of probe \w+; signed up to 2 at .* with key [0-9a-f]{16}\n", told)
     (record,) = lines(world.wazi("status", "--json").stdout)
     assert record["alive"] is False
     assert record["store"]["measurements"] == 2

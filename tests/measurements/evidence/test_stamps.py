@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import time
 from pathlib import Path
@@ -10,9 +11,13 @@ import pytest
 from msgspec.structs import replace
 
 from measurements.evidence.chain import SignedCheckpoint, sign_checkpoint
+from measurements.evidence.findings import Wrong
 from measurements.evidence.stamps import LONGEST, check_answer, read_stamp, request
+from measurements.evidence.verify import verify
 from tests.measurements.evidence.authority import Authority, make, openssl
 from tests.measurements.evidence.chains import Pen, chain_of
+from tests.measurements.evidence.made import KNOWN
+from tests.measurements.evidence.made import make as make_bundle
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +92,25 @@ def test_a_refusal_is_told(authority: Authority, point: SignedCheckpoint) -> Non
     refused = authority.answer(b"\x30\x03\x02\x01\x01")
     with pytest.raises(ValueError, match="no time stamp"):
         check_answer(refused, point)
+
+
+def test_a_bundle_shows_since_when_its_records_exist(authority: Authority) -> None:
+    made = make_bundle()
+    [chain] = made.chains
+    first, *rest = reversed(chain.checkpoints)
+    stamped = replace(first, stamp=authority.answer(request(first)))
+
+    def bundle(point: SignedCheckpoint) -> bytes:
+        points = (*reversed(rest), point)
+        return dataclasses.replace(made, chains=[replace(chain, checkpoints=points)]).data
+
+    known = dataclasses.replace(KNOWN, read_stamp=read_stamp)
+    trusting = dataclasses.replace(known, roots=(authority.root,))
+    report = verify(bundle(stamped), trusting)
+    assert report.faults == ()
+    assert [(stamp.sequence, stamp.trusted) for stamp in report.stamps] == [(first.sequence, True)]
+    assert "the time stamp on the checkpoint of probe" in " ".join(report.notes)
+    assert [stamp.trusted for stamp in verify(bundle(stamped), known).stamps] == [False]
+    other = authority.answer(request(rest[0]))
+    report = verify(bundle(replace(first, stamp=other)), trusting)
+    assert [fault.wrong for fault in report.faults] == [Wrong.STAMP]
