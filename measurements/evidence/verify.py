@@ -196,8 +196,8 @@ class _Verifying:
                 continue
             try:
                 stamp = self.known.read_stamp(point, self.known.roots)
-            except ValueError as error:
-                self.found.fault(Wrong.STAMP, f"{at} does not fit: {error}")
+            except Exception as error:  # a certificate finds more ways to be wrong than one kind of error
+                self.found.fault(Wrong.STAMP, f"{at} does not fit: {error or type(error).__name__}")
                 continue
             self.stamps.append(stamp)
             covered, _ = attested(self.runs, point.probe_id, point.sequence, point.chain)

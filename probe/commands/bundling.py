@@ -55,6 +55,7 @@ def make_bundle(settings: Settings, events: Sequence[str]) -> tuple[bytes, Repor
     """Make a bundle and verify it, as whoever gets it will; refuses in words what does not stand."""
     from measurements.evidence.collect import collect
     from measurements.evidence.findings import Wrong
+    from measurements.evidence.stamps import read_stamp
     from measurements.evidence.verify import Known, verify
     from measurements.store import NotFound, StoreError
 
@@ -69,7 +70,7 @@ def make_bundle(settings: Settings, events: Sequence[str]) -> tuple[bytes, Repor
         except ValueError as error:
             raise Refusal(f"the bundle cannot be made: {error}") from None
     bogons, fingerprints = shipped_lists()
-    report = verify(data, Known(bogons=bogons, fingerprints=fingerprints))
+    report = verify(data, Known(bogons=bogons, fingerprints=fingerprints, read_stamp=read_stamp))
     worst = next((fault for fault in report.faults if fault.wrong is not Wrong.VERDICT), None)
     if worst is not None:
         raise Refusal(f"the evidence does not stand, and is not handed out: {clean(worst.words, 1000)}")

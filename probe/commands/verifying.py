@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 import textwrap
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,12 +19,14 @@ import msgspec
 from measurements.model import encode
 from measurements.printable import clean, plural
 from probe.commands.building import shipped_lists
-from probe.commands.console import USAGE, Refusal, say, width, write, write_line
+from probe.commands.console import FOUND, USAGE, Refusal, say, width, write, write_line
 
 if TYPE_CHECKING:
     from measurements.evidence.chain import SignedCheckpoint
     from measurements.evidence.findings import ChainTold, Report
     from measurements.evidence.verify import Known
+
+log = logging.getLogger(__name__)
 
 MOST_TOLD = 30
 _LATEST = 253_402_300_799  # the year 9999, in seconds
@@ -52,17 +56,18 @@ def verify_files(files: Sequence[str], aside: Aside, *, as_json: bool) -> int:
     from measurements.evidence.verify import NotABundle, verify
 
     known = _known(aside)
+    warnings.simplefilter("ignore")  # of odd certificates: what is wrong with a file is told in its own words
     codes = set()
     for name in files:
         try:
             report = verify(_read(name), known)
         except NotABundle as error:
-            codes.add(USAGE)
-            words = clean(f"{name}: {error}", 1000)
-            if as_json:
-                said = {"schema": 1, "file": name, "code": USAGE, "result": "no_bundle", "error": words}
-                write_line(encode(said) + b"\n")
-            say(words)
+            codes.add(_refused(name, USAGE, "no_bundle", str(error), as_json=as_json))
+            continue
+        except Exception as error:  # a file that is made to break this must not keep the others from being checked
+            log.debug("%s cannot be checked", name, exc_info=True)
+            words = f"it broke the checking itself ({type(error).__name__}), and is not to be trusted"
+            codes.add(_refused(name, FOUND, "altered", words, as_json=as_json))
             continue
         codes.add(report.code)
         if as_json:
@@ -70,6 +75,15 @@ def verify_files(files: Sequence[str], aside: Aside, *, as_json: bool) -> int:
         else:
             write("\n".join(_told(name, report, known)))
     return next((code for code in (1, 2, 3) if code in codes), 0)
+
+
+def _refused(name: str, code: int, result: str, words: str, *, as_json: bool) -> int:
+    """Tell of a file that could not be gone through."""
+    told = clean(f"{name}: {words}", 1000)
+    if as_json:
+        write_line(encode({"schema": 1, "file": name, "code": code, "result": result, "error": told}) + b"\n")
+    say(told)
+    return code
 
 
 def _known(aside: Aside) -> Known:
@@ -84,7 +98,7 @@ def _known(aside: Aside) -> Known:
         rules=rule_files(),
         keys=tuple(_key(text) for text in aside.keys),
         checkpoints=tuple(point for name in aside.checkpoints for point in _checkpoints(name)),
-        roots=tuple(_small(name, "--timestamp-root") for name in aside.roots),
+        roots=tuple(_root(name) for name in aside.roots),
         read_stamp=read_stamp,
     )
 
@@ -102,6 +116,18 @@ def _key(text: str) -> str:
         return read_pem(_small(text, "--key")).key_id
     except ValueError as error:
         raise Refusal(f"--key {clean(text)}: {error}") from None
+
+
+def _root(name: str) -> bytes:
+    """Read certificates; one that is none must not look like a fault of the bundle."""
+    from cryptography.x509 import load_pem_x509_certificates
+
+    data = _small(name, "--timestamp-root")
+    try:
+        load_pem_x509_certificates(data)
+    except ValueError:
+        raise Refusal(f"--timestamp-root {clean(name)}: is no certificate in PEM") from None
+    return data
 
 
 def _checkpoints(name: str) -> Iterator[SignedCheckpoint]:

@@ -211,6 +211,7 @@ def test_what_is_no_bundle_is_told_in_words(made: tuple[Desk, Event], bundle: by
         (Aside(keys=["FILE"]), "is no Ed25519 public key in PEM"),
         (Aside(checkpoints=["FILE"]), "line 1: is no checkpoint"),
         (Aside(checkpoints=["nowhere"]), "--checkpoint nowhere: cannot be read (No such file or directory)"),
+        (Aside(roots=["FILE"]), "is no certificate in PEM"),
         (Aside(roots=["."]), "--timestamp-root .: cannot be read (Is a directory)"),
     ],
 )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import re
 import time
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -17,9 +19,11 @@ from measurements.evidence.canonical import canonical, read_record, record, reco
 from measurements.evidence.chain import Keys, public_key, rotate
 from measurements.evidence.findings import ALTERED, STANDS, UNSETTLED, Report, Wrong, numbers
 from measurements.evidence.links import pem, read_chains, read_pem
+from measurements.evidence.stamps import read_stamp, request
 from measurements.evidence.verify import MOST_RECORDS, NotABundle
 from measurements.model import Confidence, Finding, Outcome, Verdict
 from measurements.rules import RULES_VERSION
+from tests.measurements.evidence.authority import make as found
 from tests.measurements.evidence.made import (
     OTHER,
     PROBE,
@@ -467,3 +471,42 @@ def test_a_verdict_that_an_earlier_session_confirmed_is_judged_with_it() -> None
     assert "these rules say blocked tls.eof name network always likely; what an earlier session" in words(report)
     say(made, 2, replace(made.verdicts[made.witnesses[1].id], mechanism=None))
     assert check(made.data).faults[0].wrong is Wrong.VERDICT
+
+
+def test_a_time_stamp_shows_that_records_existed(tmp_path: Path) -> None:
+    authority, other = found(tmp_path / "one"), found(tmp_path / "two", "Other")
+    made = make()
+    chain = made.chains[0]
+    last = chain.checkpoints[1]
+    stamped = replace(last, stamp=authority.answer(request(last)))
+    made.chains = [replace(chain, checkpoints=(chain.checkpoints[0], stamped, chain.checkpoints[2]))]
+    report = check(made.data, read_stamp=read_stamp, roots=(authority.root,))
+    assert report.code == STANDS
+    assert [(stamp.sequence, stamp.trusted) for stamp in report.stamps] == [(20, True)]
+    assert re.search(
+        r"shows that records 1 to 4 existed on \d{4}-\d\d-\d\d \d\d:\d\d UTC \(CN=Authority\)", words(report)
+    )
+    for roots in ((), (other.root,)):
+        report = check(made.data, read_stamp=read_stamp, roots=roots)
+        assert (report.code, report.stamps[0].trusted) == (STANDS, False)
+        assert "--timestamp-root checks who that is" in words(report)
+    assert "was not read" in words(check(made.data))
+
+    made.chains = [
+        replace(chain, checkpoints=(replace(chain.checkpoints[0], stamp=stamped.stamp), *chain.checkpoints[1:]))
+    ]
+    report = check(made.data, read_stamp=read_stamp, roots=(authority.root,))
+    assert (report.code, report.faults[0].wrong) == (ALTERED, Wrong.STAMP)
+
+
+def test_a_stamp_on_a_checkpoint_that_stands_alone_says_nothing_of_records(tmp_path: Path) -> None:
+    authority = found(tmp_path / "one")
+    made = make()
+    chain = made.chains[0]
+    last = chain.checkpoints[2]
+    stamped = replace(last, stamp=authority.answer(request(last)))
+    links = tuple(link for link in chain.links if link.sequence <= 20)
+    made.chains = [replace(chain, links=links, checkpoints=(*chain.checkpoints[:2], stamped))]
+    report = check(made.data, read_stamp=read_stamp, roots=(authority.root,))
+    assert (report.code, report.stamps[0].trusted) == (STANDS, True)
+    assert "existed" not in words(report)
