@@ -59,8 +59,9 @@ def verify_files(files: Sequence[str], aside: Aside, *, as_json: bool) -> int:
     warnings.simplefilter("ignore")  # of odd certificates: what is wrong with a file is told in its own words
     codes = set()
     for name in files:
+        data = _read(name)
         try:
-            report = verify(_read(name), known)
+            report = verify(data, known)
         except NotABundle as error:
             codes.add(_refused(name, USAGE, "no_bundle", str(error), as_json=as_json))
             continue
