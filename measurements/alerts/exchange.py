@@ -6,6 +6,7 @@ What went wrong is said in words of ours: errors of libraries quote addresses an
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
@@ -127,6 +128,7 @@ class _Ways(httpcore.AsyncNetworkBackend):
                 await stream.aclose()
 
 
+@functools.cache
 def trust() -> ssl.SSLContext:
     """Trust the system's authorities, or where there are none, those that come with certifi."""
     system = ssl.get_default_verify_paths()

@@ -268,19 +268,20 @@ class _Worker:
             self._deliveries.alive([self.posting.name], now)
 
     def _next(self, now: float, clock: float) -> Message | None:
-        """Return the message to be tried now."""
+        """Return the message to be tried now: turn by turn one that failed before and a new one.
+
+        News are put into messages only when no new message is left, so that what waits together leaves together.
+        """
         health, name = self._health, self.posting.name
         if clock < health.news:
             return None
-        if not health.is_down:
-            self._compose(now, clock, None)
-            return self._deliveries.message(name, now)
         for new in (True,) if clock < health.hold else (False, True) if health.was_new else (True, False):
-            message = self._deliveries.message(name, now, fresh=new)
+            message = self._deliveries.message(name, now, new=new)
             if message is None and new:
-                self._compose(now, clock, 1)
-                message = self._deliveries.message(name, now, fresh=True)
+                self._compose(now, clock, 1 if health.is_down else None)
+                message = self._deliveries.message(name, now, new=True)
             if message is not None:
+                health.was_new = new
                 return message
         return None
 
@@ -358,8 +359,7 @@ class _Worker:
         name, why = self.posting.name, " ".join(str(failed).split())[:_ROOM]
         now, clock = self._outbox.times()
         age = self._age(clock)
-        was_new = message.attempts == 0
-        self._health.fails(message.id, clock, asked=failed.retry_after, was_new=was_new)
+        self._health.fails(message.id, clock, asked=failed.retry_after)
         if failed.gone:
             log.error("alert %s is switched off until its settings change: %s", name, why)
             self._disabled = True

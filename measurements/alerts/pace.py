@@ -46,7 +46,7 @@ class Health:
     streak: int = 0
     hold: float = 0.0  # until when nothing is tried
     news: float = 0.0  # until when nothing new is
-    was_new: bool = False
+    was_new: bool = False  # the last message that was tried
 
     @property
     def is_down(self) -> bool:
@@ -60,11 +60,10 @@ class Health:
         self.streak, self.hold, self.news = 0, 0.0, 0.0
         return was_down
 
-    def fails(self, message: str, now: float, *, asked: float | None, was_new: bool) -> None:
+    def fails(self, message: str, now: float, *, asked: float | None) -> None:
         """Note a failure; `asked` is how long the receiver asked to wait."""
         self.failed.add(message)
         self.streak += 1
-        self.was_new = was_new
         if self.is_down:
             pause = self.patience.backoff(self.streak - DOWN + 1, self.chance())
             self.hold, self.news = now + pause, now + min(pause, self.patience.news)

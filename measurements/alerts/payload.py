@@ -21,6 +21,8 @@ from measurements.events.record import record
 SCHEMA = 1
 SMALL = 20_000
 """Bytes that a message of the Standard Webhooks convention should have at most."""
+ROOM = 1_200
+"""Bytes that an event needs when all is left out of it that may be."""
 
 _LEVELS = ((64, 2000), (16, 1000), (8, 500), (4, 200), (2, 120), (1, 80), (0, 80))  # entries of a list, and characters
 

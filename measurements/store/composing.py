@@ -71,7 +71,8 @@ class Composing:
             status=Status(mark["status"]) if mark["status"] else None,
             at=mark["told_at"] or 0.0,
         )
-        changes = to_tell(self._rule, heard, event, self._first(mark, event))
+        first = None if heard.told is Change.OPENED else self._first(mark, event)
+        changes = to_tell(self._rule, heard, event, first)
         if heard.told is not Change.OPENED and not concerns(self._rule, event, self._of(event)):
             changes = ()
         spoken = tuple(change for change in changes if change in self._rule.changes)
@@ -109,8 +110,9 @@ class Composing:
             "why": "",
         }
         self._connection.execute(_notice.insert().values(values))
-        for mark in marks:
-            self._keep(mark, notice=notice_id, since=None, due=None, held=False)
+        mine = _mark.c.event_id.in_([item.event.id for item in group]) & (_mark.c.hook == self._rule.name)
+        part = {"notice": notice_id, "since": None, "due": None, "held": False}
+        self._connection.execute(_mark.update().where(mine).values(part))
 
     def _first(self, mark: RowMapping, event: Event) -> Event | None:
         """Return an event as it was when the hook could first have been told."""
@@ -177,9 +179,11 @@ def _event_of(encoded: bytes) -> Event | None:
         return None
 
 
-def last_told(encoded: bytes) -> dict[str, tuple[Change, Status]]:
-    """Return for each event of a message how it stands for the hook from now on."""
-    told = {}
-    for change, event_id, _, status in _decode(encoded).news:
-        told[event_id] = (Change.CLOSED if change is Change.CLOSED else Change.OPENED, status)
+def last_told(encoded: bytes) -> dict[tuple[Change, Status], list[str]]:
+    """Return how events stand for a hook that was told of them by a message, and which do."""
+    last = {event_id: (change, status) for change, event_id, _, status in _decode(encoded).news}
+    told: dict[tuple[Change, Status], list[str]] = {}
+    for event_id, (change, status) in last.items():
+        known = Change.CLOSED if change is Change.CLOSED else Change.OPENED
+        told.setdefault((known, status), []).append(event_id)
     return told

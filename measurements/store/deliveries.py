@@ -13,7 +13,7 @@ off gives anything up.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, RowMapping, case, func, or_, select
@@ -81,11 +81,18 @@ class Deliveries:
     Every method raises StoreError when the database does not do what it was asked.
     """
 
-    def __init__(self, engine: Engine, place: str, broken: Callable[[], StoreError | None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        place: str,
+        broken: Callable[[], StoreError | None],
+        queue: AbstractContextManager[object],
+    ) -> None:
         self._engine = engine
         self._writing_engine = engine.execution_options(wazi_writes=True)
         self._place = place
         self._broken = broken
+        self._queue = queue
 
     def enter(self, name: str, setting: str, now: float) -> Entered:
         """Begin to send for a hook; one that was switched off stays so until its `setting` changes."""
@@ -131,11 +138,9 @@ class Deliveries:
         with self._reading() as connection:
             return connection.execute(select(_mark.c.event_id).where(*due).limit(1)).first() is not None
 
-    def message(self, name: str, now: float, *, fresh: bool = False) -> Message | None:
-        """Return the message to be tried next, with `fresh` one that was never tried."""
-        due = [_notice.c.hook == name, _notice.c.due <= now]
-        if fresh:
-            due.append(_notice.c.attempts == 0)
+    def message(self, name: str, now: float, *, new: bool) -> Message | None:
+        """Return the message to be tried next: a `new` one, or one that failed before."""
+        due = (_notice.c.hook == name, _notice.c.due <= now, _notice.c.attempts == 0 if new else _notice.c.attempts > 0)
         with self._reading() as connection:
             statement = select(_notice).where(*due).order_by(_notice.c.due, _notice.c.since, _notice.c.id).limit(1)
             row = connection.execute(statement).mappings().one_or_none()
@@ -149,9 +154,9 @@ class Deliveries:
         with self._writing() as connection:
             if (row := self._close(connection, notice_id, DELIVERED, now, "")) is None:
                 return
-            for event_id, (change, status) in last_told(row["encoded"]).items():
+            for (change, status), event_ids in last_told(row["encoded"]).items():
                 told = {"told": change.value, "status": status.value, "told_at": now, "first": None, "notice": None}
-                mine = (_mark.c.event_id == event_id) & (_mark.c.notice == notice_id)
+                mine = (_mark.c.notice == notice_id) & _mark.c.event_id.in_(event_ids)
                 connection.execute(_mark.update().where(mine).values(told))
             values = {"delivered": now, "answer": answer, "failing": None, "why": "", "lived": lived}
             connection.execute(_hook.update().where(_hook.c.name == name).values(values))
@@ -247,7 +252,7 @@ class Deliveries:
         if (refusal := self._broken()) is not None:
             raise refusal
         try:
-            with self._writing_engine.begin() as connection:
+            with self._queue, self._writing_engine.begin() as connection:
                 yield connection
         except SQLAlchemyError as error:
             raise explain(error, self._place) from error

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from operator import attrgetter
+from typing import Any
 
 import msgspec
 import zstandard
@@ -27,6 +28,7 @@ from sqlalchemy import (
     Select,
     Table,
     and_,
+    bindparam,
     func,
     literal_column,
     select,
@@ -129,47 +131,72 @@ class Turn:
             self._connection.execute(
                 insert.on_conflict_do_update(index_elements=["detector", "cell"], set_=excluded), rows
             )
-        return [event for event in events if self._keep(event)]
+        return self._keep(events)
 
-    def _keep(self, event: Event) -> bool:
-        """Store an event as it stands now; tell whether it has news."""
+    def _keep(self, events: Sequence[Event]) -> list[Event]:
+        """Store events as they stand now, and whom they are news for; return those that have news."""
         table, history = tables.event, tables.event_version
-        before = self._connection.execute(
-            select(table.c.version, table.c.encoded).where(table.c.id == event.id)
-        ).one_or_none()
-        if before is None and event.status is Status.WITHDRAWN:
-            return False  # it came and went within this turn, and nobody heard of it
-        news = before is None or _is_news(event, before.encoded)
-        version = (before.version if before else 0) + news
-        values = {
-            "status": event.status.value,
-            "opened": event.opened,
-            "updated": event.updated,
-            "version": version,
-            "encoded": encode(event),
-        }
-        if before is None:
-            self._connection.execute(table.insert().values(id=event.id, **values))
-        else:
-            self._connection.execute(table.update().where(table.c.id == event.id).values(values))
-        if news:
-            kept = {"event_id": event.id, "version": version, "updated": self._now, "encoded": values["encoded"]}
-            self._connection.execute(history.insert().values(kept))
-            self._planner.plan(event, version)
-        return news
+        known = self._known([event.id for event in events])
+        new: list[dict[str, Any]] = []
+        changed: list[dict[str, Any]] = []
+        kept: list[dict[str, Any]] = []
+        told: dict[str, tuple[Event, int]] = {}
+        for event in events:
+            version, before = known.get(event.id, (0, None))
+            if before is None and event.status is Status.WITHDRAWN:
+                continue  # it came and went within this turn, and nobody heard of it
+            encoded = encode(event)
+            news = before is None or _is_news(event, before)
+            version += news
+            known[event.id] = (version, encoded)
+            row: dict[str, Any] = {"status": event.status.value, "opened": event.opened, "updated": event.updated}
+            row |= {"version": version, "encoded": encoded}
+            if before is None:
+                new.append({"id": event.id, **row})
+            else:
+                changed.append({"its_id": event.id, **row})
+            if news:
+                kept.append({"event_id": event.id, "version": version, "updated": self._now, "encoded": encoded})
+                told[event.id] = (event, version)
+        if new:
+            self._connection.execute(table.insert(), new)
+        if changed:
+            self._connection.execute(table.update().where(table.c.id == bindparam("its_id")), changed)
+        if kept:
+            self._connection.execute(history.insert(), kept)
+            self._planner.plan(list(told.values()))
+        return [event for event, _ in told.values()]
+
+    def _known(self, ids: Sequence[str]) -> dict[str, tuple[int, bytes | None]]:
+        """Return the version and the encoding of those events that are stored."""
+        table = tables.event
+        known: dict[str, tuple[int, bytes | None]] = {}
+        for start in range(0, len(ids), _PAGE):
+            some = select(table.c.id, table.c.version, table.c.encoded).where(
+                table.c.id.in_(ids[start : start + _PAGE])
+            )
+            known |= {row.id: (row.version, row.encoded) for row in self._connection.execute(some)}
+        return known
 
 
 class Ledger:
     """The votes and events of a store; `Store.ledger` hands it out.
 
-    `broken` tells why nothing may be written any more; `now` is the clock, in UTC seconds since the epoch.
+    `broken` tells why nothing may be written any more; one at a time of those that share `queue` may write; `now` is
+    the clock, in UTC seconds since the epoch.
     """
 
     def __init__(
-        self, engine: Engine, place: str, now: Callable[[], float], broken: Callable[[], StoreError | None]
+        self,
+        engine: Engine,
+        place: str,
+        now: Callable[[], float],
+        broken: Callable[[], StoreError | None],
+        queue: AbstractContextManager[object],
     ) -> None:
         self._engine = engine
         self._writing = engine.execution_options(wazi_writes=True)
+        self._queue = queue
         self._place = place
         self._now = now
         self._broken = broken
@@ -191,7 +218,7 @@ class Ledger:
             raise refusal
         rules, wake = self._routes
         try:
-            with self._writing.begin() as connection:
+            with self._queue, self._writing.begin() as connection:
                 first = {"name": name, "turn": 0, "number": 0, "updated": self._now(), "header": b""}
                 connection.execute(_insert(connection, tables.detector).on_conflict_do_nothing(), first)
                 turn = Turn(connection, name, self._now(), rules)

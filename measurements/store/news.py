@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, bindparam, select
 
 from measurements.alerts.notice import Change
 from measurements.alerts.routing import Rule, concerns, is_fit, is_old
 from measurements.events.nouns import Event
 from measurements.store import tables
 
+_PAGE = 200  # events looked up at once
 OLD = "it lay too far back when it was stored"
 
 _marks, _fact = tables.alert_event, tables.measurement
@@ -33,23 +34,40 @@ class Planner:
         self._categories: dict[str, str] = {}
         self.planned = 0
 
-    def plan(self, event: Event, version: int) -> None:
-        """Mark for every hook that may hear of it what an event says anew."""
+    def plan(self, news: Sequence[tuple[Event, int]]) -> None:
+        """Mark for every hook that may hear of it what events say anew, each by its version."""
         if not self._rules:
             return
-        rows = self._connection.execute(select(_marks).where(_marks.c.event_id == event.id)).mappings()
-        known = {row["hook"]: row for row in rows}
-        for rule in self._rules:
-            mark = known.get(rule.name)
-            values = self._mark(rule, mark, event, version)
-            if values is None:
-                continue
-            if mark is None:
-                self._connection.execute(_marks.insert().values(event_id=event.id, hook=rule.name, **values))
-            else:
-                mine = (_marks.c.event_id == event.id) & (_marks.c.hook == rule.name)
-                self._connection.execute(_marks.update().where(mine).values(values))
-            self.planned += values["due"] is not None
+        known = self._known([event.id for event, _ in news])
+        new: list[dict[str, Any]] = []
+        changed: list[dict[str, Any]] = []
+        for event, version in news:
+            for rule in self._rules:
+                mark = known.get((event.id, rule.name))
+                values = self._mark(rule, mark, event, version)
+                if values is None:
+                    continue
+                self.planned += values["due"] is not None
+                if mark is None:
+                    new.append({**_NOTHING, **values, "event_id": event.id, "hook": rule.name})
+                else:
+                    changed.append({**mark, **values, "its_id": event.id, "its_hook": rule.name})
+        if new:
+            self._connection.execute(_marks.insert(), new)
+        if changed:
+            mine = (_marks.c.event_id == bindparam("its_id")) & (_marks.c.hook == bindparam("its_hook"))
+            columns = ("wanted", "first", "since", "due", "born", "held", "skipped")
+            rows = [{key: row[key] for key in (*columns, "its_id", "its_hook")} for row in changed]
+            self._connection.execute(_marks.update().where(mine), rows)
+
+    def _known(self, ids: Sequence[str]) -> dict[tuple[str, str], RowMapping]:
+        """Return the marks of events, by event and hook."""
+        known: dict[tuple[str, str], RowMapping] = {}
+        for start in range(0, len(ids), _PAGE):
+            some = select(_marks).where(_marks.c.event_id.in_(ids[start : start + _PAGE]))
+            rows = self._connection.execute(some).mappings()
+            known |= {(row["event_id"], row["hook"]): row for row in rows}
+        return known
 
     def _mark(self, rule: Rule, mark: RowMapping | None, event: Event, version: int) -> dict[str, Any] | None:
         """Return what to keep of an event for one hook; None when it is none of its business."""
@@ -61,9 +79,8 @@ class Planner:
             if passed_by or not fit:
                 return None if mark is _NOTHING else {**mark_without_news(), "wanted": version}
             if mark["first"] is None and is_old(rule, event, self._now):
-                return {**_fresh(mark), **mark_without_news(), "wanted": version, "skipped": OLD}
+                return {**mark_without_news(), "wanted": version, "skipped": OLD}
         return {
-            **_fresh(mark),
             "wanted": version,
             "first": version if mark["first"] is None else mark["first"],
             "since": self._now if mark["since"] is None else mark["since"],
@@ -83,12 +100,17 @@ class Planner:
         return self._lived.get(hook, 0.0)
 
 
-_NOTHING: Any = {"told": "", "status": "", "first": None, "since": None, "born": 0.0, "notice": None, "held": False}
-
-
-def _fresh(mark: RowMapping | dict[str, Any]) -> dict[str, Any]:
-    """Return the columns that a new mark needs and an old one keeps."""
-    return {key: mark[key] for key in ("told", "status", "first", "since", "born", "held")}
+_NOTHING: Any = {
+    "told": "",
+    "status": "",
+    "told_at": None,
+    "first": None,
+    "since": None,
+    "born": 0.0,
+    "held": False,
+    "notice": None,
+    "skipped": "",
+}
 
 
 def mark_without_news() -> dict[str, Any]:

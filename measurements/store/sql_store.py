@@ -15,7 +15,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -93,9 +93,11 @@ class Store:
         self._sequences_guard = threading.Lock()
         self._writer = None if read_only else Writer(engine, place, months or Months(engine, now))
         self.discards = Discards(engine, place, path, self._broken)
-        self.ledger = Ledger(engine, place, now, self._broken)
+        # SQLite has whoever waits for its lock look again in up to a tenth of a second; our own threads can do better.
+        queue: AbstractContextManager[object] = threading.Lock() if self._path else nullcontext()
+        self.ledger = Ledger(engine, place, now, self._broken, queue)
         self.chains = Chains(engine, place, self._broken, self._was_given)
-        self.deliveries = Deliveries(engine, place, self._broken)
+        self.deliveries = Deliveries(engine, place, self._broken, queue)
         self.claims = Claims(engine, place)
 
     def __enter__(self) -> Self:

@@ -53,7 +53,7 @@ def sendable(store: Store, rule: Rule, now: float, lived: float = 0.0) -> list[N
     """Compose, and deliver everything that is due; returns the messages."""
     told = []
     store.deliveries.compose(rule, now, lived)
-    while (message := store.deliveries.message(rule.name, now)) is not None:
+    while (message := store.deliveries.message(rule.name, now, new=True)) is not None:
         assert message.notice is not None
         told.append(message.notice)
         store.deliveries.delivered(rule.name, message.id, now, lived, "ok")
