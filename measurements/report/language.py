@@ -29,6 +29,7 @@ CATALOGUES = Path(__file__).parent / "locale"
 DOMAIN = "wazi"
 _LOCALES = {ENGLISH: "en_GB"}  # days before months, and 24 hours
 _FIRSTS = {"fr": "1er"}  # how the first of a month is called, where CLDR does not say
+_COUNTABLE = 1e15  # above it nobody reads digits, and decimals run out of them
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
@@ -114,6 +115,8 @@ class Language:
 
     def number(self, value: float, digits: int = 0) -> str:
         """Write a number, with at most so many digits after the point."""
+        if abs(value) > _COUNTABLE:
+            return f"{value:.1e}"
         return str(format_decimal(value, format=f"#,##0.{'#' * digits}" if digits else "#,##0", locale=self._locale))
 
     def percent_of(self, share: float) -> str:

@@ -164,7 +164,8 @@ def _labels(row: Row, top: float, sheet: _Sheet) -> Iterator[str]:
 def _axis(scale: _Scale, sheet: _Sheet, bottom: float, language: Language) -> Iterator[str]:
     """Draw ticks at round moments, days below the first clock of each."""
     per_pixel = (scale.until - scale.since) / max(1.0, scale.right - scale.left)
-    step = next((one for one in _STEPS if one / per_pixel >= sheet.apart), _STEPS[-1])
+    least = sheet.apart * per_pixel
+    step = next((one for one in _STEPS if one >= least), math.ceil(least / _DAY) * _DAY)
     day = ""
     for number in range(math.ceil(scale.since / step), math.floor(scale.until / step) + 1):
         time = number * step

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from measurements.dossier import Dossier, LeftOut, gather
 from measurements.events.nouns import Event, Kind, Status
+from measurements.model import Gap
 from measurements.report import html
 from measurements.report.doubts import State, doubts
 from measurements.report.language import language
@@ -331,6 +332,18 @@ def test_hundreds_of_rows_are_bounded_and_said_to_be(tmp_path: Path) -> None:
     assert "they were thinned evenly" in look.text
     assert "3 more sites are part of this event and were not looked at for this page" in look.text
     assert len(page) < 400_000
+
+
+@pytest.mark.parametrize("times", [(0.0, 0.0), (-1e9, 1e9), (1e9, 1e17), (0.0, 1e300)])
+def test_times_that_no_calendar_holds_are_drawn_and_left_unsaid(times: tuple[float, float]) -> None:
+    """A foreign record, or a damaged clock, may name any."""
+    event = replace(dossier(scenes.going_on).event, onset=times, end=times, updated=times[1], confirmed=times[1])
+    votes = tuple(replace(vote, time=time) for vote, time in zip(dossier(scenes.going_on).votes, times, strict=False))
+    gap = Gap(probe_id="p", since=times[0], until=times[1], why="off")
+    strange = Dossier(event=event, since=times[0], until=times[1], votes=votes, gaps=(gap,))
+    look = Look(html([strange], "fr", made=times[1]))
+    assert (look.wrong, look.open) == ([], [])
+    assert len([tag for tag, attributes in look.tags if attributes.get("class") == "tick"]) < 60
 
 
 def test_the_same_dossiers_give_the_same_page() -> None:
