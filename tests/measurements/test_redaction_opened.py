@@ -43,11 +43,9 @@ def committed(kind: str, value: str | bytes) -> str:
 def test_every_disguise_of_an_address_has_the_commitment_to_the_address(own: str) -> None:
     encodings = of_ipv4(own) if own == IPV4 else of_ipv6(own)
     for name, planted in encodings.items():
-        for place, plant in PLACES.items():
-            after = redact(plant(planted), [own], SALT)
+        for place in ("body", "title", "redirect", "control", "certificate"):
+            after = redact(PLACES[place](planted), [own], SALT)
             found = set(commitments_in(b"\n".join(leaves(msgspec.structs.replace(after, redacted=())))))
-            if place == "cookie":  # struck as a whole
-                continue
             if place == "certificate":
                 assert {r.kind for r in removals(after.redacted)} == {"certificate"}
                 continue
