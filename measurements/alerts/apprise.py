@@ -7,8 +7,10 @@ processes and in no environment. It answers in words of ours, for what services 
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -55,13 +57,10 @@ def apprise(*, url: Secret, proxy: Secret | None = None, ca_file: Path | None = 
             "proxy": way,
             "ca_file": None if ca_file is None else str(ca_file),
         }
-        environment = {
-            name: value for name, value in clean_environment().items() if name.lower() not in _PROXY_VARIABLES
-        }
         # -I: neither the folder of the child nor variables of Python decide what is imported.
         command = (sys.executable, "-I", str(CHILD))
         try:
-            ended = await run(command, msgspec.json.encode(errand), timeout=timeout, environment=environment)
+            ended = await run(command, msgspec.json.encode(errand), timeout=timeout, environment=without_proxies())
         except OSError as error:
             raise HookFailed(f"{url.shown}: no process could be started: {error.strerror}") from None
         if ended.trouble:
@@ -76,6 +75,11 @@ def apprise(*, url: Secret, proxy: Secret | None = None, ca_file: Path | None = 
         return f"{service} took it"
 
     return send
+
+
+def without_proxies(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return an environment that names no proxy, for only what is configured is used."""
+    return {name: value for name, value in clean_environment(environ).items() if name.lower() not in _PROXY_VARIABLES}
 
 
 def _kind(notice: Notice) -> str:

@@ -41,9 +41,9 @@ class Ended:
         return f"ended with exit code {self.code}"
 
 
-def clean_environment() -> dict[str, str]:
-    """Return our environment without the settings of Wazi."""
-    return {name: value for name, value in os.environ.items() if not name.upper().startswith("WAZI_")}
+def clean_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return an environment without the settings of Wazi."""
+    return {name: value for name, value in environ.items() if not name.upper().startswith("WAZI_")}
 
 
 async def run(command: Sequence[str], data: bytes, *, timeout: float, environment: Mapping[str, str]) -> Ended:

@@ -39,21 +39,22 @@ class Came:
 def try_alerts(common: Common, name: str | None, *, as_json: bool) -> int:
     """Try every `[[alert]]`, or those of one name or hook; return 0 when all took it, and else 1."""
     settings = load_settings(common)
-    chosen = _chosen(settings, name)
+    alerts = chosen(settings, name)
     logs.configure(common.verbose, for_people=True)
-    return asyncio.run(_try_all(chosen, as_json))
+    return asyncio.run(_try_all(alerts, as_json))
 
 
-def _chosen(settings: Settings, name: str | None) -> Sequence[Alert]:
+def chosen(settings: Settings, name: str | None) -> Sequence[Alert]:
+    """Return the alerts that are meant; raises Refusal when there is none."""
     alerts = settings.alerts
     if not alerts:
         raise Refusal("no [[alert]] is configured: nobody is told of events; docs/alerts.md says how")
     if name is None:
         return alerts
-    chosen = [one for one in alerts if one.name == name] or [one for one in alerts if one.hook == name]
-    if not chosen:
+    found = [one for one in alerts if one.name == name] or [one for one in alerts if one.hook == name]
+    if not found:
         raise Refusal(f"{clean(name, 100)} is the name of no [[alert]]; there are {', '.join(a.name for a in alerts)}")
-    return chosen
+    return found
 
 
 async def _try_all(alerts: Sequence[Alert], as_json: bool) -> int:

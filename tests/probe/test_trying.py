@@ -15,6 +15,9 @@ from typing import NamedTuple
 import pytest
 import standardwebhooks
 
+from probe.commands.console import Common, Refusal
+from probe.commands.trying import chosen, try_alerts
+from probe.settings import load
 from tests.measurements.alerts.proxies import http_proxy
 from tests.measurements.alerts.receivers import Mail, mail_server, receiving, status
 
@@ -130,8 +133,7 @@ hook = "command"
 command = ["false"]
 """)
         ran = await wazi(tmp_path, "-v", "alert", "test")
-        named = await wazi(tmp_path, "alert", "test", "command")
-    assert (ran.code, named.code) == (1, 1)
+    assert ran.code == 1
     assert sorted(re.sub(r"[0-9.]+ s", "N s", line) for line in ran.out.splitlines()) == [
         "FAILED  alertmanager, N s: http://127.0.0.1:1: connection refused",
         "FAILED  apprise, N s: JSON (json://***): connection refused",
@@ -139,7 +141,6 @@ command = ["false"]
         f"FAILED  first (webhook), N s: http://{receiver.authority}/*** answered 410 Gone: it wants no more alerts",
         "FAILED  second (webhook), N s: https://nobody.invalid: the proxy: it refused",
     ]
-    assert named.out.startswith("FAILED  command, ")
 
 
 async def test_settings_show_no_secret_and_a_wrong_one_is_named(tmp_path: Path) -> None:
@@ -158,26 +159,36 @@ url = "tgram://{CANARY}/{CANARY}"
     assert "alert[0].url = https://hooks.example/***" in shown.out
     assert "alert[0].proxy = socks5h://127.0.0.1:9050/***" in shown.out
     assert "alert[1].url = tgram://***" in shown.out
-    unknown = await wazi(tmp_path, "alert", "test", "nobody")
-    assert (unknown.code, unknown.out) == (2, "")
-    assert "nobody is the name of no [[alert]]; there are webhook, apprise" in unknown.err
-    (tmp_path / "wazi.toml").write_text(f"""
-[[alert]]
-hook = "webhook"
-url = "https://127.0.0.1/{CANARY}"
-secrets = ["{SECRET}"]
-""")
-    wrong = await wazi(tmp_path, "alert", "test")
-    assert wrong.code == 2
-    assert "url: leads to 127.0.0.1, which is no public address: loopback" in wrong.err
-    cut = f'[{{"hook": "apprise", "url": "json://{CANARY}"'
-    broken = await wazi(tmp_path, "alert", "test", environment={"WAZI_ALERT": cut})
-    assert broken.code == 2
-    assert "WAZI_ALERT: [[alert]]: must be" in broken.err
 
 
-async def test_without_an_alert_there_is_nothing_to_try(tmp_path: Path) -> None:
-    (tmp_path / "wazi.toml").write_text("")
-    ran = await wazi(tmp_path, "alert", "test")
-    assert (ran.code, ran.out) == (2, "")
-    assert "no [[alert]] is configured" in ran.err
+NOTHING = "no [[alert]] is configured: nobody is told of events"
+WRONG = f'[[alert]]\nhook = "webhook"\nurl = "https://127.0.0.1/{CANARY}"\nsecrets = ["{SECRET}"]'
+UNKNOWN = WRONG.replace("127.0.0.1", "hooks.example")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", NOTHING),
+        (WRONG, "url: leads to 127.0.0.1, which is no public address: loopback"),
+        (WRONG.replace("https", "ftp"), "url: must begin with https://"),
+        (WRONG.replace("://", "://h..example/"), "has an empty label in its host"),
+        (UNKNOWN, "nobody is the name of no [[alert]]; there are webhook"),
+        (f'alert = "{CANARY}"', "[[alert]]: must be"),
+    ],
+)
+def test_a_wrong_command_or_setting_is_refused_without_its_secrets(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "wazi.toml").write_text(text)
+    with pytest.raises(Refusal) as caught:
+        try_alerts(Common(tmp_path / "wazi.toml"), "nobody", as_json=False)
+    assert words in str(caught.value)
+    assert caught.value.code == 2
+    assert not [secret for secret in HIDDEN if secret in str(caught.value)]
+
+
+def test_an_alert_is_chosen_by_its_name_and_else_by_its_hook(tmp_path: Path) -> None:
+    names = ("log", 'log"\nname = "second', 'feed"\npath = "f"\nname = "third')
+    (tmp_path / "wazi.toml").write_text("".join(f'[[alert]]\nhook = "{name}"\n' for name in names))
+    settings = load(tmp_path / "wazi.toml", environ={})
+    asked = {name: [one.name for one in chosen(settings, name)] for name in (None, "log", "second", "feed")}
+    assert asked == {None: ["log", "second", "third"], "log": ["log"], "second": ["second"], "feed": ["third"]}
