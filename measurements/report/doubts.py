@@ -15,9 +15,9 @@ from measurements.dossier import Dossier
 from measurements.events.nouns import Kind, Status
 from measurements.model import Mechanism, Outcome, Trigger, Where
 from measurements.printable import clean
+from measurements.report.headlines import networks
 from measurements.report.language import Language, mark
 from measurements.report.seen import ACCUSED, Alive, address_agrees, alive, of_pace, proofs, shows_address
-from measurements.report.story import networks
 from measurements.report.words import REASONS
 from measurements.store.records import Kept
 

@@ -15,8 +15,8 @@ from measurements.dossier import Dossier
 from measurements.events.nouns import Bracket, Event, Kind, Part, Standing
 from measurements.model import Gap, Vote
 from measurements.printable import clean
+from measurements.report.headlines import network
 from measurements.report.language import Language
-from measurements.report.story import network
 
 MOST_ROWS = 16
 MOST_GROUPS, MOST_OTHERS = 4, 4

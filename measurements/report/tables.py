@@ -12,9 +12,10 @@ from measurements.events.outages import OUTAGE
 from measurements.evidence.canonical import record_digest
 from measurements.model import Measurement, Outcome, Proof
 from measurements.printable import clean
+from measurements.report.headlines import network
 from measurements.report.language import Language, forms, mark
 from measurements.report.rows import Row, Rows
-from measurements.report.story import network, rest, span
+from measurements.report.story import rest, span
 from measurements.report.words import CONFIDENCES, GAPS, OUTCOMES, PLACES, PROOF_NAMES, REASONS
 from measurements.store.records import Kept
 

@@ -40,7 +40,7 @@ def texts(code: str) -> Iterator[tuple[str, str]]:
 def test_the_messages_are_found_in_code_and_templates() -> None:
     found = {message.id: {name for name, _ in message.locations} for message in messages() if message.id}
     assert len(found) > 400
-    assert {"story.py", "templates/report.html"} <= {name for names in found.values() for name in names}
+    assert {"headlines.py", "templates/report.html"} <= {name for names in found.values() for name in names}
     assert ("%(sites)s is blocked %(place)s", "%(sites)s are blocked %(place)s") in found
 
 
