@@ -30,6 +30,7 @@ MANIFEST, SIGNATURE, SUMS, README = "manifest.json", "manifest.sig", "SHA256SUMS
 RECORD_SIGNATURES = "records.sig"
 BODIES = "bodies/"
 BOGONS = "lists/bogons.csv"
+VOTES, GAPS = "votes.csv", "gaps.json"
 OUTSIDE = (MANIFEST, SIGNATURE, SUMS)
 """What the manifest cannot list: itself, its signature, and the sums of all."""
 

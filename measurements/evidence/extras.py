@@ -9,15 +9,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
+import msgspec
+
 import measurements
 from measurements.bogons import Bogons
 from measurements.evidence.bundle import README, UsedList
 from measurements.evidence.canonical import canonical
 from measurements.fingerprints import COLUMNS, Fingerprint
-from measurements.model import Vote
+from measurements.model import Gap, Vote
 from measurements.rules import RULES, RULES_VERSION
 
-RULES_LIST, VOTES, FINGERPRINTS = "rules/rules.json", "votes.csv", "lists/fingerprints.csv"
+RULES_LIST, FINGERPRINTS = "rules/rules.json", "lists/fingerprints.csv"
 _START = "measurements.judge"
 _VOTE_COLUMNS = (
     *("time", "probe", "country", "asn", "target", "layer", "blocked"),
@@ -62,6 +64,7 @@ What is here:
   rules/                 the rules: their sentences, and the text of the program that judges
   lists/                 the rows of the lists that the rules looked into
   report.en.html         the same in words and pictures, for people; what counts are the records
+  gaps.json              when the probes did not look, or could not
   votes.csv              the votes that were counted; `wazi detect votes.csv` counts them again
   redactions.json        what was taken out of which record, with commitments that can be opened later
 """
@@ -116,6 +119,12 @@ def votes_file(votes: Iterable[Vote]) -> bytes:
     for vote in sorted(unique.values(), key=lambda vote: (vote.time, vote.witness, vote.layer)):
         writer.writerow([_cell(getattr(vote, column)) for column in _VOTE_COLUMNS])
     return stream.getvalue().encode("utf-8", "replace")
+
+
+def gaps_file(gaps: Iterable[Gap]) -> bytes:
+    """Write when probes did not look, in order, each once."""
+    unique = sorted(dict.fromkeys(gaps), key=lambda gap: (gap.since, gap.until, gap.probe_id))
+    return canonical([msgspec.to_builtins(gap) for gap in unique])
 
 
 def bogons_file(bogons: Bogons) -> bytes:

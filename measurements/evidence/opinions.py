@@ -91,16 +91,21 @@ class _Judging:
         return "the change log names the release that has those rules"
 
 
+def opinions(entry: Entry, files: Mapping[str, bytes]) -> tuple[Opinion, ...]:
+    """Read what was said of a record; raises NotCanonical."""
+    path = verdicts_path(entry)
+    return strict_json(files.get(path, b""), path, tuple[Opinion, ...])
+
+
 def _said(entry: Entry, files: Mapping[str, bytes], found: Found) -> Verdict | None:
     """Return the verdict of the rules of this build if there is one, else the latest."""
-    path = verdicts_path(entry)
     try:
-        opinions = strict_json(files.get(path, b""), path, tuple[Opinion, ...])
+        said = opinions(entry, files)
     except NotCanonical as error:
-        found.fault(Wrong.CHANGED, str(error), entry, file=path)
+        found.fault(Wrong.CHANGED, str(error), entry, file=verdicts_path(entry))
         return None
-    same = [one.verdict for one in opinions if one.verdict.rules_version == RULES_VERSION]
-    return same[0] if same else opinions[-1].verdict if opinions else None
+    same = [one.verdict for one in said if one.verdict.rules_version == RULES_VERSION]
+    return same[0] if same else said[-1].verdict if said else None
 
 
 def _compare(entry: Entry, said: Verdict | None, found: Verdict | Exception) -> Judged:

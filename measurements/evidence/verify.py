@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from measurements.bogons import Bogons
+from measurements.events.nouns import Event
 from measurements.evidence import whole
 from measurements.evidence.archive import Archive, BadArchive, read
 from measurements.evidence.bundle import FORMAT, MANIFEST, SIGNATURE, EventFile, Manifest
 from measurements.evidence.chain import SignedCheckpoint, bad_signature
 from measurements.evidence.chained import Run, attested, family, key_of, stand
+from measurements.evidence.claims import check_events, check_votes
 from measurements.evidence.facts import read_facts
 from measurements.evidence.findings import ChainTold, Fault, Found, Report, Stamp, Wrong, numbers
 from measurements.evidence.links import ProbeChain, pem, read_chains
@@ -102,12 +104,15 @@ class _Verifying:
         self.runs = stand(manifest, self.chains, found)
         self._given()
         self._stamped()
-        events = self._events()
+        told = self._events()
         facts = {} if found.faults else read_facts(manifest, self.files, found)
         if found.faults or not self.known.judges:
             judged = unjudged(manifest)
         else:
             judged = judge_again(manifest, self.files, facts, self.known.bogons, self.known.fingerprints, found)
+            if all(fault.wrong is Wrong.VERDICT for fault in found.faults):
+                check_events(told, manifest, facts, judged, found)
+                check_votes(manifest, self.files, facts, found)
         self._beside()
         last = len(manifest.records) + 1
         found.faults.sort(key=lambda fault: fault.record or last)  # stable: the outermost reason stays first
@@ -119,7 +124,7 @@ class _Verifying:
             notes=tuple(found.notes),
             records=judged,
             stamps=tuple(self.stamps),
-            events=events,
+            events=tuple((event.id, event.summary) for event in told),
             rules_version=RULES_VERSION,
             chains=tuple(_standing(chain) for chain in self.chains),
         )
@@ -208,10 +213,10 @@ class _Verifying:
                 words = f"{at} says {_date(stamp.time)}, by {stamp.authority}; --timestamp-root checks who that is"
                 self.found.notes.append(words)
 
-    def _events(self) -> tuple[tuple[str, str], ...]:
+    def _events(self) -> list[Event]:
         """Read the events, and see that what they rest on is here or known to be missing."""
         here = {entry.id for entry in self.manifest.records} | {one.id for one in self.manifest.missing}
-        told = []
+        told: list[Event] = []
         for event_id in self.manifest.events:
             path = f"events/{event_id}.json"
             try:
@@ -225,8 +230,8 @@ class _Verifying:
                 if witness not in here:
                     words = f"event {event_id} rests on measurement {witness}, which is not here: it was removed"
                     self.found.faults.append(Fault(wrong=Wrong.REMOVED, words=words, id=witness, file=path))
-            told.append((event_id, event.summary))
-        return tuple(told)
+            told.append(event)
+        return told
 
     def _beside(self) -> None:
         """Tell what is not here, and where the text of the rules is another."""

@@ -78,9 +78,9 @@ def make_bundle(settings: Settings, events: Sequence[str]) -> tuple[bytes, Repor
 
 
 def _build(settings: Settings, store: Store, found: Collected) -> bytes:
-    from measurements.evidence.bundle import build
+    from measurements.evidence.bundle import GAPS, VOTES, build
     from measurements.evidence.collect import chains_of, with_keys
-    from measurements.evidence.extras import VOTES, guide, rule_files, votes_file
+    from measurements.evidence.extras import gaps_file, guide, rule_files, votes_file
     from measurements.evidence.links import files_of
     from measurements.report import html, languages
     from measurements.rules import RULES_VERSION
@@ -99,6 +99,7 @@ def _build(settings: Settings, store: Store, found: Collected) -> bytes:
         **list_files,
         **files_of(chains),
         VOTES: votes_file(votes),
+        GAPS: gaps_file(gap for one in found.dossiers for gap in one.gaps),
         **{f"report.{code}.html": html(found.dossiers, code).encode("utf-8", "replace") for code in languages()},
     }
     return build(

@@ -153,6 +153,7 @@ class Made:
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     unlinked: frozenset[str] = frozenset()
     missing: tuple[Missing, ...] = ()
+    event: Event | None = None
     extra: dict[str, bytes] = field(default_factory=lambda: {README: b"How to check this.\n"})
 
     @property
@@ -169,7 +170,7 @@ class Made:
             for role, some in ((Role.WITNESS, self.witnesses), (Role.ACCESS, self.others))
             for fact in some
         ]
-        event = event_of(self.witnesses)
+        event = self.event or event_of(self.witnesses)
         return build(
             [EventFile(event=event, versions=(Said(stored=START, event=event),))],
             items,

@@ -8,15 +8,30 @@ import re
 import time
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from measurements.bogons import Bogons
+from measurements.events.nouns import Kind
+from measurements.events.votes import votes
 from measurements.evidence.archive import read, write
-from measurements.evidence.bundle import BODIES, BOGONS, FORMAT, MANIFEST, Missing, Role, Signed, Signer, record_path
+from measurements.evidence.bundle import (
+    BODIES,
+    BOGONS,
+    FORMAT,
+    MANIFEST,
+    VOTES,
+    Missing,
+    Role,
+    Signed,
+    Signer,
+    record_path,
+)
 from measurements.evidence.canonical import canonical, read_record, record, record_digest, without_bodies
 from measurements.evidence.chain import Keys, public_key, rotate
+from measurements.evidence.extras import votes_file
 from measurements.evidence.findings import ALTERED, STANDS, UNSETTLED, Report, Wrong, numbers
 from measurements.evidence.links import pem, read_chains, read_pem
 from measurements.evidence.stamps import read_stamp, request
@@ -31,6 +46,7 @@ from tests.measurements.evidence.made import (
     Made,
     chain_of,
     check,
+    event_of,
     facts,
     key_of,
     make,
@@ -510,3 +526,49 @@ def test_a_stamp_on_a_checkpoint_that_stands_alone_says_nothing_of_records(tmp_p
     report = check(made.data, read_stamp=read_stamp, roots=(authority.root,))
     assert (report.code, report.stamps[0].trusted) == (STANDS, True)
     assert "existed" not in words(report)
+
+
+@pytest.mark.parametrize(
+    ("claim", "odd"),
+    [
+        ({"targets": ("other.example",)}, "about www.site.example, which the event is not about"),
+        ({"asns": (1,)}, "from AS24757, which the event is not about"),
+        ({"countries": ("KE",)}, "from ET, which the event is not about"),
+    ],
+)
+def test_an_event_that_is_about_something_else_than_its_records_is_found(claim: dict[str, Any], odd: str) -> None:
+    made = make()
+    made.event = replace(event_of(made.witnesses), **claim)
+    report = check(made.data)
+    assert [fault.record for fault in report.faults] == [1, 2, 3]
+    assert all(fault.wrong is Wrong.EVENT and fault.words.endswith(odd) for fault in report.faults)
+
+
+def test_what_works_is_no_witness() -> None:
+    made = make()
+    made.event = event_of([*made.witnesses, *made.others])
+    (fault,) = check(made.data).faults
+    assert (fault.wrong, fault.record) == (Wrong.EVENT, 4)
+    assert "says that the site works" in fault.words
+
+
+def test_sites_that_failed_together_may_be_more_than_the_event_names() -> None:
+    made = make()
+    made.event = replace(event_of(made.witnesses), kind=Kind.UNREACHABLE, targets=("a.example",), layers=("together",))
+    assert check(made.data).code == STANDS
+
+
+def test_votes_that_no_verdict_casts_are_told() -> None:
+    made = make()
+    cast = [vote for fact in made.witnesses for vote in votes(fact, made.verdicts[fact.id])]
+    made.extra[VOTES] = votes_file([*cast, replace(cast[0], witness="ab" * 16)])
+    assert check(made.data).code == STANDS
+    made.extra[VOTES] = votes_file([*cast, replace(cast[-1], layer="quic")])
+    report = check(made.data)
+    assert report.code == UNSETTLED
+    assert (
+        words(report) == "votes.csv ascribes votes to record 3 that this build does not cast for what was said of them"
+    )
+    for odd in (b"\xff\n\0", b'time,witness\n"', b"", b"witness\n" + b"x" * 200_000):
+        made.extra[VOTES] = odd
+        assert check(made.data).code == STANDS

@@ -14,9 +14,11 @@ from measurements.evidence import collect as collecting
 from measurements.evidence.bundle import Item, Role
 from measurements.evidence.chain import Keys, SignedCheckpoint
 from measurements.evidence.collect import Collected, chains_of, collect, with_keys
+from measurements.evidence.extras import gaps_file
 from measurements.evidence.rejudge import Judge, judge_by
 from measurements.fingerprints import Fingerprints
-from measurements.model import Measurement, Verdict
+from measurements.model import Gap, Measurement, Verdict
+from measurements.standing import keep_outages
 from measurements.store import NotFound, Store, open_store, tables
 from tests.measurements.evidence.chains import Pen
 from tests.probe.witnessed import FRIEND, PROBE, START, days, fill
@@ -152,3 +154,22 @@ def test_keys_that_the_store_does_not_know_are_added() -> None:
     assert (only.probe, only.keys, only.links) == (PROBE, new, ())
     (again,) = with_keys([replace(only, keys=Keys(keys=(pen(3).public,)))], PROBE, new)
     assert again.keys.keys == (pen(2).public, pen(3).public)
+
+
+def test_an_outage_has_no_records_and_its_gaps_are_there(path: Path) -> None:
+    gap = Gap(
+        probe_id=PROBE,
+        since=START,
+        until=START + 3600.0,
+        why="outage",
+        worked=START - 60.0,
+        failed=START + 3000.0,
+        restored=True,
+    )
+    with open_store(f"sqlite:///{path}") as store:
+        store.add_gap(gap)
+        store.flush(30)
+        (event,) = keep_outages(store.ledger, [gap], country="ET", asn=24757)
+        found = collect(store, [event.id], JUDGE)
+        assert (found.items, found.missing, found.linked) == ([], [], {})
+        assert b'"why":"outage"' in gaps_file(one for dossier in found.dossiers for one in dossier.gaps)
