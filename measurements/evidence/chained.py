@@ -12,11 +12,11 @@ from measurements.evidence.chain import (
     Link,
     PublicKey,
     bad_signature,
-    find_fault,
     handed_over,
     strangers,
     stretch,
 )
+from measurements.evidence.checking import find_fault
 from measurements.evidence.findings import Found, Wrong, called, numbers
 from measurements.evidence.links import KEYS, ProbeChain
 

@@ -27,11 +27,11 @@ from measurements.evidence.chain import (
     PublicKey,
     Rotation,
     SignedCheckpoint,
-    find_fault,
     genesis,
     note_after,
     sign_checkpoint,
 )
+from measurements.evidence.checking import find_fault
 from measurements.store import statements, tables
 from measurements.store.chaining import as_link, as_row, head, lock
 from measurements.store.errors import NotFound, StoreError, explain

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from measurements.evidence.chain import Fault, Kind, Link, find_fault, holes, strangers
+from measurements.evidence.chain import Fault, Kind, Link, holes, strangers
+from measurements.evidence.checking import find_fault
 from measurements.model import encode
 from measurements.printable import clean, plural
 from probe.commands.building import data_folder, load_settings, read_store
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from measurements.store.chains import Chained
     from probe.settings import Settings
 
+MOST = 5  # chains that `wazi status` tells of
 SHOWN = 16  # digits of a key's id
 NOTES = {
     "hole 1": "given to measurements that could not be stored",
@@ -97,14 +99,14 @@ def states(store: Store, settings: Settings) -> list[State]:
 def told(found: list[State]) -> list[str]:
     """Write how chains stand, for people."""
     lines = []
-    for state in found:
+    for state in found[:MOST]:
         signed = "not signed yet"
         if state.signed is not None and state.signed_at is not None:
             signed = f"signed up to {state.signed} at {moment(state.signed_at)} with key {str(state.key_id)[:SHOWN]}"
         lines.append(f"chain    {state.sequence} of probe {clean(state.probe_id)[:SHOWN]}; {signed}")
         lines += [f"         {clean(note)}" for note in state.notes[-3:]]
         lines += [f"         {clean(state.trouble, 500)}"] if state.trouble else []
-    return lines
+    return lines + ([f"         and chains of {plural(len(found) - MOST, 'probe')} more"] if len(found) > MOST else [])
 
 
 def _notes(links: list[Link]) -> Iterator[str]:

@@ -18,7 +18,8 @@ import rfc8785
 from msgspec.structs import replace
 
 from measurements.evidence.canonical import record_as_kept, without_bodies
-from measurements.evidence.chain import find_fault, genesis, link_after
+from measurements.evidence.chain import genesis, link_after
+from measurements.evidence.checking import find_fault
 from measurements.model import encode
 from measurements.store import open_store
 from probe.commands.chaining import verify_chain

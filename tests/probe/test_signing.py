@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -15,10 +17,13 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from measurements.evidence.chain import find_fault, read_note, strangers
+from measurements.evidence.chain import read_note, strangers
+from measurements.evidence.checking import find_fault
 from measurements.store import Store, open_store
 from probe import keys
+from probe.cli import app
 from probe.commands.chaining import Verified, verify_chain
+from probe.commands.console import Refusal
 from probe.identity import IdentityError
 from probe.keys import load_signing_key, replace_signing_key
 from probe.signing import NAME, Notary, signing
@@ -186,9 +191,19 @@ def meddle(desk: Desk, *statements: str) -> None:
 
 
 def said(desk: Desk, *arguments: str, code: int = 0) -> str:
-    ran = desk.wazi(*arguments)
-    assert ran.returncode == code, ran.stderr
-    return ran.stdout.decode()
+    """Run a command in this process, and return what it printed, or why it refused."""
+    printed = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        try:
+            found = int(app(["--config", str(desk.config), *arguments], standalone_mode=False) or 0)
+        except Refusal as refusal:
+            found = refusal.code
+            print(refusal)
+    printed.flush()
+    printed.seek(0)
+    text = printed.read()
+    assert found == code, text
+    return text
 
 
 def test_the_commands_tell_of_the_chain_and_the_key(desk: Desk) -> None:
@@ -257,11 +272,10 @@ def test_measurements_that_are_gone_are_counted_and_told(desk: Desk) -> None:
 def test_a_store_without_a_chain_is_told(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     desk.fill([])
-    ran = desk.wazi("store", "verify")
-    assert (ran.returncode, ran.stdout) == (0, b"")
-    assert "wazi run" in ran.stderr.decode()
-    ran = desk.wazi("key", "replace")
-    assert (ran.returncode, b"no signing key" in ran.stderr) == (2, True)
+    assert "nothing is chained here yet" in said(desk, "store", "verify")
+    assert said(desk, "store", "verify", "--json").startswith("wazi: nothing is chained")
+    for command in ("show", "replace"):
+        assert "no signing key" in said(desk, "key", command, code=2)
 
 
 def test_the_key_is_shown_and_replaced(desk: Desk) -> None:

@@ -11,13 +11,12 @@ import pytest
 from msgspec.structs import replace
 
 from measurements.evidence.chain import (
-    AHEAD,
     Keys,
     Kind,
     Link,
     PublicKey,
+    SignedCheckpoint,
     extend,
-    find_fault,
     genesis,
     handed_over,
     holes,
@@ -28,6 +27,7 @@ from measurements.evidence.chain import (
     sign_checkpoint,
     strangers,
 )
+from measurements.evidence.checking import AHEAD, find_fault
 from tests.measurements.evidence.chains import PROBE, TIME, Pen, append, chain_of, signed
 
 Links = list[Link]
@@ -328,3 +328,22 @@ def test_a_fork_that_the_chain_itself_tells_of_is_no_fault() -> None:
         fault = find_fault([*links, wrong], [point], keys)
         assert fault is not None
         assert (fault.kind, fault.sequence) == (Kind.CHECKPOINT, 9)
+
+
+def test_a_key_that_signs_after_it_handed_over_is_noticed() -> None:
+    chance = random.Random(7)
+    old, new = Pen(chance), Pen(chance)
+    links = chain_of(9, chance)
+    turn = rotate(old.public.key_id, new.public, TIME, old.sign, new.sign)
+    keys = Keys(keys=(old.public, new.public), rotations=(turn,))
+
+    def point(number: int, pen: Pen) -> SignedCheckpoint:
+        return sign_checkpoint(links[number - 1], TIME, pen.public.key_id, pen.sign)
+
+    honest = [point(3, old), point(5, old), point(5, new), point(9, new)]
+    assert find_fault(links, honest, keys) is None
+    assert find_fault(links, [point(5, new), point(5, old)], keys) is None
+    fault = find_fault(links, [*honest, point(7, old)], keys)
+    assert fault is not None
+    assert (fault.kind, fault.sequence) == (Kind.SIGNATURE, 7)
+    assert "since 5" in fault.words

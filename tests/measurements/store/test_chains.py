@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from sqlalchemy import delete, update
 
 from measurements.evidence.canonical import record
-from measurements.evidence.chain import Kind, Link, bad_signature, find_fault, holes, read_note
+from measurements.evidence.chain import Kind, Link, bad_signature, holes, read_note
+from measurements.evidence.checking import find_fault
 from measurements.store import NotFound, Store, open_store, tables
 from measurements.store.packing import pack
 from tests.measurements.evidence.chains import Pen

@@ -17,7 +17,7 @@ from subprocess import PIPE
 
 import pytest
 
-from measurements.evidence.chain import find_fault
+from measurements.evidence.checking import find_fault
 from measurements.store import StoreError, open_store
 from tests.measurements.store import postgres
 from tests.measurements.store.samples import BLOCKED, measurement
