@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from measurements.events.nouns import Kind, Status
 from measurements.events.telling import CLOSED, HELD
+from measurements.model import Mechanism, Outcome, Proof, Purpose, Trigger, View, Where
 from measurements.report import words
 from measurements.report.language import (
     CATALOGUES,
@@ -19,8 +21,11 @@ from measurements.report.language import (
     languages,
     zone_of,
 )
+from measurements.report.seen import PATHS
 from tests.measurements.report.messages import catalogue, messages
 
+ROOT = Path(__file__).resolve().parents[3]
+OTHER_WORDS = frozenset({"expired", "portal"})  # what hops and canaries say
 TRANSLATED = [code for code in languages() if code != "en"]
 VALUES = re.compile(r"%\((\w+)\)s|%%")
 SPACED = re.compile(r"[^\u00a0\u202f\s][:;!?](?=\s|$)|(?<! ) [:;!?»]|«(?!\u00a0)|[\"']")
@@ -71,6 +76,34 @@ def test_french_is_set_as_french_is() -> None:
 def test_the_words_of_the_detector_are_those_of_the_report() -> None:
     """If the detector words a reason anew, the report would say it twice: once quoted."""
     assert {**HELD, **CLOSED}.items() <= dict(words.HELD).items()
+
+
+def test_every_word_of_the_rules_is_said_in_plain_language() -> None:
+    """If a rule gives a new reason, or a mechanism is new, the report must not print the bare word."""
+    for words_of, kind in (
+        (words.MECHANISMS, Mechanism),
+        (words.OUTCOMES, Outcome),
+        (words.TRIGGERS, Trigger),
+        (words.PLACES, Where),
+        (words.PROOFS, Proof),
+        (words.PROOF_NAMES, Proof),
+        (words.KINDS, Kind),
+        (words.STATUSES, Status),
+        (words.VIEWS, View),
+    ):
+        assert set(words_of) >= set(kind) - {View.FOLLOW_UP}
+    assert set(words.PURPOSES) >= set(Purpose) - PATHS
+    said = {*words.REASONS, *words.GAPS}
+    sources = [ROOT / "measurements/judge.py", ROOT / "probe/measuring.py", ROOT / "probe/silence.py"]
+    sources += [*ROOT.glob("measurements/rules/*.py"), *ROOT.glob("probe/vantage/*.py")]
+    text = "\n".join(source.read_text(encoding="utf-8") for source in sources)
+    given = set(re.findall(r'(?:return \(?|reason, words = )"([a-z_0-9]+)",', text))
+    given |= set(re.findall(r'reason="([a-z_0-9]+)"', text))
+    given |= {
+        name for line in re.findall(r"reason=.* if .* else .*", text) for name in re.findall(r'"([a-z_]+)"', line)
+    }
+    assert len(given) > 30
+    assert given - said - OTHER_WORDS == set()
 
 
 def test_a_new_language_is_one_file(tmp_path: Path) -> None:
