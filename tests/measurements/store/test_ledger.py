@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from sqlalchemy import Connection, Engine, create_engine, make_url
 
 from measurements.events.nouns import Event, Kind, Status
+from measurements.evidence.chain import follows, genesis
 from measurements.model import Mechanism, Outcome, Strength, Verdict, Vote, Where
 from measurements.store import NotFound, Store, StoreError, open_store, tables, upgrade
 from measurements.store.migrations import configuration
@@ -315,3 +316,8 @@ def test_a_store_of_the_first_version_is_upgraded_with_all_that_it_holds(url: st
         store.add(measurement(31), again).result(10)
         store.add(facts[0], again).result(10)
         assert {vote.time for _, vote in arrived(store)} == {START + 31}
+        assert store.chains.probes() == ["probe"]  # chains begin with the upgrade, too
+        store.add(measurement(store.next_sequence("p5"), probe_id="p5")).result(10)
+        [link] = store.chains.links("p5")
+        assert (link.sequence, store.chains.unchained("p5")) == (6, 1)
+        assert follows(genesis("p5", 5), link)
