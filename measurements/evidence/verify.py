@@ -150,7 +150,7 @@ class _Verifying:
                 "chain under a checkpoint is signed there; all else is the word of whoever handed it to you"
             )
             return None
-        if by.probe not in {entry.probe for entry in self.manifest.records}:
+        if self.manifest.records and by.probe not in {entry.probe for entry in self.manifest.records}:
             self.found.unsettled.append(f"the bundle is signed by probe {by.probe}, which measured nothing of it")
         key = key_of(self.chains, self.manifest)
         if whole.is_manifest_signed(self.files, key):
@@ -161,16 +161,31 @@ class _Verifying:
         return False
 
     def _asked_for(self) -> None:
-        """See that a key that the expert knows has signed, or is joined to the one that did."""
+        """See that a key that the expert knows has signed, or is joined to the one that did.
+
+        Where nobody signed the bundle it may still be the key of a chain.
+        """
         if not self.known.keys:
             return
         by = self.manifest.signed_by
-        chain = next((one for one in self.chains if by is not None and one.probe == by.probe), None)
-        trusted = frozenset[str]() if by is None or chain is None else family(chain, by.key)
-        if not any(key.startswith(asked) for key in trusted for asked in self.known.keys):
+        others = [chain for chain in self.chains if chain.checkpoints and not self._is_known(chain)]
+        if by is None:
+            known = any(chain.checkpoints and self._is_known(chain) for chain in self.chains)
+        else:
+            known = any(self._is_joined(chain, by.key) for chain in self.chains if chain.probe == by.probe)
+        if not known:
             who = "nobody" if by is None else f"the key {by.key}"
             words = f"{who} signed the bundle: not the key that you asked for, nor one that it is joined to"
             self.found.fault(Wrong.KEY, words, file=SIGNATURE)
+        self.found.notes += [
+            f"the chain of probe {chain.probe} is signed with another key than you asked for" for chain in others
+        ]
+
+    def _is_known(self, chain: ProbeChain) -> bool:
+        return all(self._is_joined(chain, key) for key in {point.key_id for point in chain.checkpoints})
+
+    def _is_joined(self, chain: ProbeChain, key: str) -> bool:
+        return any(one.startswith(asked) for one in family(chain, key) for asked in self.known.keys)
 
     def _given(self) -> None:
         """Compare with the checkpoints that the expert has from elsewhere."""

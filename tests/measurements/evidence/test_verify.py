@@ -572,3 +572,14 @@ def test_votes_that_no_verdict_casts_are_told() -> None:
     for odd in (b"\xff\n\0", b'time,witness\n"', b"", b"witness\n" + b"x" * 200_000):
         made.extra[VOTES] = odd
         assert check(made.data).code == STANDS
+
+
+def test_the_key_of_a_chain_is_asked_for_where_nobody_signed_the_bundle() -> None:
+    made = make()
+    made.signer = None
+    mine = public_key(raw(made.key)).key_id
+    report = check(made.data, keys=(mine,))
+    assert (report.code, report.notes) == (UNSETTLED, ())
+    report = check(made.data, keys=("00" * 32,))
+    assert report.faults[0].wrong is Wrong.KEY
+    assert report.notes == (f"the chain of probe {PROBE} is signed with another key than you asked for",)
