@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PURE = {"model", "case", "reading", "judge", "rules", "events", "redact", "ooni", "targets", "bogons"}
 PURE |= {"bounds", "proofs", "fingerprints", "patterns", "artefacts", "pace", "printable", "commitments"}
 PURE |= {f"evidence.{part}" for part in ("canonical", "chain", "checking", "archive", "bundle", "verify")}
+PURE |= {"alerts.routing", "alerts.pace", "alerts.notice"}
 HARMLESS = {"__future__", "abc", "base64", "binascii", "bisect", "collections", "collections.abc", "copy", "csv"}
 HARMLESS |= {"dataclasses", "datetime", "difflib", "enum", "functools", "hashlib", "heapq", "html", "html.parser", "io"}
 HARMLESS |= {"ipaddress", "itertools", "json", "math", "operator", "re", "statistics", "string", "struct", "textwrap"}

@@ -141,16 +141,17 @@ def when(
     """Return what news have to wait for, None when they may leave now.
 
     `closings` are events that this hook was told the end of, and when: those of the same place let the next one wait.
+    A time that is yet to come was read from a clock that has been put back since, and says nothing.
     """
     until, held = now, False
     if tuple(changes) == (Change.UPDATED,) and event.status is heard.status:
-        until = max(until, min(heard.at, now) + rule.update_every)
+        until = max(until, heard.at + rule.update_every if heard.at <= now else now)
     if Change.OPENED in changes:
-        ended = [min(at, now) for at, other in closings if is_same_place(event, other)]
+        ended = [at for at, other in closings if at <= now and is_same_place(event, other)]
         if ended and max(ended) + rule.cool_down > until:
             until, held = max(ended) + rule.cool_down, True
     if event.kind not in rule.urgent:
-        if rule.digest and (end := _digest_end(rule, min(heard.since, now))) > until:
+        if rule.digest and heard.since <= now and (end := _digest_end(rule, heard.since)) > until:
             until, held = end, True
         if rule.quiet is not None and (end := _quiet_end(rule.quiet, rule.zone, until)) > until:
             until, held = end, True

@@ -48,6 +48,7 @@ class Composing:
         self._marks: dict[str, RowMapping] = {}
         self._categories: dict[str, str] = {}
         self._closings: list[tuple[float, Event]] | None = None
+        self._count = 0
         self.given_up = 0
 
     def item(self, mark: RowMapping) -> Item | None:
@@ -96,7 +97,9 @@ class Composing:
                 version, status = (mark["first"], Status.CONFIRMED) if opened else (mark["wanted"], item.event.status)
                 news.append((change, item.event.id, version, status))
         frozen = _Frozen(news=tuple(news), digest=any(item.held for item in group), public_url=public_url)
-        notice_id = secrets.token_hex(16)
+        # In the order of their ids messages leave as they were put together.
+        notice_id = f"{int(max(self._now, 0.0) * 1000.0) & 0xFFFFFFFFFFFF:012x}{self._count:04x}{secrets.token_hex(8)}"
+        self._count += 1
         values = {
             "id": notice_id,
             "hook": self._rule.name,
