@@ -153,7 +153,7 @@ def middle(rates: Sequence[float]) -> tuple[float, float, float]:
 def alive(dossier: Dossier) -> Alive:
     """Count what shows that the site was up while the witnesses saw what they saw."""
     ways = [_ways(kept.measurement) for kept in dossier.witnesses]
-    here = set(dossier.event.asns)
+    here = {*dossier.event.asns, None, 0}  # a network that is not known may be this one
     event = dossier.event
     first, last = event.onset[1], event.end[0] if event.end else max(event.updated, dossier.seen)
     elsewhere = [

@@ -18,6 +18,7 @@ from measurements.report import html
 from measurements.report.doubts import State, doubts
 from measurements.report.language import language
 from measurements.report.rows import MOST_GROUPS, MOST_OTHERS, MOST_ROWS, rows_of
+from measurements.report.seen import alive
 from measurements.report.words import HELD
 from measurements.store import Store, open_store
 from tests.measurements.report import scenes
@@ -107,6 +108,16 @@ def test_both_proofs_are_told_with_rules_and_steps() -> None:
         assert said in look.text
     assert "Handshakes that name facebook.com are cut by a reset" in look.quoted  # the rules' words are a quotation
     assert "Handshakes that name" not in look.text
+
+
+def test_a_network_that_is_not_known_is_not_another_one() -> None:
+    whole = dossier(scenes.two_hours)
+    assert alive(whole).elsewhere > 0
+    unknown = tuple(
+        replace(kept, measurement=replace(kept.measurement, vantage=replace(kept.measurement.vantage, asn=None)))
+        for kept in whole.accesses
+    )
+    assert alive(replace(whole, accesses=unknown)).elsewhere == 0
 
 
 def test_a_throttle_is_told_in_rates() -> None:
