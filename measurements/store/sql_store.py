@@ -110,14 +110,15 @@ class Store:
 
     # Writing
 
-    def add(self, measurement: Measurement, verdict: Verdict | None = None) -> Receipt:
-        """Queue a measurement of our own, and what it was judged to mean; returns at once and never raises.
+    def add(self, measurement: Measurement, verdict: Verdict | None = None, *, chained: bool = True) -> Receipt:
+        """Queue a measurement, and what it was judged to mean; returns at once and never raises.
 
-        It becomes the next link of its probe's chain, and its first verdict casts its votes. Adding it again changes
-        nothing; another measurement under the same id is logged and not stored.
+        It becomes the next link of its probe's chain (`chained`: it was measured here, and not brought from elsewhere),
+        and its first verdict casts its votes. Adding it again changes nothing; another measurement under the same id
+        is logged and not stored.
         """
         now = self._now()
-        return self._queue(f"measurement {measurement.id}", lambda: pack(measurement, verdict, now, chained=True))
+        return self._queue(f"measurement {measurement.id}", lambda: pack(measurement, verdict, now, chained=chained))
 
     def add_verdict(self, measurement_id: str, verdict: Verdict) -> Receipt:
         """Queue an opinion about a stored measurement; one by the same rules_version stays, and so do the votes."""

@@ -1,12 +1,13 @@
 """`wazi import`: put measurements from files into the store.
 
-Its votes are counted afterwards, as those of any other measurement: into events of the time that they are from. Where
-somebody is to be alerted, `wazi run` counts them, which tells of what is news (docs/decisions/0037).
-
 A measurement whose id is stored already is told and skipped, so that importing goes on where it was interrupted when
 the same command is given again. A verdict that comes along is kept as what it is, an opinion of its version of the
 rules; what has none is judged. What is read and not yet durable is bounded in number and bytes. A line that cannot be
 read, judged or stored is named, and the rest goes on.
+
+What is imported gets no link in a chain: only the probe that measured can chain it (docs/decisions/0032). Its votes
+are counted afterwards as those of any other measurement, into events of the time that they are from. Where somebody is
+to be alerted, `wazi run` counts them, which tells of what is news (docs/decisions/0037).
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ class _Desk:
         except Exception as error:  # foreign data finds every way to be odd, a chain deeper than the stack among them
             log.debug("%s cannot be judged", record.place, exc_info=True)
             return self._complain(BadRecord(record.place, f"cannot be judged: {error or type(error).__name__}"))
-        self.waiting.append(_Waiting(record, self.store.add(record.measurement, verdict)))
+        self.waiting.append(_Waiting(record, self.store.add(record.measurement, verdict, chained=False)))
         self.ids.add(identifier)
         self.bytes += record.size
         while len(self.waiting) > WAITING or (self.bytes > WAITING_BYTES and self.waiting):

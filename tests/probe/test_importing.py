@@ -58,6 +58,23 @@ def test_what_was_exported_is_imported_as_it_was(desk: Desk) -> None:
     assert again == b"".join((desk.folder / f"{name}.jsonl").read_bytes() for name in "abc")
 
 
+def test_what_is_imported_has_no_link_but_the_one_it_got_where_it_was_measured(desk: Desk) -> None:
+    """Whoever hands us a file must not write our chain, and what retention dropped has its link still."""
+    mine, theirs = rows(2), rows(4)[2:]
+    desk.fill([*mine])
+    with desk.store() as store:
+        links = list(store.chains.links("probe"))
+    for table in ("vote", "verdict", "measurement"):
+        with closing(sqlite3.connect(desk.folder / "wazi.db")) as connection, connection:
+            connection.execute(f"DELETE FROM {table}")
+    write(desk.folder / "a.jsonl", [*mine, *theirs])
+    ran = desk.wazi("import", "a.jsonl")
+    assert b"wazi: 4 measurements imported" in ran.stderr
+    with desk.store() as store:
+        assert list(store.chains.links("probe")) == links
+        assert [store.chains.link_of(row.measurement.id) for row in [*mine, *theirs]] == [*links, None, None]
+
+
 def test_an_import_goes_on_after_bad_lines_and_names_them(desk: Desk) -> None:
     write(desk.folder / "a.jsonl", rows(3))
     good = (desk.folder / "a.jsonl").read_bytes().splitlines()
