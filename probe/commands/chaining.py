@@ -194,7 +194,7 @@ def verify_chain(store: Store, probe_id: str, advance: Callable[[int], None] = l
     remarks = list(_notes(chains.notes(probe_id, 1000)))
     remarks += [f"key {key.key_id} signed here, and no earlier key handed over to it" for key in strangers(keys)]
     if walk.gone is not None:
-        remarks.append(walk.gone)
+        remarks.append(f"{plural(walk.dropped, 'measurement')} gone, the first {walk.gone}: by retention, or removed")
     return Verified(
         probe_id=probe_id,
         links=walk.links,
@@ -234,9 +234,7 @@ class _Walk:
                 self._wrong(link, one.damage)
             elif link.measurement_id:
                 self.dropped += 1
-                if self.kept and self.gone is None:
-                    what = f"measurement {link.measurement_id} ({link.sequence} in the chain)"
-                    self.gone = f"{what} is gone, while older ones are kept: it was removed, or dropped by its age"
+                self.gone = self.gone or f"measurement {link.measurement_id} ({link.sequence} in the chain)"
             yield link
 
     def _wrong(self, link: Link, words: str) -> None:

@@ -13,6 +13,8 @@ from sqlalchemy import delete, update
 from measurements.evidence.canonical import record
 from measurements.evidence.chain import Kind, Link, bad_signature, holes, read_note
 from measurements.evidence.checking import find_fault
+from measurements.exports.judged import Judged
+from measurements.keeping import DAY, Keeping, Terms
 from measurements.store import NotFound, Store, open_store, tables
 from measurements.store.packing import pack
 from tests.measurements.evidence.chains import Pen
@@ -229,3 +231,23 @@ def test_an_older_copy_of_the_store_is_noticed_and_told_of_in_the_chain(store: S
     links = chain_of(store)
     assert find_fault(links, [*store.chains.checkpoints("probe"), lost], store.chains.keys("probe")) is None
     assert store.chains.sign("probe", pen, START, remembered=signed.checkpoint).remarks == ()
+
+
+def test_retention_leaves_a_chain_that_fits(url: str) -> None:
+    """Pages go first, then measurements; what is left of the chain still shows that nothing else was altered."""
+    now = 1_795_651_200.0  # 26 November 2026
+    with open_store(url, now=lambda: now) as store:
+        facts = [measurement(n, started=now - day * DAY, body=b"%d" % n) for n, day in enumerate((900, 800, 300, 1), 1)]
+        for fact in facts:
+            store.add(fact, ACCESSIBLE)
+        store.flush(10)
+        with store.ledger.turn() as turn:
+            turn.save(turn.votes(100)[-1][0], b"", {}, ())
+        store.chains.sign("probe", Pen(random.Random(1)), now)
+        meddle(store, update(tables.body_seen).values(seen=now - 300 * DAY))
+        terms = Terms(keep=400 * DAY, keep_bodies=100 * DAY)
+        tidied = Keeping(store, terms, lambda kept: Judged(kept.measurement, ACCESSIBLE), now=lambda: now).tidy()
+        assert (tidied.measurements, tidied.pages > 0) == (2, True)
+        assert [one.record for one in store.chains.records("probe")] == [None, None, record(facts[2]), record(facts[3])]
+        assert numbers(store) == [1, 2, 3, 4]
+        assert fits(store)
