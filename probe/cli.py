@@ -293,7 +293,9 @@ def verify(
     as_json: Json = False,
     key: Annotated[
         list[str] | None,
-        typer.Option("--key", help="Whose signature it must be: a fingerprint or a PEM file; any of several."),
+        typer.Option(
+            "--key", help="Whose signature it must be: a fingerprint or a PEM file; any of several.", metavar="KEY"
+        ),
     ] = None,
     checkpoint: Annotated[
         list[str] | None,

@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import astuple
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
+from msgspec.structs import replace
 
 from measurements.events.nouns import Event
 from measurements.evidence.archive import read, write
 from measurements.evidence.bundle import MANIFEST, SIGNATURE
 from measurements.evidence.verify import Known
-from measurements.model import encode
+from measurements.model import Measurement, decode, encode
 from probe.commands.building import load_settings, shipped_lists
 from probe.commands.bundling import export_bundle, make_bundle
 from probe.commands.console import Common, Refusal
@@ -292,3 +297,25 @@ def test_the_key_that_is_known_and_a_checkpoint_that_was_kept(
 def test_alterations_of_a_bundle_from_a_store_are_found_and_named(bundle: bytes) -> None:
     bogons, fingerprints = shipped_lists()
     assert not_named([bundle], 51, Known(bogons=bogons, fingerprints=fingerprints)) == []
+
+
+def test_what_was_altered_in_the_store_is_not_handed_out(made: tuple[Desk, Event], tmp_path: Path) -> None:
+    """Somebody wrote another runtime into the database, with its digest: only the chain knows."""
+    theirs, event = made
+    desk = Desk(tmp_path)
+    places = (theirs.folder / "wazi.db", tmp_path / "wazi.db")
+    with closing(sqlite3.connect(places[0])) as source, closing(sqlite3.connect(places[1])) as copy:
+        source.backup(copy)
+        key = bytes.fromhex(event.witnesses[3])
+        ((encoded,),) = copy.execute("SELECT encoded FROM measurement WHERE id = ?", (key,)).fetchall()
+        fact = decode(zstandard.decompress(encoded), Measurement)
+        forged = encode(replace(fact, runtime=fact.runtime + 1.0))
+        values = (zstandard.compress(forged), sha256(forged).digest(), key)
+        copy.execute("UPDATE measurement SET encoded = ?, digest = ? WHERE id = ?", values)
+        copy.commit()
+    with pytest.raises(Refusal) as refusal:
+        export_bundle(Common(desk.config), [event.id], str(tmp_path / "event.zip"))
+    words = str(refusal.value)
+    assert "the evidence does not stand, and is not handed out: record " in words
+    assert f"({event.witnesses[3]}) is not what was chained as" in words
+    assert not (tmp_path / "event.zip").exists()
