@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from measurements.alerts.notice import Hook, Notice
-from measurements.alerts.payload import ROOM, SMALL, encode
+from measurements.alerts.payload import SMALL, encode
 from measurements.alerts.posting import Poster, accept
 from measurements.alerts.secrets import Secret
 from measurements.bogons import Bogons
@@ -44,7 +44,7 @@ def webhook(
     poster = Poster(url, proxy=proxy, ca_file=ca_file, timeout=timeout, refused=refused, plain=allow_http)
 
     async def post(notice: Notice) -> str:
-        body = encode(notice, max(SMALL, ROOM * len(notice.news)))  # no event may be lost
+        body = encode(notice, SMALL)
         moment = str(int(time.time()))
         headers = {
             "Content-Type": "application/json",

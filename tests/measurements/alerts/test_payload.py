@@ -9,6 +9,8 @@ import pytest
 
 from measurements.alerts.notice import Change, News, Notice
 from measurements.alerts.payload import SMALL, encode, kind
+from measurements.alerts.routing import MOST_NEWS
+from measurements.events.nouns import Kind
 from tests.measurements.alerts.notices import PUBLIC_URL, a_test, confirmed, event, hostile, notice
 
 
@@ -77,8 +79,25 @@ def test_a_message_is_never_too_large_and_says_what_is_missing(count: int, targe
     assert len(said["events"]) + said["left_out"] == count
     assert said["events"]
     for one in said["events"]:
+        if one.get("brief"):
+            continue
         assert len(one["targets"]) + one["left_out"].get("targets", 0) == targets
         assert len(one["parts"]) + one["left_out"].get("parts", 0) == targets
+
+
+def test_of_as_many_events_as_one_message_may_have_none_is_left_out() -> None:
+    """An event of which a receiver never hears would be lost to it."""
+    targets = tuple(f"{'long-' * 12}{number}.example" for number in range(40))
+    parts = {"kind": Kind.UNREACHABLE, "targets": targets, "asns": (4_294_967_295,), "onset": (1e9 + 0.1, 1e9 + 0.2)}
+    told = notice(*(event(f"{number:032x}", **parts) for number in range(MOST_NEWS)), public_url=PUBLIC_URL)
+    data = encode(told, SMALL)
+    assert len(data) < SMALL
+    said = msgspec.json.decode(data)["data"]
+    assert said["left_out"] == 0
+    assert [one["id"] for one in said["events"]] == [news.event.id for news in told.news]
+    assert {(one["change"], one["status"], one["asn"]) for one in said["events"]} == {
+        ("opened", "unconfirmed", 4_294_967_295)
+    }
 
 
 def test_hostile_texts_fit_too() -> None:
