@@ -23,7 +23,7 @@ SCHEMA = 1
 SMALL = 20_000
 """Bytes that a message of the Standard Webhooks convention should have at most."""
 
-_BRIEFEST = ("id", "kind", "status", "country", "asn")
+_BRIEFEST = ("id", "kind", "status", "country", "asn", "opened")
 _BRIEF = (*_BRIEFEST, "target")
 _LEVELS = ((64, 2000), (16, 1000), (8, 500), (4, 200), (2, 120), (1, 80), (0, 80))  # entries of a list, and characters
 

@@ -88,7 +88,7 @@ def test_a_message_is_never_too_large_and_says_what_is_missing(count: int, targe
 def test_of_as_many_events_as_one_message_may_have_none_is_left_out() -> None:
     """An event of which a receiver never hears would be lost to it."""
     targets = tuple(f"{'long-' * 12}{number}.example" for number in range(40))
-    parts = {"kind": Kind.UNREACHABLE, "targets": targets, "asns": (4_294_967_295,), "onset": (1e9 + 0.1, 1e9 + 0.2)}
+    parts = {"kind": Kind.UNREACHABLE, "targets": targets, "asns": (4_294_967_295,), "opened": 1_764_050_400.123456}
     told = notice(*(event(f"{number:032x}", **parts) for number in range(MOST_NEWS)), public_url=PUBLIC_URL)
     data = encode(told, SMALL)
     assert len(data) < SMALL
