@@ -128,22 +128,27 @@ class Keeping:
         if not self.terms.are_any:
             return done
         try:
-            kept = self._discards.witnesses()
-            pages = self._discards.pages_of(kept)
-            seen = self._pages_before()
-            if seen is not None:
-                done.pages += self._discards.discard_pages(seen, pages, lambda: self._ended)
-            for stretch in self._stretches():
-                if not self._ended:
-                    self._let_go(stretch, kept, done, lambda: self._ended)
-            if self.is_too_large():
-                self._make_room(kept, pages, done)
-            if done.measurements or done.pages:
-                self._discards.give_back(lambda: self._ended)
+            with self._discards.alone() as alone:
+                if alone:
+                    self._tidy(done)
         except (StoreError, OSError) as error:
             done.trouble.append(str(error))
             log.error("the store could not be tidied: %s", error)
         return done
+
+    def _tidy(self, done: Tidied) -> None:
+        kept = self._discards.witnesses()
+        pages = self._discards.pages_of(kept)
+        seen = self._pages_before()
+        if seen is not None:
+            done.pages += self._discards.discard_pages(seen, pages, lambda: self._ended)
+        for stretch in self._stretches():
+            if not self._ended:
+                self._let_go(stretch, kept, done, lambda: self._ended)
+        if self.is_too_large():
+            self._make_room(kept, pages, done)
+        if done.measurements or done.pages:
+            self._discards.give_back(lambda: self._ended)
 
     # What is due
 

@@ -37,6 +37,7 @@ BATCH = 200
 SERVED = 20  # times as many pages at once on a server, where telling how much is used takes longer
 STEP = 256  # pages of the file that are given back in one step: a megabyte
 LOCKED = "55P03"
+_DELETING = 0x44524F50  # PostgreSQL's advisory lock for deleting what is due
 _AN_ID = re.compile(rb"\b[0-9a-f]{32}\b")
 SHARE = 2.0  # of the time of a batch that is left to others after it
 _WAIT = "2s"
@@ -78,6 +79,21 @@ class Discards:
         self._pause = pause
         self._pages_of: dict[bytes, set[bytes]] = {}
         self.by_month = engine.dialect.name == "postgresql"
+
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Tell whether nobody else who shares the store is deleting, and keep it so; an SQLite file has one writer."""
+        if not self.by_month:
+            yield True
+            return
+        with self._connection() as connection:
+            mine = bool(connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _DELETING}).scalar_one())
+            connection.rollback()  # the lock is the session's, and an open transaction would hinder cleaning
+            try:
+                yield mine
+            finally:
+                if mine:
+                    connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _DELETING})
 
     # What stays
 

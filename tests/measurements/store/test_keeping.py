@@ -285,6 +285,19 @@ def test_a_month_that_is_being_read_goes_another_time(postgres_url: str) -> None
 
 
 @pytest.mark.postgres
+def test_of_two_that_share_a_store_one_deletes(postgres_url: str, tmp_path: Path) -> None:
+    with opened(postgres_url) as store, opened(postgres_url) as other:
+        keep(store, 500, 470)
+        with other.discards.alone() as alone:
+            assert alone
+            assert keeping(store, keep=100 * DAY, archive=tmp_path / "archive").tidy() == Tidied()
+        assert not (tmp_path / "archive").exists()
+        assert keeping(store, keep=100 * DAY).tidy().measurements == 2
+        with other.discards.alone() as alone:
+            assert alone
+
+
+@pytest.mark.postgres
 def test_what_comes_into_a_month_meanwhile_is_not_dropped_with_it(postgres_url: str) -> None:
     with opened(postgres_url) as store:
         keep(store, 500)
