@@ -34,6 +34,7 @@ from measurements.store.packing import digests, unpack
 from measurements.store.sqlite_file import INCREMENTAL, make_shrinkable
 
 BATCH = 200
+CANDIDATES = 10_000
 SERVED = 20  # times as many pages at once on a server, where telling how much is used takes longer
 STEP = 256  # pages of the file that are given back in one step: a megabyte
 LOCKED = "55P03"
@@ -248,27 +249,32 @@ class Discards:
 
     def discard_pages(self, seen: float, kept: Collection[bytes], enough: Callable[[], bool] = lambda: False) -> int:
         """Delete pages that were last seen before a time, the longest unseen first, until it is `enough`."""
-        gone, after, size = 0, (float("-inf"), b""), BATCH * (SERVED if self.by_month else 1)
-        while not enough():
-            began = time.monotonic()
-            with self._connection(writing=True) as connection:
-                follows = (
-                    _seen.c.seen < seen
-                    if after[0] == float("-inf")
-                    else (_seen.c.seen < seen) & (tuple_(_seen.c.seen, _seen.c.sha256) > after)
-                )
-                some = select(_seen.c.seen, _seen.c.sha256).where(follows).order_by(_seen.c.seen, _seen.c.sha256)
-                page = connection.execute(some.limit(size).with_for_update(skip_locked=True)).all()
-                going = [row.sha256 for row in page if row.sha256 not in kept]
-                if going:
-                    for table in (_body, _seen):
-                        connection.execute(delete(table).where(table.c.sha256.in_(going)))
-            gone += len(going)
-            if len(page) < size:
-                break
-            after = (page[-1].seen, page[-1].sha256)
-            self._pause((time.monotonic() - began) * SHARE)
-        return gone
+        gone, after = 0, (float("-inf"), b"")
+        each = BATCH * (SERVED if self.by_month else 1)
+        while True:
+            follows = () if not after[1] else (tuple_(_seen.c.seen, _seen.c.sha256) > after,)
+            wanted = select(_seen.c.seen, _seen.c.sha256).where(_seen.c.seen < seen, *follows)
+            with self._connection() as connection:  # all that is small is read, and sorted: there is no index to do it
+                oldest = connection.execute(wanted.order_by(*wanted.selected_columns).limit(CANDIDATES)).all()
+            keys = [row.sha256 for row in oldest if row.sha256 not in kept]
+            for begin in range(0, len(keys), each):
+                if enough():
+                    return gone
+                gone += self._delete_pages(keys[begin : begin + each], seen)
+            if len(oldest) < CANDIDATES:
+                return gone
+            after = (oldest[-1].seen, oldest[-1].sha256)
+
+    def _delete_pages(self, keys: Sequence[bytes], seen: float) -> int:
+        """Delete those of some pages that were not seen since; return how many there were."""
+        began = time.monotonic()
+        with self._connection(writing=True) as connection:
+            still = select(_seen.c.sha256).where(_seen.c.sha256.in_(keys), _seen.c.seen < seen)
+            going = connection.execute(still.with_for_update(skip_locked=True)).scalars().all()
+            for table in (_body, _seen):
+                connection.execute(delete(table).where(table.c.sha256.in_(going)))
+        self._pause((time.monotonic() - began) * SHARE)
+        return len(going)
 
     # Space
 

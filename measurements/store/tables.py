@@ -90,10 +90,10 @@ body_seen = Table(
     "body_seen",
     metadata,
     Column("sha256", LargeBinary, nullable=False),
-    Column("seen", Double, nullable=False),  # to within a day
+    Column("seen", Double, nullable=False),  # to within a day; without an index, which every page would pay for
     PrimaryKeyConstraint("sha256"),
+    sqlite_with_rowid=False,
 )
-Index(None, body_seen.c.seen)
 
 verdict = Table(
     "verdict",

@@ -21,8 +21,8 @@ def upgrade() -> None:
         sa.Column("sha256", sa.LargeBinary, nullable=False),
         sa.Column("seen", sa.Double, nullable=False),
         sa.PrimaryKeyConstraint("sha256", name="pk_body_seen"),
+        sqlite_with_rowid=False,
     )
-    op.create_index("ix_body_seen_seen", "body_seen", ["seen"])
     # Nobody wrote down when older pages were last seen: the time of the upgrade keeps them long enough.
     op.get_bind().execute(sa.text("INSERT INTO body_seen SELECT sha256, :now FROM body"), {"now": time.time()})
     if op.get_bind().dialect.name == "postgresql":
