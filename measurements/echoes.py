@@ -24,7 +24,7 @@ _ALONE = {
     *("forwarded", "x-forwarded", "x-forwarded-for", "forwarded-for", "x-original-forwarded-for"),
     *("x-ip", "x-proxyuser-ip", "x-akamai-edgescape", "x-client-geo-location", "x-user-geo", "cf-pseudo-ipv4"),
 }
-_ONE_WORD = {"clientip", "clientaddr", "userip"}
+_ONE_WORD = {"clientip", "clientaddr", "userip", "msisdn", "imsi", "imei"}  # the last are what mobile networks add
 _WHO = {
     *("client", "real", "remote", "connecting", "originating", "user", "visitor", "true", "external", "viewer"),
     *("your", "my", "peer"),

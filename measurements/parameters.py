@@ -1,8 +1,8 @@
 """What a captive portal knows of its guest, and writes into links, forms and scripts: `?mac=…&ssid=…&room=…`.
 
 A parameter's name tells what it is. In a URL that a server sent us on to, every parameter goes that is called after
-a guest, a device or a place; in a page, which may be about anything, only hardware addresses, names of wireless
-networks and numbers of telephones that stand as a parameter, a field or a value of JSON. What the target's own URL
+a guest, a device or a place; in a page, which may be about anything, only hardware addresses and names of wireless
+networks that stand as a parameter, a field or a value of JSON. What the target's own URL
 says stays: whoever chose the target wrote it. A value in which something was struck already stays as well.
 """
 
@@ -27,25 +27,22 @@ _IN_TEXT = (
 _VALUE_FIRST = re.compile(
     rb"value=[\"']([^\"'<>\n]{1,100})[\"'][^<>]{0,100}?name=[\"'](" + _KEY + rb")[\"']", re.IGNORECASE
 )
-_SIGNS = (b"ssid", b"msisdn")
 _SIGN_OF_DEVICE = re.compile(rb"mac(?:addr(?:ess)?)?(?:\\?[\"']|\s{0,2}[:=]|%3d)")
-"""In small letters, what a text with a parameter that counts in a page holds."""
+"""In small letters, what a text with a device's address as a parameter holds."""
 
 _DEVICE = {"mac", "apmac", "clientmac", "usermac", "umac", "devmac", "devicemac", "stamac", "macaddr"}
 _DEVICE |= {"bssid", "macaddress", "wlanapmac", "wlanusermac", "gwmac"}
 _NETWORK = {"ssid", "essid", "wlanssid", "wifissid", "apssid"}
-_LINE = {"msisdn"}
 _GUEST = {
     *("ap", "apname", "called", "calling", "calledstationid", "callingstationid", "nasid", "nas", "nasip", "nasportid"),
     *("ip", "ipaddr", "ipaddress", "ipv4", "ipv6", "clientip", "userip", "uip", "cip", "srcip", "sourceip", "remoteip"),
     *("wlanuserip", "wlanacip", "wlanacname", "acname", "acip", "uamip", "switchip", "vlan", "vlanid"),
     *("user", "username", "uname", "userid", "phone", "mobile", "email", "subscriber"),
     *("room", "roomno", "roomnumber", "guest", "voucher", "hostname", "devicename", "sessionid", "token", "gwid"),
-    *("gwaddress", "deviceid", "deviceip", "clienthost", "subscriberid", "userlogin", "wlan", "imsi", "imei"),
+    *("gwaddress", "deviceid", "deviceip", "clienthost", "subscriberid", "userlogin", "wlan", "imsi", "imei", "msisdn"),
 }
-_IN_A_LINK = _DEVICE | _NETWORK | _LINE | _GUEST
+_IN_A_LINK = _DEVICE | _NETWORK | _GUEST
 _HARDWARE = re.compile(rb"(?:[0-9A-Fa-f]{2}(?:[:\-.]|%3[aA]|%2[dD])?){5}[0-9A-Fa-f]{2}")
-_NUMBER = re.compile(rb"\+?[0-9]{6,20}")
 _NOTHING = re.compile(rb"[0-9]?|true|false|null|none|undefined|[{$<%].{0,99}", re.IGNORECASE)
 
 
@@ -58,7 +55,7 @@ class Parameters:
     def suspects(self, text: bytes) -> bool:
         """Say whether `strike` could find anything in `text`."""
         small = text.lower()
-        return any(sign in small for sign in _SIGNS) or (b"mac" in small and _SIGN_OF_DEVICE.search(small) is not None)
+        return b"ssid" in small or (b"mac" in small and _SIGN_OF_DEVICE.search(small) is not None)
 
     def suspects_read(self, text: bytes, bare: bytes) -> bool:
         """Say the same; escapes are not undone for this."""
@@ -103,7 +100,7 @@ def _fits(key: bytes, value: bytes) -> bool:
     name = _folded(key)
     if name in _DEVICE:
         return _HARDWARE.fullmatch(value) is not None
-    return name in _NETWORK or (name in _LINE and _NUMBER.fullmatch(value) is not None)
+    return name in _NETWORK
 
 
 def _meant(key: bytes) -> bool:

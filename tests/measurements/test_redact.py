@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import random
 import time
@@ -256,6 +257,23 @@ def test_own_addresses_may_come_with_a_port_or_inside_another(own: str) -> None:
     assert redact_text("you are 203.0.113.77", [own]) == "you are [redacted:address]"
 
 
+@pytest.mark.parametrize("lead", range(3))
+def test_a_private_address_is_found_in_the_tokens_of_a_portal(lead: int) -> None:
+    token = base64.b64encode(b"x" * lead + b"192.168.1.23|room").decode()
+    assert "[redacted:address]" in redact_text(f"?t={token}", ["192.168.1.23"])
+    assert redact_text(f"?t={token}", ["192.168.1.24"]) == f"?t={token}"
+
+
+def test_an_address_of_few_bits_is_found_in_base64_as_a_whole_token_only() -> None:
+    assert redact_text("t=CQkJCQ==;", ["9.9.9.9"]) == "t=[redacted:address]==;"
+    assert redact_text("t=aCQkJCQkJ;", ["9.9.9.9"]) == "t=aCQkJCQkJ;"
+
+
+def test_the_ipv4_address_behind_a_teredo_address_is_looked_for() -> None:
+    own = "2001:0:4136:e378:8000:63bf:34ff:8eb2"  # 203.0.113.77, whose bits are turned over
+    assert redact_text("you are 203.0.113.77", [own]) == "you are [redacted:address]"
+
+
 def test_a_link_local_address_with_its_zone() -> None:
     own = "fe80::1c2d:3eff:fe4f:5a6b%eth0"
     assert redact_text("via [fe80::1c2d:3eff:fe4f:5a6b%eth0]:80", [own]) == "via [redacted:address]:80"
@@ -360,7 +378,7 @@ def test_cookies_keep_their_names_only() -> None:
         "Forwarded", "X-Remote-Addr", "x-originating-ip", "X-Cluster-Client-IP", "Fastly-Client-IP",
         "X-Azure-ClientIP", "X-Envoy-External-Address", "X-AppEngine-User-IP", "X-ClientIP",
         "CloudFront-Viewer-Address", "x-vercel-ip-city", "CF-IPCity", "X-AppEngine-CityLatLong", "X-Geo-Postal",
-        "CloudFront-Viewer-Latitude",
+        "CloudFront-Viewer-Latitude", "X-MSISDN", "x-nokia-imsi",
     ],
 )  # fmt: skip
 def test_headers_that_echo_the_client_lose_their_value_whatever_it_is(name: str) -> None:
