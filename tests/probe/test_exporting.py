@@ -200,7 +200,7 @@ def test_an_export_that_is_interrupted_leaves_nothing_under_the_name(desk: Desk)
     assert (desk.folder / "old.jsonl.gz").read_bytes() == b"of yesterday"
 
 
-@pytest.mark.parametrize("form", ["csv", "jsonl", "ooni"])
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_a_reader_that_has_enough_ends_it_in_silence(desk: Desk, form: str) -> None:
     with desk.start("export", "--format", form) as process:
         assert process.stdout is not None
