@@ -27,7 +27,8 @@ from tests.bench.figures import Figure
 from tests.bench.told import HOOK_NAMES
 from tests.measurements.store import postgres
 
-EVENTS, KILLS, RATE = 10_000, 50, 60.0
+EVENTS, KILLS, RATE = 10_000, 50, 20.0
+LONGEST = 20.0  # seconds that the program works before it is killed
 STARTING = 0.2  # of the kills
 TROUBLE = 5  # one in so many attempts at the failing and at the mute one goes wrong
 PATIENCE = 300.0  # seconds for what is left when all is stored
@@ -132,7 +133,7 @@ class Outcome:
     seconds: float
 
 
-def tell(url: str, *, events: int, kills: int, rate: float, seed: int = 1, longest: float = 4.0) -> Outcome:
+def tell(url: str, *, events: int, kills: int, rate: float, seed: int = 1, longest: float = LONGEST) -> Outcome:
     """Store and tell `events` events through so many kills: a fifth while it starts, the others while it works."""
     chance = random.Random(seed)
     began = time.monotonic()
