@@ -11,12 +11,15 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
 from measurements.alerts.notice import Change, Notice
+from measurements.alerts.outbox import Outbox
+from measurements.alerts.pace import Patience
 from measurements.alerts.routing import MOST_NEWS, Quiet, Rule
 from measurements.events.nouns import Event, Kind, Status
 from measurements.store import Store, open_store
 from measurements.store.claims import Claims
 from measurements.store.deliveries import LOST
-from tests.measurements.alerts.happenings import NOON, changes, ended, event, happen, sendable
+from tests.measurements.alerts.happenings import NOON, Ear, changes, ended, event, happen, posting, sendable
+from tests.measurements.store import postgres
 from tests.measurements.store.samples import ACCESSIBLE, measurement
 
 OPENED, UPDATED, CLOSED = Change.OPENED, Change.UPDATED, Change.CLOSED
@@ -264,6 +267,32 @@ def test_the_claim_of_a_program_that_was_killed_is_free_at_once(postgres_url: st
         assert store.claims.hold("phone")
         theirs.close()
         engine.dispose()
+
+
+@pytest.mark.postgres
+def test_a_database_that_goes_away_loses_nothing_and_what_was_told_is_not_told_anew(
+    postgres_server: postgres.Server, postgres_url: str
+) -> None:
+    """If the database is gone when a message was just delivered, that is marked once it is back."""
+    with open_store(postgres_url) as store:
+        ear = Ear(lambda notice: postgres_server.stop_at_once() if len(ear.tried) == 1 else None)
+        box = Outbox(store, patience=Patience(first=0.1, poll=0.2, away=0.1, soon=0.1))
+        try:
+            store.ledger.route([posting(ear).rule], box.wake)
+            box.use([posting(ear)])
+            happen(store, event("a", at=time.time()))
+            ear.wait(1)
+            time.sleep(0.3)
+            postgres_server.start()
+            happen(store, event("b", at=time.time(), countries=("KE",)))
+            ear.wait(2, 20.0)
+            end = time.monotonic() + 10.0
+            while store.deliveries.states()[0].waiting and time.monotonic() < end:
+                time.sleep(0.05)
+            assert changes(ear.tried) == [[(OPENED, "a")], [(OPENED, "b")]]
+            assert store.deliveries.states()[0].waiting == 0
+        finally:
+            box.close()
 
 
 Step = tuple[str, int]
