@@ -44,7 +44,7 @@ jitter = "1m"
 class Rehearsal:
     """So many hours at so many times the computer's speed, counted from when it was made; `url` is the store.
 
-    Without one it is an SQLite file in the lab's folder. `every` is in minutes.
+    Without one it is an SQLite file in the lab's folder. `every` is in minutes; `more` are settings besides.
     """
 
     lab: LabClient
@@ -53,6 +53,7 @@ class Rehearsal:
     url: str = ""
     every: int = 15
     targets: Sequence[str] = TARGETS
+    more: str = ""
     config: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,7 +66,7 @@ class Rehearsal:
         targets = json.dumps([f"https://{name}/" for name in self.targets])
         own = _SETTINGS.format(url=self.url, targets=targets, every=self.every)
         file = work / f"rehearsal-{self.begins:.0f}.toml"
-        file.write_text(f"{network}{own}\n[control]{control}")
+        file.write_text(f"{network}{own}\n[control]{control}\n{self.more}")
         self.config = str(file)
         self.change()
 
@@ -100,7 +101,7 @@ class Rehearsal:
     def start(self, probe: str) -> None:
         """Start a probe."""
         argv = [sys.executable, "-m", "tests.lab.hurried", self.config, str(self.speed), str(self.meets)]
-        own = {"WAZI_VANTAGE__PROBE_ID": probe, "XDG_DATA_HOME": f"{self.lab.work}/data-{probe}"}
+        own = {"WAZI_VANTAGE__PROBE_ID": probe, "XDG_DATA_HOME": self._data(probe)}
         self.lab.start(probe, "cli", argv, own)
 
     def end(self, probe: str, how: int = signal.SIGTERM) -> int:
@@ -115,11 +116,16 @@ class Rehearsal:
         self.lab.apply(scenario, control=True)
         return before, self.now
 
-    def wazi(self, *arguments: str) -> str:
-        """Run a command as a user does, in the computer's own time, and return what it prints."""
-        code, out, errors = self.lab.run("cli", [*WAZI, "--config", self.config, *arguments])
+    def wazi(self, *arguments: str, probe: str = "") -> str:
+        """Run a command as a user does, in the computer's own time, and return what it prints; as `probe`'s owner."""
+        own = ["env", f"XDG_DATA_HOME={self._data(probe)}"] if probe else []
+        code, out, errors = self.lab.run("cli", [*own, *WAZI, "--config", self.config, *arguments])
         assert code == 0, errors
         return out
+
+    def _data(self, probe: str) -> str:
+        """Return the folder where a probe keeps what is its own."""
+        return f"{self.lab.work}/data-{probe}"
 
     def events(self) -> list[dict[str, Any]]:
         """Return all events, the oldest first, with brackets in hours."""

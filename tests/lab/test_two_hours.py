@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +17,12 @@ from tests.measurements.store.postgres import server
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
 SHUT = "twitter.com"
+_ALERT = """
+[[alert]]
+hook = "command"
+command = ["sh", "-c", "cat >>{file} && echo >>{file}"]
+update_every = "0s"
+"""
 A_MEASUREMENT = 0.1  # hours that one seems to take at this speed: a vote is dated from its start
 
 
@@ -26,8 +33,12 @@ def database() -> Iterator[str]:
 
 
 def test_a_block_of_two_hours_is_one_event(lab: LabClient, database: str) -> None:
-    """One probe finds it, another on a second line confirms it, and both see it end; nobody else is accused."""
-    play = Rehearsal(lab, hours=6.0, url=database)
+    """One probe finds it, another on a second line confirms it, and both see it end; nobody else is accused.
+
+    Somebody is told when it is confirmed and when it is over, and its evidence stands without the store.
+    """
+    told = lab.work / "told.jsonl"
+    play = Rehearsal(lab, hours=6.0, url=database, more=_ALERT.format(file=told))
     play.start("one")
     play.wait_for(lambda store: heard(store, "one") >= 3, 4.0)
     on = play.change(HelloFilter(names=(SHUT,), action="reset"))
@@ -72,6 +83,18 @@ def test_a_block_of_two_hours_is_one_event(lab: LabClient, database: str) -> Non
         assert f"  {word}: {SHUT} blocked" in said
     assert "events   0 open events" in play.wazi("status")
     assert f"tls.reset        confirmed https://{SHUT}/" in play.wazi("list", "--outcome", "blocked")
+
+
+    notices = [json.loads(line) for line in told.read_text().splitlines() if line]
+    assert [notice["type"] for notice in notices] == ["event.opened", "event.closed"]
+    assert {found["id"] for notice in notices for found in notice["data"]["events"]} == {event.id}
+    assert f"{SHUT} blocked on AS64500 in ZZ (confirmed)" in notices[0]["data"]["title"]
+
+    bundle, page = lab.work / "event.zip", lab.work / "event.html"
+    play.wazi("export", "--format", "bundle", event.id, "--output", str(bundle), probe="one")
+    assert "STANDS" in play.wazi("verify", str(bundle))
+    play.wazi("report", event.id, "--html", "--output", str(page), probe="one")
+    assert SHUT in page.read_text()
 
 
 def heard(store: Store, probe: str) -> int:
