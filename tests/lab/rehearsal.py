@@ -120,7 +120,7 @@ class Rehearsal:
         """Run a command as a user does, in the computer's own time, and return what it prints; as `probe`'s owner."""
         own = ["env", f"XDG_DATA_HOME={self._data(probe)}"] if probe else []
         code, out, errors = self.lab.run("cli", [*own, *WAZI, "--config", self.config, *arguments])
-        assert code == 0, errors
+        assert code == 0, out + errors
         return out
 
     def _data(self, probe: str) -> str:
