@@ -1,17 +1,1 @@
-"""Telling people: the hooks, one file each."""
-
-from __future__ import annotations
-
-from collections.abc import Callable
-
-from measurements.alerts import alertmanager, apprise, command, feed, log, webhook
-from measurements.alerts.notice import Hook
-
-HOOKS: dict[str, Callable[..., Hook]] = {
-    "alertmanager": alertmanager.alertmanager,
-    "apprise": apprise.apprise,
-    "command": command.command,
-    "feed": feed.feed,
-    "log": log.log,
-    "webhook": webhook.webhook,
-}
+"""Telling people of events: who hears what, the outbox, and the hooks that deliver."""

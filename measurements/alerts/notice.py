@@ -3,7 +3,7 @@
 A `Notice` is one message: one event, or several that have news together. Its id stays the same however often it is
 tried, so that whoever gets it twice can tell. A hook is a coroutine function that delivers one notice and returns what
 came back, in a few words; when it cannot, it raises `HookFailed`. It is made by a factory whose keyword options are
-checked when settings load; `measurements.alerts.HOOKS` holds the factories by name.
+checked when settings load; `measurements.alerts.hooks.HOOKS` holds the factories by name.
 
 A factory's parameters are keyword-only and are its options: str, int, float (seconds), bool, Path, `Secret`, or a tuple
 of str or of `Secret`; one without a default must be given. A parameter of type `Bogons` is no option: who makes the

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from measurements.alerts import HOOKS
 from measurements.alerts.notice import Change, Hook
 from measurements.alerts.routing import Rule
 from measurements.alerts.secrets import HIDDEN, Secret
@@ -68,12 +67,13 @@ def alert(
     folder: Path,
     bogons: Callable[[], Bogons],
     environ: Mapping[str, str] = os.environ,
-    hooks: Mapping[str, Factory] = HOOKS,
+    hooks: Mapping[str, Factory] | None = None,
 ) -> Alert:
     """Read one table; relative paths are taken from `folder`. Raises BadOption."""
-    factory = hooks.get(table.hook)
+    known = _hooks() if hooks is None else hooks
+    factory = known.get(table.hook)
     if factory is None:
-        raise BadOption("hook", f"must be one of {', '.join(sorted(hooks)) or 'none: this Wazi has no hooks'}")
+        raise BadOption("hook", f"must be one of {', '.join(sorted(known)) or 'none: this Wazi has no hooks'}")
     reader = _Reader(factory, folder, environ)
     options = reader.read(table.options)
     for name, kind in reader.kinds.items():
@@ -94,6 +94,12 @@ def alert(
         name = first.rstrip(":,")
         raise BadOption(*((name, rest) if name in reader.kinds else ("", str(error)))) from None
     return made
+
+
+def _hooks() -> Mapping[str, Factory]:
+    from measurements.alerts.hooks import HOOKS  # they load much, which is for those who have an alert
+
+    return HOOKS
 
 
 def rule(table: AlertSettings) -> Rule:

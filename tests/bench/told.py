@@ -10,7 +10,7 @@ import base64
 import sys
 import time
 
-from measurements.alerts import HOOKS
+from measurements.alerts.hooks import HOOKS
 from measurements.alerts.outbox import Outbox, Posting
 from measurements.alerts.pace import Patience
 from measurements.alerts.routing import Rule

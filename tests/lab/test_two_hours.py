@@ -84,7 +84,6 @@ def test_a_block_of_two_hours_is_one_event(lab: LabClient, database: str) -> Non
     assert "events   0 open events" in play.wazi("status")
     assert f"tls.reset        confirmed https://{SHUT}/" in play.wazi("list", "--outcome", "blocked")
 
-
     notices = [json.loads(line) for line in told.read_text().splitlines() if line]
     assert [notice["type"] for notice in notices] == ["event.opened", "event.closed"]
     assert {found["id"] for notice in notices for found in notice["data"]["events"]} == {event.id}

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import trustme
 
-from measurements.alerts import HOOKS
+from measurements.alerts.hooks import HOOKS
 from measurements.alerts.payload import encode
 from measurements.alerts.secrets import Secret
 from measurements.bogons import Bogons

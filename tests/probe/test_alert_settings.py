@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from measurements.alerts import HOOKS
+from measurements.alerts.hooks import HOOKS
 from measurements.alerts.notice import Change, Hook, Notice
 from measurements.alerts.routing import Quiet
 from measurements.alerts.secrets import Secret

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from measurements.alerts import HOOKS
 from measurements.alerts.alertmanager import alerts
+from measurements.alerts.hooks import HOOKS
 from measurements.alerts.notice import Change, Hook, HookFailed
 from measurements.alerts.secrets import Secret
 from measurements.events.nouns import Event, Kind, Status

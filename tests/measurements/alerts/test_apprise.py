@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import trustme
 
-from measurements.alerts import HOOKS
 from measurements.alerts.apprise import CHILD, without_proxies
+from measurements.alerts.hooks import HOOKS
 from measurements.alerts.notice import Hook, HookFailed
 from measurements.alerts.secrets import Secret
 from measurements.alerts.wording import text, title

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from measurements.alerts import HOOKS
+from measurements.alerts.hooks import HOOKS
 from measurements.alerts.notice import Hook, HookFailed
 from measurements.alerts.payload import encode
 from tests.measurements.alerts.notices import event, hostile, many, notice
@@ -77,7 +77,8 @@ async def test_secrets_are_not_in_its_environment(tmp_path: Path) -> None:
         tmp_path, "import os, sys; print(sorted(n for n in os.environ if 'WAZI' in n.upper() or n == 'PLAIN'))"
     )
     code = (
-        "import asyncio, sys; from measurements.alerts import HOOKS; from tests.measurements.alerts.notices import *; "
+        "import asyncio, sys; from measurements.alerts.hooks import HOOKS; "
+        "from tests.measurements.alerts.notices import *; "
         "print(asyncio.run(HOOKS['command'](command=(sys.argv[1],))(notice(event()))))"
     )
     environment = {**os.environ, "WAZI_ALERT__0__URL": "kanari-7f3a", "Wazi_x": "kanari-7f3a", "PLAIN": "1"}

@@ -12,8 +12,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from measurements.alerts import HOOKS
 from measurements.alerts.feed import ATOM, MOST_BYTES
+from measurements.alerts.hooks import HOOKS
 from measurements.alerts.notice import HookFailed, Notice
 from tests.measurements.alerts.notices import PUBLIC_URL, a_test, confirmed, event, hostile, notice
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from measurements.alerts import HOOKS
+from measurements.alerts.hooks import HOOKS
 
 CODE = """
 import asyncio
-from measurements.alerts import HOOKS
+from measurements.alerts.hooks import HOOKS
 from probe.commands.logs import configure
 from tests.measurements.alerts.notices import *
 configure(False, for_people=False)

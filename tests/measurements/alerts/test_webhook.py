@@ -16,7 +16,7 @@ import pytest
 import standardwebhooks
 import trustme
 
-from measurements.alerts import HOOKS
+from measurements.alerts.hooks import HOOKS
 from measurements.alerts.notice import Hook, HookFailed
 from measurements.alerts.payload import SMALL
 from measurements.alerts.secrets import Secret
