@@ -3,7 +3,8 @@
 Each hook has a thread and an event loop of its own, so that one that hangs, fails or blocks delays no other, and none
 the measuring. A worker puts marked news into messages, tries them one at a time, and marks what came of it in the
 store: what was delivered and not marked, because the process was killed between the two, is sent again under the same
-id. It is woken when news are stored, and otherwise looks rarely. Where programs share a database, one of them sends.
+id. It is woken when news are stored, and otherwise looks rarely. Where programs share a database, one of them sends,
+and looks often, for another one may store the news.
 
 What hooks say when they fail is shown to people and must hold no secret; an exception that is no `HookFailed` is told
 by its type only.
@@ -76,6 +77,7 @@ class Outbox:
         self._patience = patience or Patience()
         self._now, self._clock, self._chance = now, clock, chance
         self._workers: dict[str, _Worker] = {}
+        self.names: frozenset[str] = frozenset()  # of all alerts in the settings, also those that are busy or off
         self._guard = threading.Lock()
         self._last_soon = -1e9
 
@@ -83,6 +85,7 @@ class Outbox:
         """Send for these alerts from now on; those that are as before go on undisturbed."""
         wanted = {posting.name: posting for posting in postings}
         with self._guard:
+            self.names = frozenset(wanted)
             left = [worker for name, worker in self._workers.items() if wanted.get(name) != worker.posting]
             for worker in left:
                 worker.stop()
@@ -265,7 +268,7 @@ class _Worker:
         self._seen = (now, clock)
         if clock - self._alive > 3600.0:
             self._alive = clock
-            self._deliveries.alive([self.posting.name], now)
+            self._deliveries.alive(self._outbox.names, now)
 
     def _next(self, now: float, clock: float) -> Message | None:
         """Return the message to be tried now: turn by turn one that failed before and a new one.
@@ -296,7 +299,7 @@ class _Worker:
 
     def _until_next(self, now: float, clock: float) -> float:
         due = self._deliveries.next_due(self.posting.name)
-        pauses = [self._patience.poll]
+        pauses = [self._patience.shared if self._claims.is_shared else self._patience.poll]
         if due is not None:
             pauses.append(max(due - now, 0.01))
         pause = min(pauses)
@@ -387,4 +390,11 @@ class _Worker:
 
 
 async def _answer(hook: Hook, notice: Notice) -> str:
-    return str(await hook(notice))
+    """Ask a hook; what would end the thread is a failure like any other, and its text is told to nobody."""
+    try:
+        return str(await hook(notice))
+    except (Exception, asyncio.CancelledError):
+        raise
+    except BaseException as error:
+        log.error("an alert's hook tried to end the program by %s", type(error).__name__)
+        raise HookFailed(f"the hook failed by {type(error).__name__}") from None

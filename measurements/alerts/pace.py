@@ -25,6 +25,7 @@ class Patience:
     asked: float = 6 * 3600.0  # at most, when a receiver asked to wait
     soon: float = 30.0  # at least, between two times that everything is tried at once
     poll: float = 30.0  # between two looks when nobody says that there is something
+    shared: float = 1.5  # between two looks where another program may store news, which wakes nobody here
     away: float = 2.0  # after the database failed
 
     def scaled(self, factor: float) -> Patience:

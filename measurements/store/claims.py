@@ -28,9 +28,14 @@ class Claims:
         self._connection: Connection | None = None
         self._mine: set[str] = set()
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other programs may use this database at the same time."""
+        return self._engine.dialect.name != "sqlite"
+
     def hold(self, name: str) -> bool:
         """Claim a hook, or tell whether it is still ours; False when another program has it. Raises StoreError."""
-        if self._engine.dialect.name == "sqlite":
+        if not self.is_shared:
             return True
         with self._guard:
             try:

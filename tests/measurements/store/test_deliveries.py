@@ -270,6 +270,23 @@ def test_the_claim_of_a_program_that_was_killed_is_free_at_once(postgres_url: st
 
 
 @pytest.mark.postgres
+def test_news_that_another_program_stores_are_sent_soon(postgres_url: str) -> None:
+    """If one program counts and another one holds the claim, nobody wakes the one that sends."""
+    with open_store(postgres_url) as one, open_store(postgres_url) as two:
+        ear = Ear()
+        box = Outbox(one)
+        try:
+            one.ledger.route([posting(ear).rule], box.wake)
+            two.ledger.route([posting(ear).rule], lambda: None)
+            box.use([posting(ear)])
+            time.sleep(0.5)
+            happen(two, event(at=time.time()))
+            ear.wait(1, 5.0)
+        finally:
+            box.close()
+
+
+@pytest.mark.postgres
 def test_a_database_that_goes_away_loses_nothing_and_what_was_told_is_not_told_anew(
     postgres_server: postgres.Server, postgres_url: str
 ) -> None:
