@@ -130,8 +130,8 @@ def _reading_mode(path: Path) -> str:
 
 
 def _open_postgres(url: URL, read_only: bool, now: Clock) -> Store:
+    place = url.set(drivername="postgresql").render_as_string(hide_password=True)
     url = url.set(drivername="postgresql+psycopg")
-    place = url.render_as_string(hide_password=True)
     options = ["-c synchronous_commit=on", "-c enable_partitionwise_join=on"]
     options += [f"-c tcp_keepalives_{name}" for name in ("idle=30", "interval=10", "count=3")]  # or claims would stay
     if read_only:

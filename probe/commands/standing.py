@@ -14,7 +14,7 @@ from measurements.events.nouns import Event, Status
 from measurements.events.record import record
 from measurements.model import Vote, encode
 from probe.commands.building import counting_rules, load_settings, read_store
-from probe.commands.console import FINE, Common, Refusal, wants_colour, width, write, write_line
+from probe.commands.console import FINE, Common, Refusal, say, wants_colour, width, write, write_line
 from probe.commands.which import Which
 
 if TYPE_CHECKING:
@@ -44,12 +44,17 @@ def list_events(common: Common, wanted: Wanted, *, limit: int, as_json: bool) ->
 
     settings = load_settings(common)
     colour, room = wants_colour(sys.stdout), width(sys.stdout)
+    some = False
     with read_store(settings) as store:
         for event in _chosen(store, wanted, limit):
+            some = True
             if as_json:
                 write_line(encode(record(event)) + b"\n")
             else:
                 write(event_line(event, colour=colour, width=room))
+    if not some and not as_json:
+        over = wanted.every or wanted.status or wanted.since
+        say("no such event" if over else "no such event is open; `wazi events --all` shows also what is over")
     return FINE
 
 

@@ -299,12 +299,11 @@ def label(value: object) -> str:
 
 def store_url(value: object) -> str:
     """Read the URL of a database."""
-    wanted = 'write "sqlite:////folder/wazi.db" or "postgresql+psycopg://user@host/database"'
+    wanted = 'write "sqlite:////folder/wazi.db" or "postgresql://user@host/database"'
     if not isinstance(value, str):
         raise ValueError(wanted)
-    if re.match(r"postgres(ql)?://", value):
-        raise ValueError("must begin with postgresql+psycopg://")
-    if re.fullmatch(r"sqlite:///(?!:memory:)[^?]+(\?.*)?|postgresql\+psycopg://[^/?]*/[^/?]+(\?.*)?", value):
+    postgres = r"postgres(ql(\+psycopg)?)?://[^/?]*/[^/?]+(\?.*)?"
+    if re.fullmatch(rf"sqlite:///(?!:memory:)[^?]+(\?.*)?|{postgres}", value):
         return value
     raise ValueError(wanted)
 

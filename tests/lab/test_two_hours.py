@@ -29,7 +29,7 @@ A_MEASUREMENT = 0.1  # hours that one seems to take at this speed: a vote is dat
 @pytest.fixture(scope="module")
 def database() -> Iterator[str]:
     with server() as running:
-        yield running.new_database().replace("postgresql:", "postgresql+psycopg:")
+        yield running.new_database()
 
 
 def test_a_block_of_two_hours_is_one_event(lab: LabClient, database: str) -> None:

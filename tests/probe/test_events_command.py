@@ -65,7 +65,12 @@ def test_what_is_open_is_listed_and_what_is_over_when_asked_for(world: World) ->
     assert len(objects(world.wazi("events", "--since", "3d", "--json"))) == 2
     assert objects(world.wazi("events", "--since", "1h", "--json")) == every[:1]
     assert objects(world.wazi("events", "--all", "--limit", "1", "--json")) == every[:1]
-    assert world.wazi("events", "--target", "well.example").stdout == ""
+    none = world.wazi("events", "--target", "well.example")
+    assert (none.stdout, none.stderr) == (
+        "",
+        "wazi: no such event is open; `wazi events --all` shows also what is over\n",
+    )
+    assert world.wazi("events", "--target", "well.example", "--all").stderr == "wazi: no such event\n"
 
 
 def test_an_event_is_shown_with_its_timeline_and_witnesses_that_can_be_opened(world: World) -> None:

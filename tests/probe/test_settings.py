@@ -415,7 +415,7 @@ def test_a_wrong_network_setting_is_told_by_line(tmp_path: Path, line: str, comp
         ("[control]\nurls = ['https://home.cern/x']", "home.cern is a witness too, and must be one or the other"),
         ("[store]\nurl = 'sqlite://'", 'line 2: [store] url = "sqlite://": write "sqlite:////folder/wazi.db" or'),
         ("[store]\nurl = 'sqlite:///:memory:'", 'write "sqlite:////folder/wazi.db" or'),
-        ("[store]\nurl = 'postgres://a/b'", "must begin with postgresql+psycopg://"),
+        ("[store]\nurl = 'postgresql://a'", 'or "postgresql://user@host/database"'),
         ("[store]\nurl = 'mysql://a/b'", 'write "sqlite:////folder/wazi.db" or'),
         ("[netwrok]\nipv6 = true", "line 1: [netwrok] is no setting; did you mean network?"),
         (
@@ -704,7 +704,13 @@ def test_a_variable_of_another_program_is_not_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["postgresql+psycopg://u:p@db:5432/wazi?sslmode=require", "postgresql+psycopg://u@/wazi?host=/run/pg"]
+    "url",
+    [
+        "postgresql://u:p@db:5432/wazi?sslmode=require",
+        "postgresql://u@/wazi?host=/run/pg",
+        "postgres://u@db/wazi",
+        "postgresql+psycopg://u@db/wazi",
+    ],
 )
 def test_a_database_may_be_told_by_a_query(url: str) -> None:
     """If PostgreSQL listens on a socket in a folder, its URL names that folder in the query."""

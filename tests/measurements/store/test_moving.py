@@ -30,8 +30,7 @@ def test_a_store_moves_to_postgresql_and_back_byte_for_byte(tmp_path: Path, post
     places = [f"sqlite:///{tmp_path}/first.db", postgres_url, f"sqlite:///{tmp_path}/last.db"]
     desks = [Desk(tmp_path / str(n)) for n in range(3)]
     for desk, place in zip(desks, places, strict=True):
-        url = place.replace("postgresql:", "postgresql+psycopg:")
-        desk.config.write_text(desk.config.read_text().replace("sqlite:///wazi.db", url))
+        desk.config.write_text(desk.config.read_text().replace("sqlite:///wazi.db", place))
     with open_store(places[0]) as store:
         for fact, verdict in made():
             store.add(fact, verdict)
