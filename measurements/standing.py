@@ -142,6 +142,7 @@ class Standing:
                 if event.is_open and self._votes.get(event.id) != event.votes:
                     self._votes[event.id] = event.votes
                     changed[event.id] = event
+            is_behind = len(votes) == most  # old votes, perhaps: nobody is told before the rest of them was seen
             checkpoint = detector.checkpoint()
             memory = Memory(
                 false_alarms_per_week=self._settings.false_alarms_per_week,
@@ -152,7 +153,13 @@ class Standing:
                 rates=detector.rates,
                 header=checkpoint.header,
             )
-            news = turn.save(votes[-1][0], msgspec.msgpack.encode(memory), checkpoint.cells, list(changed.values()))
+            news = turn.save(
+                votes[-1][0],
+                msgspec.msgpack.encode(memory),
+                checkpoint.cells,
+                list(changed.values()),
+                is_behind=is_behind,
+            )
         self._turn = turn.turn
         return len(votes), news
 

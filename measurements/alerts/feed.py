@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -28,6 +30,8 @@ from measurements.alerts.wording import page, text, title
 from measurements.printable import clean, plural
 
 ATOM = "http://www.w3.org/2005/Atom"
+LOCKED = 10.0
+"""Seconds to wait for who else writes in the folder: a thread that waits for ever keeps the program from ending."""
 MOST_BYTES = 16 * 1024 * 1024
 """Bytes of a feed that is read back; a larger one was not written by us."""
 ElementTree.register_namespace("", ATOM)
@@ -66,11 +70,19 @@ def _add(path: Path, notice: Notice, entries: int, name: str) -> str:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Wait until no other of us writes in this folder; a lock ends with its process."""
+def _alone(folder: Path, most: float = LOCKED) -> Iterator[None]:
+    """Wait until no other of us writes in this folder, though not for ever; a lock ends with its process."""
     number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(number, fcntl.LOCK_EX)
+        end = time.monotonic() + most
+        while True:
+            try:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise TimeoutError(errno.ETIMEDOUT, "another program keeps its folder locked") from None
+                time.sleep(0.05)
         yield
     finally:
         os.close(number)

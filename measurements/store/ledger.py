@@ -116,8 +116,19 @@ class Turn:
         statement = _votes(those.subquery("those")).order_by(literal_column("those.number"))
         return [(row["number"], _as_vote(row)) for row in self._connection.execute(statement).mappings()]
 
-    def save(self, number: int, header: bytes, cells: Mapping[str, bytes], events: Sequence[Event]) -> list[Event]:
-        """Save how far it came, with the cells and events that changed; return the events that have news."""
+    def save(
+        self,
+        number: int,
+        header: bytes,
+        cells: Mapping[str, bytes],
+        events: Sequence[Event],
+        *,
+        is_behind: bool = False,
+    ) -> list[Event]:
+        """Save how far it came, with the cells and events that changed; return the events that have news.
+
+        When it `is_behind`, events stand as they once did, and nobody is told before the next turns had time.
+        """
         table, cell = tables.detector, tables.detector_cell
         self.turn, self.number, self.header = self.turn + 1, number, header
         values = {"turn": self.turn, "number": number, "updated": self._now, "header": header}
@@ -131,9 +142,9 @@ class Turn:
             self._connection.execute(
                 insert.on_conflict_do_update(index_elements=["detector", "cell"], set_=excluded), rows
             )
-        return self._keep(events)
+        return self._keep(events, is_behind)
 
-    def _keep(self, events: Sequence[Event]) -> list[Event]:
+    def _keep(self, events: Sequence[Event], is_behind: bool) -> list[Event]:
         """Store events as they stand now, and whom they are news for; return those that have news."""
         table, history = tables.event, tables.event_version
         known = self._known([event.id for event in events])
@@ -164,7 +175,7 @@ class Turn:
             self._connection.execute(table.update().where(table.c.id == bindparam("its_id")), changed)
         if kept:
             self._connection.execute(history.insert(), kept)
-            self._planner.plan(list(told.values()))
+            self._planner.plan(list(told.values()), is_behind=is_behind)
         return [event for event, _ in told.values()]
 
     def _known(self, ids: Sequence[str]) -> dict[str, tuple[int, bytes | None]]:

@@ -18,6 +18,7 @@ from measurements.events.nouns import Event
 from measurements.store import tables
 
 _PAGE = 200  # events looked up at once
+BACKLOG = 30.0  # seconds that news wait which were found while votes had to be caught up with
 OLD = "it lay too far back when it was stored"
 
 _marks, _fact = tables.alert_event, tables.measurement
@@ -29,13 +30,17 @@ class Planner:
     def __init__(self, connection: Connection, rules: Sequence[Rule], now: float) -> None:
         self._connection = connection
         self._rules = rules
-        self._now = now
+        self._now = self._due = now
         self._lived: dict[str, float] | None = None
         self._categories: dict[str, str] = {}
         self.planned = 0
 
-    def plan(self, news: Sequence[tuple[Event, int]]) -> None:
-        """Mark for every hook that may hear of it what events say anew, each by its version."""
+    def plan(self, news: Sequence[tuple[Event, int]], *, is_behind: bool = False) -> None:
+        """Mark for every hook that may hear of it what events say anew, each by its version.
+
+        When counting `is_behind`, this waits: what began in old votes may be over in the next ones.
+        """
+        self._due = self._now + (BACKLOG if is_behind else 0.0)
         if not self._rules:
             return
         known = self._known([event.id for event, _ in news])
@@ -84,7 +89,7 @@ class Planner:
             "wanted": version,
             "first": version if mark["first"] is None else mark["first"],
             "since": self._now if mark["since"] is None else mark["since"],
-            "due": self._now,
+            "due": self._due,
             "born": self._age(rule.name) if mark["since"] is None else mark["born"],
             "skipped": "",
         }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 import stat
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from measurements.alerts.feed import ATOM, MOST_BYTES
+from measurements.alerts.feed import ATOM, MOST_BYTES, _alone
 from measurements.alerts.hooks import HOOKS
 from measurements.alerts.notice import HookFailed, Notice
 from tests.measurements.alerts.notices import PUBLIC_URL, a_test, confirmed, event, hostile, notice
@@ -206,3 +208,15 @@ def test_a_wrong_option_is_named(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=words):
             HOOKS["feed"](**options)
+
+
+def test_a_folder_that_somebody_keeps_locked_is_a_failure_and_not_a_thread_for_ever(tmp_path: Path) -> None:
+    number = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX)
+        with pytest.raises(TimeoutError, match="keeps its folder locked"), _alone(tmp_path, 0.1):
+            pass
+    finally:
+        os.close(number)
+    with _alone(tmp_path, 0.1):
+        pass

@@ -179,6 +179,20 @@ def test_what_is_imported_rings_for_nothing_that_is_long_past(url: str) -> None:
     assert told[0].news[0].event.opened == START + 48 * HOUR
 
 
+def test_what_began_and_ended_in_votes_that_waited_is_not_told_as_going_on(url: str) -> None:
+    clock, phone = START + 84 * HOUR, Rule(name="phone")
+    with open_store(url, now=lambda: clock) as store:
+        store.ledger.route([phone], lambda: None)
+        standing = Standing(store.ledger, SETTINGS, now=lambda: clock)
+        keep(store, hourly(range(84)))
+        assert standing.catch_up(112)[-1].status is Status.CONFIRMED  # as of 28 hours ago
+        assert sendable(store, phone, clock) == []
+        assert standing.catch_up()[-1].status is Status.CLOSED
+        assert [[change for change, _ in told] for told in changes(sendable(store, phone, clock))] == [
+            [Change.OPENED, Change.CLOSED]
+        ]
+
+
 def test_what_is_in_the_store_counts_and_not_what_is_in_memory(store: Store) -> None:
     """If somebody else had a turn, an old memory would count from the wrong place."""
     first, second = Standing(store.ledger, SETTINGS, now=later), Standing(store.ledger, SETTINGS, now=later)
