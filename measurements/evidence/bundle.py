@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from measurements.commitments import removals
+from measurements.commitments import Removal, removals
 from measurements.events.nouns import Event
 from measurements.evidence.archive import name_is_plain, write
 from measurements.evidence.canonical import canonical
@@ -30,7 +30,7 @@ MANIFEST, SIGNATURE, SUMS, README = "manifest.json", "manifest.sig", "SHA256SUMS
 RECORD_SIGNATURES = "records.sig"
 BODIES = "bodies/"
 BOGONS = "lists/bogons.csv"
-VOTES, GAPS = "votes.csv", "gaps.json"
+VOTES, GAPS, REDACTIONS = "votes.csv", "gaps.json", "redactions.json"
 OUTSIDE = (MANIFEST, SIGNATURE, SUMS)
 """What the manifest cannot list: itself, its signature, and the sums of all."""
 
@@ -229,6 +229,25 @@ def sums(files: Iterable[tuple[str, bytes]]) -> bytes:
     return b"".join(f"{_hex(data)}  {path}\n".encode() for path, data in files)
 
 
+def what_was_said(verdict: Verdict | None) -> tuple[str | None, str | None, str | None, int | None]:
+    """Return what an entry tells people of a verdict: outcome, mechanism, confidence, version of the rules."""
+    if verdict is None:
+        return None, None, None, None
+    mechanism = None if verdict.mechanism is None else verdict.mechanism.value
+    confidence = None if verdict.confidence is None else verdict.confidence.value
+    return verdict.outcome.value, mechanism, confidence, verdict.rules_version
+
+
+def redactions(taken: Iterable[tuple[int, str, Iterable[Removal]]]) -> bytes:
+    """Write what was taken out of records, given by number and id."""
+    told: list[Any] = []
+    for number, identifier, removed in taken:
+        rows = [{"place": one.place, "kind": one.kind, "commitment": one.commitment} for one in removed]
+        if rows:
+            told.append({"record": number, "id": identifier, "removed": rows})
+    return canonical(told)
+
+
 def record_path(entry: Entry) -> str:
     """Return where the record is."""
     return f"records/{entry.stem}.json"
@@ -247,6 +266,7 @@ def folder_of(probe: str) -> str:
 def _entry(number: int, item: Item) -> Entry:
     fact = item.measurement
     latest = item.opinions[-1].verdict if item.opinions else None
+    outcome, mechanism, confidence, rules_version = what_was_said(latest)
     return Entry(
         number=number,
         id=fact.id,
@@ -257,10 +277,10 @@ def _entry(number: int, item: Item) -> Entry:
         link=item.link,
         started=fact.started,
         target=fact.target.url,
-        outcome=None if latest is None else latest.outcome.value,
-        mechanism=None if latest is None or latest.mechanism is None else latest.mechanism.value,
-        confidence=None if latest is None or latest.confidence is None else latest.confidence.value,
-        rules_version=None if latest is None else latest.rules_version,
+        outcome=outcome,
+        mechanism=mechanism,
+        confidence=confidence,
+        rules_version=rules_version,
     )
 
 
@@ -270,18 +290,14 @@ def _event_files(told: Sequence[EventFile]) -> dict[str, bytes]:
 
 def _record_files(entries: Sequence[Entry], items: Sequence[Item]) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
-    redacted: list[Any] = []
     for entry, item in zip(entries, items, strict=True):
         files[record_path(entry)] = item.record
         files[verdicts_path(entry)] = canonical([msgspec.to_builtins(opinion) for opinion in item.opinions])
         files |= {BODIES + digest: body for digest, body in item.bodies.items()}
-        taken = [
-            {"place": one.place, "kind": one.kind, "commitment": one.commitment}
-            for one in removals(item.measurement.redacted)
-        ]
-        if taken:
-            redacted.append({"record": entry.number, "id": entry.id, "removed": taken})
-    files["redactions.json"] = canonical(redacted)
+    facts = (item.measurement for item in items)
+    files[REDACTIONS] = redactions(
+        (entry.number, entry.id, removals(fact.redacted)) for entry, fact in zip(entries, facts, strict=True)
+    )
     return files
 
 

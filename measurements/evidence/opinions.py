@@ -9,7 +9,7 @@ import msgspec
 
 from measurements.bogons import BadBogons, Bogons
 from measurements.evidence.bundle import BOGONS, Entry, Manifest, Opinion, verdicts_path
-from measurements.evidence.findings import Found, Judged, Wrong, called
+from measurements.evidence.findings import Found, Judged, Wrong, called, numbers
 from measurements.evidence.rejudge import agree, gist, judge_all, judge_by
 from measurements.evidence.strict import NotCanonical, strict_json
 from measurements.fingerprints import Fingerprints
@@ -29,12 +29,18 @@ def judge_again(
     bogons: Bogons,
     fingerprints: Fingerprints,
     found: Found,
-) -> tuple[Judged, ...]:
-    """Judge every record by the lists of this build, and where that differs by the private addresses of the bundle."""
+) -> tuple[tuple[Judged, ...], dict[int, Verdict]]:
+    """Judge every record by the lists of this build, and where that differs by the private addresses of the bundle.
+
+    Returns what came of each, and by number the verdicts of this build that agree with the bundle.
+    """
     ours = judge_all(facts, judge_by(bogons, fingerprints))
     judging = _Judging(manifest, {row.mark for row in fingerprints.rows}, found)
     theirs: dict[int, Verdict | Exception] | None = None
-    judged = []
+    judged: list[Judged] = []
+    agreed: dict[int, Verdict] = {}
+    by_other_rules: dict[int, list[int]] = {}
+    in_other_words: list[int] = []
     for entry in manifest.records:
         said = _said(entry, files, found)
         one = _compare(entry, said, ours[entry.number])
@@ -46,7 +52,21 @@ def judge_again(
         one = judging.excuse(said, one)
         judging.tell(entry, one)
         judged.append(one)
-    return tuple(judged)
+        verdict = ours[entry.number]
+        if one.agrees and isinstance(verdict, Verdict):
+            agreed[entry.number] = verdict
+            if one.said_by != RULES_VERSION:
+                by_other_rules.setdefault(one.said_by or 0, []).append(entry.number)
+            elif said != verdict:
+                in_other_words.append(entry.number)
+    if in_other_words:
+        words = "the words and reasons in verdicts/ are not those that this build gives for the same verdict"
+        found.notes.append(f"{numbers(in_other_words)}: {words}")
+    for version, some in sorted(by_other_rules.items()):
+        was = "were" if len(some) > 1 else "was"
+        words = f"{was} judged by rules version {version}, and those of this build ({RULES_VERSION}) say the same"
+        found.notes.append(f"{numbers(some)} {words}")
+    return tuple(judged), agreed
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +101,6 @@ class _Judging:
             self.found.fault(Wrong.VERDICT, words, entry)
         elif one.agrees is None:
             self.found.unsettled.append(f"the verdict on {called(entry)} is not confirmed: {one.note}")
-        elif one.said_by != RULES_VERSION:
-            words = f"was judged by rules version {one.said_by}, and those of this build ({RULES_VERSION}) say the same"
-            self.found.notes.append(f"{called(entry)} {words}")
 
     def _release(self, rules_version: int) -> str:
         if rules_version == self.manifest.rules_version:

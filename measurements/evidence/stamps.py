@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from rfc3161_client import (
     HashAlgorithm,
     PKIStatus,
@@ -49,7 +50,10 @@ def read_stamp(checkpoint: SignedCheckpoint, roots: Sequence[bytes] = ()) -> Sta
     anybody could have made it. A stamp that does not fit the root that it names is an error.
     """
     answer = _read(checkpoint.stamp, checkpoint)
-    chain = [x509.load_der_x509_certificate(one) for one in sorted(answer.signed_data.certificates)]
+    try:
+        chain = [x509.load_der_x509_certificate(one) for one in sorted(answer.signed_data.certificates)]
+    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
+        raise ValueError(f"it carries a certificate that cannot be read ({error})") from None
     trusted = False
     given = [one for root in roots for one in x509.load_pem_x509_certificates(root)]
     if given:

@@ -21,12 +21,13 @@ from measurements.evidence.archive import Archive, BadArchive, read
 from measurements.evidence.bundle import FORMAT, MANIFEST, SIGNATURE, EventFile, Manifest
 from measurements.evidence.chain import SignedCheckpoint, bad_signature
 from measurements.evidence.chained import Run, attested, family, key_of, stand
-from measurements.evidence.claims import check_events, check_votes
+from measurements.evidence.claims import Claims
 from measurements.evidence.facts import read_facts
 from measurements.evidence.findings import ChainTold, Fault, Found, Report, Stamp, Wrong, numbers
 from measurements.evidence.links import ProbeChain, pem, read_chains
 from measurements.evidence.opinions import judge_again, unjudged
 from measurements.evidence.strict import NotCanonical, strict_json
+from measurements.evidence.summaries import check_summaries, check_votes, strange_files
 from measurements.fingerprints import Fingerprints
 from measurements.rules import RULES_VERSION
 
@@ -109,11 +110,14 @@ class _Verifying:
         if found.faults or not self.known.judges:
             judged = unjudged(manifest)
         else:
-            judged = judge_again(manifest, self.files, facts, self.known.bogons, self.known.fingerprints, found)
+            lists = (self.known.bogons, self.known.fingerprints)
+            judged, agreed = judge_again(manifest, self.files, facts, *lists, found)
             if all(fault.wrong is Wrong.VERDICT for fault in found.faults):
-                check_events(told, manifest, facts, judged, found)
+                Claims(manifest, self.files, facts, agreed, found).check(told)
+                check_summaries(manifest, self.files, facts, found)
                 check_votes(manifest, self.files, facts, found)
         self._beside()
+        found.unsettled += strange_files(self.files)
         last = len(manifest.records) + 1
         found.faults.sort(key=lambda fault: fault.record or last)  # stable: the outermost reason stays first
         return Report(

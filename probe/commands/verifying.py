@@ -36,7 +36,9 @@ _WHOSE_KEY = (
 )
 _NOT_PROVEN = (
     "That what was measured is true, or where and when it was: whoever holds the key and the machine can make up a "
-    "chain, until a checkpoint of it was published (--checkpoint) or stamped (--timestamp-root). See docs/evidence.md"
+    "chain, until a checkpoint of it was published (--checkpoint) or stamped (--timestamp-root). Nor how many votes an "
+    "event counts and how sure they make it (`wazi detect votes.csv` counts again those that are here), nor the words "
+    "of the report pages and of README.txt: they are of whoever made the bundle. See docs/evidence.md"
 )
 _FINGERPRINT = re.compile(r"[0-9a-f]{32,64}")
 _LARGEST_ASIDE = 1024 * 1024  # bytes of a key, a root or a file of checkpoints

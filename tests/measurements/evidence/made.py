@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
 from measurements.events.nouns import Event, Kind, Status
+from measurements.events.telling import summary
 from measurements.evidence.bundle import (
     MANIFEST,
     OUTSIDE,
@@ -127,7 +128,7 @@ def chain_of(
 
 
 def event_of(found: Sequence[Measurement]) -> Event:
-    return Event(
+    event = Event(
         id="adf48fdc" * 4,
         kind=Kind.BLOCKING,
         status=Status.CONFIRMED,
@@ -136,9 +137,9 @@ def event_of(found: Sequence[Measurement]) -> Event:
         asns=(24757,),
         onset=(START, START + 60.0),
         witnesses=tuple(fact.id for fact in found),
-        summary="www.site.example blocked on AS24757 in ET",
         updated=START + 9000.0,
     )
+    return replace(event, summary=summary(event))
 
 
 @dataclass
@@ -151,6 +152,7 @@ class Made:
     key: Ed25519PrivateKey
     signer: Signer | None
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    before: Mapping[str, Verdict] = field(default_factory=dict)  # by older rules
     unlinked: frozenset[str] = frozenset()
     missing: tuple[Missing, ...] = ()
     event: Event | None = None
@@ -164,7 +166,11 @@ class Made:
                 record=record(fact),
                 role=role,
                 link=None if fact.id in self.unlinked else fact.sequence,
-                opinions=(Opinion(judged_at=START, verdict=self.verdicts[fact.id]),),
+                opinions=tuple(
+                    Opinion(judged_at=START, verdict=said[fact.id])
+                    for said in (self.before, self.verdicts)
+                    if fact.id in said
+                ),
                 bodies={digest.hex(): body for digest, body in without_bodies(fact)[1].items()},
             )
             for role, some in ((Role.WITNESS, self.witnesses), (Role.ACCESS, self.others))

@@ -88,6 +88,14 @@ def test_what_is_no_stamp_is_refused(point: SignedCheckpoint, data: bytes) -> No
         check_answer(data, point)
 
 
+def test_a_certificate_of_no_known_version_is_told(authority: Authority, point: SignedCheckpoint) -> None:
+    third = b"\xa0\x03\x02\x01\x02"  # [0] INTEGER 2: the third version of X.509
+    assert third in point.stamp
+    odd = point.stamp.replace(third, third[:-1] + b"\x05")
+    with pytest.raises(ValueError, match="carries a certificate that cannot be read"):
+        read_stamp(replace(point, stamp=odd), [authority.root])
+
+
 def test_a_refusal_is_told(authority: Authority, point: SignedCheckpoint) -> None:
     refused = authority.answer(b"\x30\x03\x02\x01\x01")
     with pytest.raises(ValueError, match="no time stamp"):

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from measurements.bogons import Bogons
 from measurements.events.nouns import Kind
+from measurements.events.telling import summary
 from measurements.events.votes import votes
 from measurements.evidence.archive import read, write
 from measurements.evidence.bundle import (
@@ -42,6 +43,7 @@ from tests.measurements.evidence.authority import make as found
 from tests.measurements.evidence.made import (
     OTHER,
     PROBE,
+    START,
     Files,
     Made,
     chain_of,
@@ -552,9 +554,123 @@ def test_what_works_is_no_witness() -> None:
     assert "says that the site works" in fault.words
 
 
+def claim(made: Made, **what: Any) -> None:
+    """Let the one who has the key claim something else, in the words that go with it."""
+    event = replace(event_of(made.witnesses), **what)
+    made.event = event if "summary" in what else replace(event, summary=summary(event))
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ({"summary": "all of it is blocked everywhere"}, "its sentence does not follow from what it says: 'all of it"),
+        ({"summary": "so it was", "detector_version": 0}, "was worded by another version of the detector"),
+        ({"countries": ("ET", "KE", "UG")}, "shows this country of it: KE, UG"),
+        ({"asns": (24757, *range(1, 8))}, "shows this network of it: AS1, AS2, AS3, AS4, AS5 and 2 more"),
+        ({"targets": ("www.site.example", "a.example")}, "shows this target of it: a.example"),
+        ({"mechanisms": (("tls.reset", START), ("quic.drop", START))}, "shows this mechanism of it: quic.drop"),
+        ({"kind": Kind.ALLOWLIST}, "it claims allowlist, and no record here proves that"),
+        ({"kind": Kind.THROTTLING}, "it claims throttling, and no record here proves that"),
+        (
+            {"onset": (START - 9e6, START - 9e6)},
+            "it says that it had begun by 2026-06-09 10:13 UTC, and the first record",
+        ),
+        ({"end": (START + 9e6, START + 9e6)}, "it says that it lasted until 2027-01-03 18:13 UTC, and the last record"),
+        ({"onset": (START + 9e6, START + 9e6)}, "no record here speaks against access: it says, and whoever made"),
+    ],
+)
+def test_what_an_event_claims_and_no_record_shows_is_told(what: dict[str, Any], told: str) -> None:
+    made = make()
+    claim(made, **what)
+    report = check(made.data)
+    assert report.code == UNSETTLED
+    assert report.unsettled == (next(words for words in report.unsettled if told in words),)
+
+
+def test_an_outage_rests_on_what_the_probe_says_of_itself() -> None:
+    made = make(names=())
+    made.event = replace(event_of([]), kind=Kind.OUTAGE, targets=())
+    report = check(made.data)
+    assert report.code == UNSETTLED
+    assert "it rests on what the probe says of itself in gaps.json" in words(report)
+
+
+@pytest.mark.parametrize("name", ["site-firewall-drops", "servfail", "stale"])
+def test_what_was_not_reached_proves_no_block(name: str) -> None:
+    made = make(names=(name,))
+    claim(made, targets=(made.witnesses[0].target.host,))
+    report = check(made.data)
+    assert report.code == UNSETTLED
+    assert "it claims blocking, and no record here proves that" in words(report)
+    claim(made, targets=(made.witnesses[0].target.host,), kind=Kind.UNREACHABLE)
+    assert check(made.data).code == STANDS
+
+
+@pytest.mark.parametrize(("name", "outcome"), [("down", "down"), ("expired", "server_side"), ("offline", "invalid")])
+def test_what_does_not_speak_against_access_is_no_witness(name: str, outcome: str) -> None:
+    made = make(names=(name,))
+    host = made.witnesses[0].target.host
+    for kind in (Kind.BLOCKING, Kind.UNREACHABLE):
+        claim(made, targets=(host,), kind=kind)
+        (fault,) = check(made.data).faults
+        assert (fault.wrong, fault.record) == (Wrong.EVENT, 1)
+        assert f"says {outcome}, which does not speak against access" in fault.words
+
+
+def test_a_witness_by_other_rules_only_is_told() -> None:
+    made = make(names=("down", "sni-reset"))
+    claim(made, targets=tuple({fact.target.host for fact in made.witnesses}))
+    old = replace(made.verdicts[made.witnesses[1].id], rules_version=2)
+    made.before = {made.witnesses[0].id: old}
+    report = check(made.data)
+    assert report.code == UNSETTLED
+    assert "spoke against access by other rules, and does not by these" in words(report)
+
+
+def test_what_else_is_said_of_records_must_be_what_they_say() -> None:
+    made = make()
+    files = dict(read(made.data).files)
+    manifest = manifest_of(files)
+    lie = replace(manifest.records[1], outcome="blocked", mechanism="quic.drop", confidence="confirmed")
+    put(files, replace(manifest, records=(manifest.records[0], lie, *manifest.records[2:])))
+    sign_again(files, made.key)
+    report = check(write(files.items()))
+    assert [(fault.wrong, fault.record) for fault in report.faults] == [(Wrong.CHANGED, 2)]
+    assert "the manifest says another verdict" in report.faults[0].words
+    report = signed_with(made, "redactions.json", canonical([{"id": "x", "record": 1, "removed": []}]))
+    assert [(fault.wrong, fault.file) for fault in report.faults] == [(Wrong.CHANGED, "redactions.json")]
+
+
+def test_files_that_no_bundle_has_are_named() -> None:
+    made = make()
+    made.extra |= {"check_chain.py": b"x", "rules/notes.txt": b"x", **{f"lists/{n}.csv": b"" for n in range(5)}}
+    report = check(made.data)
+    assert report.code == UNSETTLED
+    assert words(report).startswith("not known to this build, and not looked into: check_chain.py, lists/0.csv")
+    assert "and 2 more" in words(report)
+
+
+def test_reasons_that_these_rules_do_not_give_are_told() -> None:
+    made = make()
+    for number in (1, 3):
+        say(made, number, replace(made.verdicts[made.witnesses[number - 1].id], summary="somebody ordered it"))
+    report = check(made.data)
+    assert report.code == STANDS
+    assert words(report).startswith("records 1, 3: the words and reasons in verdicts/ are not those that this build")
+
+
+def test_verdicts_by_other_rules_are_told_in_one_line() -> None:
+    made = make()
+    made.verdicts = {key: replace(verdict, rules_version=1) for key, verdict in made.verdicts.items()}
+    report = check(made.data)
+    assert report.notes == (
+        f"records 1 to 4 were judged by rules version 1, and those of this build ({RULES_VERSION}) say the same",
+    )
+
+
 def test_sites_that_failed_together_may_be_more_than_the_event_names() -> None:
     made = make()
-    made.event = replace(event_of(made.witnesses), kind=Kind.UNREACHABLE, targets=("a.example",), layers=("together",))
+    claim(made, kind=Kind.UNREACHABLE, targets=("a.example",), layers=("together",))
     assert check(made.data).code == STANDS
 
 

@@ -12,7 +12,7 @@ from alembic import command
 from sqlalchemy import Connection, create_engine, make_url, select, text
 
 from measurements.model import Outcome
-from measurements.store import Filter, Store, StoreError, open_store, queries, tables
+from measurements.store import Filter, NotFound, Store, StoreError, open_store, queries, tables
 from measurements.store.migrations import configuration
 from measurements.store.months import ahead_of, bounds, in_their_months, made, month_of
 from measurements.store.packing import pack
@@ -116,6 +116,16 @@ def test_an_id_is_one_fact_whatever_its_month(postgres_url: str, caplog: pytest.
         assert store.ledger.position().waiting == 2
         assert store.has(first.id)
         assert store.measurement("abab").measurement == first
+
+
+@pytest.mark.postgres
+def test_a_measurement_that_is_gone_before_its_id_is_told(postgres_url: str) -> None:
+    with open_store(postgres_url, now=lambda: NOW) as store:
+        store.add(measurement(1, id="ab" * 16, started=at(2026, 3))).result(30)
+        with store._engine.begin() as connection:
+            connection.exec_driver_sql("DELETE FROM measurement")
+        with pytest.raises(NotFound, match=f"{'ab' * 16} is no longer kept"):
+            store.measurement("abab")
 
 
 @pytest.mark.postgres
