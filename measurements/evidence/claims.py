@@ -85,8 +85,10 @@ class Claims:
         about = (entry for entry in self.witnesses if _is_about(event, self.facts[entry.number]))
         votes = [vote for entry in about for vote in self._cast(event, entry)]
         if not votes:
-            what = "it rests on what the probe says of itself in gaps.json" if event.kind is Kind.OUTAGE else "it says"
-            yield f"no record here speaks against access: {what}, and whoever made the bundle vouches for it alone"
+            if event.kind is Kind.OUTAGE:
+                yield "no record shows an outage: it rests on what the probe says of itself in gaps.json"
+            else:
+                yield "no record here speaks against access: that there was any is the word of whoever made the bundle"
             return
         if event.kind in PROVEN and not any(_proves(event, vote) for vote in votes):
             yield f"it claims {event.kind}, and no record here proves that"

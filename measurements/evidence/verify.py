@@ -150,8 +150,8 @@ class _Verifying:
         by = self.manifest.signed_by
         if by is None:
             self.found.unsettled.append(
-                "nobody signed the bundle itself: it was made on a machine without the probe's key. What stands in a "
-                "chain under a checkpoint is signed there; all else is the word of whoever handed it to you"
+                "nobody signed the bundle itself: it was made without the key, or the signature was taken off. What "
+                "stands in a chain under a checkpoint is signed there; all else is the word of whoever handed it over"
             )
             return None
         if self.manifest.records and by.probe not in {entry.probe for entry in self.manifest.records}:
@@ -264,7 +264,7 @@ class _Verifying:
             if self.manifest.rules_version == RULES_VERSION and self.files.get(path, text) != text:
                 words = f"{path} is not that of this build, although both are of rules version {RULES_VERSION}"
                 self.found.notes.append(words)
-        self.found.notes += [f"left out: {words}" for words in self.manifest.left_out]
+        self.found.notes += [f"left out, as the bundle says: {words}" for words in self.manifest.left_out]
 
 
 def _standing(chain: ProbeChain) -> ChainTold:

@@ -18,6 +18,7 @@ from measurements.printable import clean
 from measurements.report.headlines import networks
 from measurements.report.language import Language, mark
 from measurements.report.seen import ACCUSED, Alive, address_agrees, alive, of_pace, proofs, shows_address
+from measurements.report.story import promise
 from measurements.report.words import REASONS
 from measurements.store.records import Kept
 
@@ -200,7 +201,11 @@ def _own_device(case: _Case) -> Weighed:
                 boxed,
             )
         )
-    return _share(beyond, len(places)), said
+    state = _share(beyond, len(places))
+    lines = {kept.measurement.vantage.asn for kept in case.witnesses} - {None, 0}
+    if state is State.EXCLUDED and len(lines) < 2:
+        state = State.PARTLY  # the filter of a school or of an employer can be beyond the first router
+    return state, said
 
 
 def _one_line(case: _Case) -> Weighed:
@@ -308,11 +313,12 @@ def _chance(case: _Case) -> Weighed:
             "The votes are %(odds)s likelier if access changed than if it did not; %(needed)s were needed.",
             odds=language.odds(event.log_evidence),
             needed=language.odds(event.threshold),
-        )
+        ),
+        promise(event.false_alarms_per_week, language),
     ]
     if event.log_evidence < event.threshold or event.status is Status.WITHDRAWN:
         return State.OPEN, seen
-    return State.PARTLY if event.confirmed is None or event.status is Status.UNCONFIRMED else State.EXCLUDED, seen
+    return State.PARTLY, seen  # never excluded: some false alarms are allowed
 
 
 def _our_mistake(case: _Case) -> Weighed:

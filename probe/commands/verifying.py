@@ -90,7 +90,7 @@ def _refused(name: str, code: int, result: str, words: str, *, as_json: bool) ->
 
 
 def _known(aside: Aside) -> Known:
-    from measurements.evidence.extras import rule_files
+    from measurements.evidence.extras import guide, rule_files
     from measurements.evidence.stamps import read_stamp
     from measurements.evidence.verify import Known
 
@@ -98,7 +98,7 @@ def _known(aside: Aside) -> Known:
     return Known(
         bogons=bogons,
         fingerprints=fingerprints,
-        rules=rule_files(),
+        rules={**rule_files(), **guide()},
         keys=tuple(_key(text) for text in aside.keys),
         checkpoints=tuple(point for name in aside.checkpoints for point in _checkpoints(name)),
         roots=tuple(_root(name) for name in aside.roots),
@@ -201,7 +201,7 @@ def _told(name: str, report: Report, known: Known) -> Iterator[str]:
     if report.faults:
         yield from _listed("Wrong", [fault.words for fault in report.faults])
     for identifier, summary in report.events:
-        yield from _paragraph("Event", f"{identifier[:8]}  {summary}")
+        yield from _paragraph("Claimed" if report.faults else "Event", f"{identifier[:8]}  {summary}")
     if report.manifest is None:
         return
     made = datetime.fromtimestamp(min(max(report.manifest.made, 0), _LATEST), UTC)

