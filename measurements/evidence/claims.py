@@ -88,7 +88,7 @@ class Claims:
             if event.kind is Kind.OUTAGE:
                 yield "no record shows an outage: it rests on what the probe says of itself in gaps.json"
             else:
-                yield "no record here speaks against access: that there was any is the word of whoever made the bundle"
+                yield "no record here, as these rules judge it, speaks against access: that is the word of its maker"
             return
         if event.kind in PROVEN and not any(_proves(event, vote) for vote in votes):
             yield f"it claims {event.kind}, and no record here proves that"

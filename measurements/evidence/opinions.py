@@ -41,6 +41,7 @@ def judge_again(
     agreed: dict[int, Verdict] = {}
     by_other_rules: dict[int, list[int]] = {}
     in_other_words: list[int] = []
+    unconfirmed: dict[str, list[int]] = {}
     for entry in manifest.records:
         said = _said(entry, files, found)
         one = _compare(entry, said, ours[entry.number])
@@ -51,6 +52,8 @@ def judge_again(
                 one = msgspec.structs.replace(one, agrees=None, note=note)
         one = judging.excuse(said, one)
         judging.tell(entry, one)
+        if one.agrees is None:
+            unconfirmed.setdefault(one.note, []).append(entry.number)
         judged.append(one)
         verdict = ours[entry.number]
         if one.agrees and isinstance(verdict, Verdict):
@@ -59,6 +62,8 @@ def judge_again(
                 by_other_rules.setdefault(one.said_by or 0, []).append(entry.number)
             elif said != verdict:
                 in_other_words.append(entry.number)
+    for note, some in unconfirmed.items():
+        found.unsettled.append(f"what is said of {numbers(some)} is not confirmed: {note}")
     if in_other_words:
         words = "the words and reasons in verdicts/ are not those that this build gives for the same verdict"
         found.notes.append(f"{numbers(in_other_words)}: {words}")
@@ -99,8 +104,6 @@ class _Judging:
         if one.agrees is False:
             words = f"{called(entry)}: the rules of this build say {one.found}, and the bundle says {one.said}"
             self.found.fault(Wrong.VERDICT, words, entry)
-        elif one.agrees is None:
-            self.found.unsettled.append(f"the verdict on {called(entry)} is not confirmed: {one.note}")
 
     def _release(self, rules_version: int) -> str:
         if rules_version == self.manifest.rules_version:

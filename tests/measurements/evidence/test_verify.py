@@ -107,6 +107,7 @@ def test_what_rests_on_lists_of_the_volunteer_s_own_is_no_fault() -> None:
     report = check(made.data, bogons=Bogons())
     assert report.code == UNSETTLED
     assert "it follows only from the private addresses in lists/bogons.csv" in words(report)
+    assert report.unsettled[0].startswith("what is said of record 1 is not confirmed: it follows only from")
     made.extra[BOGONS] = b"\xff"
     assert check(made.data, bogons=Bogons()).code == ALTERED
 
@@ -576,7 +577,7 @@ def claim(made: Made, **what: Any) -> None:
             "it says that it had begun by 2026-06-09 10:13 UTC, and the first record",
         ),
         ({"end": (START + 9e6, START + 9e6)}, "it says that it lasted until 2027-01-03 18:13 UTC, and the last record"),
-        ({"onset": (START + 9e6, START + 9e6)}, "no record here speaks against access: that there was any is"),
+        ({"onset": (START + 9e6, START + 9e6)}, "no record here, as these rules judge it, speaks against access"),
     ],
 )
 def test_what_an_event_claims_and_no_record_shows_is_told(what: dict[str, Any], told: str) -> None:
@@ -666,6 +667,16 @@ def test_verdicts_by_other_rules_are_told_in_one_line() -> None:
     assert report.notes == (
         f"records 1 to 4 were judged by rules version 1, and those of this build ({RULES_VERSION}) say the same",
     )
+    made.verdicts = {key: replace(verdict, outcome=Outcome.DOWN) for key, verdict in made.verdicts.items()}
+    others = [words for words in check(made.data).unsettled if "rules version 1 says so" in words]
+    assert len(others) == 4  # these rules say something else of each
+    made = make(names=["nxdomain"] * 3)
+    made.verdicts = {key: replace(one, outcome=Outcome.DOWN, rules_version=1) for key, one in made.verdicts.items()}
+    others = [words for words in check(made.data).unsettled if "rules version 1 says so" in words]
+    assert [words.split(" is not confirmed")[0] for words in others] == [
+        "what is said of records 1 to 3",
+        "what is said of record 4",
+    ]
 
 
 def test_sites_that_failed_together_may_be_more_than_the_event_names() -> None:
