@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from measurements.exports import jsonl
 from measurements.exports.files import fresh_file
 from measurements.store.discards import Discards, Stretch
-from measurements.store.errors import StoreError
+from measurements.store.errors import StoreBusy, StoreError
 from measurements.store.months import bounds, month_of
 
 if TYPE_CHECKING:
@@ -107,9 +107,10 @@ class Keeping:
             return ["nothing is ever deleted: [store] keep, keep_bodies and keep_size are not set"]
         said, now = [], self._now()
         if self.terms.keep is not None:
-            for month, since, _ in self._discards.stretches(float("inf"))[:1]:
-                begin = max(self._discards.oldest() or 0.0, since)
-                end = bounds(month)[1] if self._by_month else begin // DAY * DAY + DAY
+            oldest = self._discards.oldest(self._discards.witnesses())
+            if oldest is not None:
+                month = month_of(oldest)
+                end = bounds(month)[1] if self._by_month else oldest // DAY * DAY + DAY
                 said.append(f"next      measurements of {month.replace('_', '-')} {_when(end + self.terms.keep, now)}")
         if self.terms.keep_bodies is not None and (seen := self._discards.longest_unseen()) is not None:
             when = _when(seen + self.terms.keep_bodies, now)
@@ -140,11 +141,13 @@ class Keeping:
         kept = self._discards.witnesses()
         pages = self._discards.pages_of(kept)
         seen = self._pages_before()
-        if seen is not None:
+        if seen is not None and self.terms.archive is None:
             done.pages += self._discards.discard_pages(seen, pages, lambda: self._ended)
         for stretch in self._stretches():
             if not self._ended:
                 self._let_go(stretch, kept, done, lambda: self._ended)
+        if seen is not None and self.terms.archive is not None:
+            done.pages += self._discards.discard_pages(self._unshown(seen, kept), pages, lambda: self._ended)
         if self.is_too_large():
             self._make_room(kept, pages, done)
         if done.measurements or done.pages:
@@ -173,6 +176,15 @@ class Keeping:
             ends.append(self._now() - self.terms.keep_bodies)
         return max(ends, default=None)
 
+    def _unshown(self, seen: float, kept: Collection[bytes]) -> float:
+        """Return until when a page must have been seen last, at most `seen`, so that nothing shows it that may go yet.
+
+        What stayed behind (a month that is being read, votes that were not counted) is written with its pages later.
+        """
+        if self.terms.archive is None or (oldest := self._discards.oldest(kept)) is None:
+            return seen
+        return min(seen, oldest - DAY)
+
     @property
     def _by_month(self) -> bool:
         return self._discards.by_month or self.terms.archive is not None
@@ -183,14 +195,26 @@ class Keeping:
         self, stretch: Stretch, kept: Collection[bytes], done: Tidied, enough: Callable[[], bool] = lambda: False
     ) -> None:
         only: set[bytes] | None = None
+        path = None
         if self.terms.archive is not None:
             only = set(self._discards.due(stretch, kept))
             if not only:
                 return
-            done.files.append(self._write(self.terms.archive, stretch, only))
-        gone = self._discards.discard(stretch, kept, only, enough if only is None else lambda: False)
+            path = self._write(self.terms.archive, stretch, only)
+        try:
+            gone = self._discards.discard(stretch, kept, only, enough if only is None else lambda: False)
+        except StoreBusy as error:
+            done.trouble.append(str(error))
+            gone = 0
         done.measurements += gone
-        if only is not None and gone < len(only):
+        if path is None or only is None:
+            return
+        if not gone:  # a copy at each attempt would fill the disk
+            for written in (path, _sum_beside(path)):
+                written.unlink(missing_ok=True)
+            return
+        done.files.append(path)
+        if gone < len(only):
             log.warning("%d measurements that were written to the archive are kept for now", len(only) - gone)
 
     def _make_room(self, kept: Collection[bytes], pages: Collection[bytes], done: Tidied) -> None:
@@ -209,7 +233,7 @@ class Keeping:
                 if enough():
                     return
                 self._let_go(stretch, kept, done, enough)
-                done.pages += self._discards.discard_pages(stretch.until - DAY, pages, enough)
+                done.pages += self._discards.discard_pages(self._unshown(stretch.until - DAY, kept), pages, enough)
         if not enough():
             done.trouble.append(
                 "the store is larger than [store] keep_size, and what is left are witnesses of events, measurements "
@@ -233,6 +257,9 @@ class Keeping:
     def _write(self, folder: Path, stretch: Stretch, only: Collection[bytes]) -> Path:
         """Write measurements to a fresh file of the archive, and its sum beside it; raises OSError and StoreError."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for draft in folder.glob(".measurements-*.part"):  # of a program that was killed, not of one that writes
+            if draft.stat().st_mtime < self._now() - DAY:
+                draft.unlink()
         path = _fresh(folder, f"measurements-{stretch.month.replace('_', '-')}")
         with fresh_file(path) as stream:
             count = jsonl.write(self._rows(stretch, only), stream)
@@ -244,7 +271,7 @@ class Keeping:
             )
         with path.open("rb") as file:
             sum_of_it = hashlib.file_digest(file, "sha256").hexdigest()
-        with fresh_file(path.with_name(f"{path.name}.sha256")) as stream:
+        with fresh_file(_sum_beside(path)) as stream:
             stream.write(f"{sum_of_it}  {path.name}\n".encode())
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -266,8 +293,12 @@ class Keeping:
 
 def _when(due: float, now: float) -> str:
     if due <= now:
-        return "are due, but for what never goes"
+        return "are due"
     return f"go on {datetime.fromtimestamp(due, UTC).date().isoformat()}"
+
+
+def _sum_beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
 
 
 def _fresh(folder: Path, name: str) -> Path:

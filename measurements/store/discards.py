@@ -27,7 +27,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.sql.elements import ColumnElement
 
 from measurements.store import tables
-from measurements.store.errors import StoreError, explain
+from measurements.store.errors import StoreBusy, StoreError, explain
 from measurements.store.ledger import LIVE
 from measurements.store.months import PARTITIONED, attach, bounds, in_their_months, month_of
 from measurements.store.packing import digests, unpack
@@ -131,11 +131,13 @@ class Discards:
                 found.append(Stretch(month, bounds(month)[0], min(since, before)))
         return found
 
-    def oldest(self) -> float | None:
-        """Return when the first measurement that is kept began."""
+    def oldest(self, kept: Collection[bytes] = ()) -> float | None:
+        """Return when the first measurement began that is in the store, and not among `kept`."""
+        keys = (_fact.c.started, _fact.c.id)
         with self._connection() as connection:
-            found: float | None = connection.execute(select(func.min(_fact.c.started))).scalar()
-        return found
+            some = select(*keys).order_by(*keys).execution_options(yield_per=BATCH)
+            with connection.execute(some) as rows:
+                return next((float(row.started) for row in rows if row.id not in kept), None)
 
     def due(self, stretch: Stretch, kept: Collection[bytes]) -> Iterator[bytes]:
         """Yield the ids in a stretch that may go: all but `kept`, and those whose votes were not yet counted."""
@@ -158,7 +160,8 @@ class Discards:
         """Delete what may go in a stretch, of that only what is in `only` if that is given; return how many went.
 
         It goes from the oldest on, until it is `enough`. On PostgreSQL the stretch must be a whole month, and goes at
-        once; where something came into it that is not in `only`, nothing goes. Raises StoreError.
+        once; where something came into it that is not in `only`, nothing goes. Raises StoreError; StoreBusy where
+        somebody goes on reading it.
         """
         if self.by_month:
             return self._drop(stretch, kept, only)
@@ -215,8 +218,9 @@ class Discards:
         except StoreError as error:
             cause = getattr(error.__cause__, "orig", None)
             if isinstance(error.__cause__, OperationalError) and getattr(cause, "sqlstate", None) == LOCKED:
-                log.info("the month %s is being read: it goes another time", month)
-                return 0
+                raise StoreBusy(
+                    f"measurements of {month.replace('_', '-')} are being read by another program: they go another time"
+                ) from error
             raise
 
     # Pages

@@ -26,6 +26,10 @@ class StoreBroken(StoreError):
     """The store stopped: nothing more is written until it is opened again."""
 
 
+class StoreBusy(StoreError):
+    """Somebody reads what was to be deleted; nothing was, and it can be tried again."""
+
+
 class NotFound(StoreError):
     """No measurement, or more than one, has this id."""
 
