@@ -6,8 +6,8 @@ twice, and of two programs on one PostgreSQL one waits for the other: the turn l
 finds that the row was saved since its own last turn has an old memory, and loads it again.
 
 An event is amended in place. What it said before is kept as a version each time something changed that people are
-told (`TOLD`); that one more vote agrees is no new version. With each version it is stored which alert hooks it is news
-for (`news`).
+told (`what_is_told`); that one more vote agrees is no new version. With each version it is stored which alert hooks it
+is news for (`news`).
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ from measurements.store.packing import decompress
 LIVE = "live"
 """The detector that counts what this store's probes measure."""
 OPEN = (Status.UNCONFIRMED.value, Status.CONFIRMED.value)
-TOLD = attrgetter(
+_SAID = attrgetter(
     *("kind", "status", "reason", "notes", "countries", "asns", "targets", "layers"),
-    *("onset", "end", "mechanisms", "confirmed", "into"),
+    *("onset", "end", "mechanisms", "into"),
 )
 _PAGE = 200
 _VOTES_PAGE = 2000
@@ -379,10 +379,18 @@ def _as_vote(row: RowMapping) -> Vote:
     )
 
 
+def what_is_told(event: Event) -> tuple[object, ...]:
+    """Return what is news about an event when it changes.
+
+    Of its confirmation that is whether there is one: each look at the network that fails confirms an outage anew.
+    """
+    return (*_SAID(event), event.confirmed is not None)
+
+
 def _is_news(event: Event, before: bytes) -> bool:
     """Tell whether an event says something new; what was kept of it and cannot be read said nothing."""
     try:
-        return bool(TOLD(_event(event.id, before)) != TOLD(event))
+        return what_is_told(_event(event.id, before)) != what_is_told(event)
     except StoreError:
         return True
 
