@@ -26,7 +26,7 @@ def test_an_outage_opens_is_confirmed_and_ends_as_one_event(tmp_path: Path) -> N
             (kept,) = store.ledger.events()
             assert kept == news
             assert kept.status is status
-            more = replace(gap, failed=gap.failed + 300.0, until=gap.until + 300.0)
+            more = replace(gap, failed=gap.until + 300.0, until=gap.until + 300.0)
             if status is Status.CONFIRMED:
                 assert keep_outages(store.ledger, [more], country="KE", asn=None) == [], "one more look that failed"
         assert (kept.onset, kept.end) == ((1000.0, 1010.0), (1100.0, 1130.0))
