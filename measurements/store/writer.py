@@ -21,6 +21,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, Engine
@@ -92,9 +93,14 @@ class Receipt:
 
 
 class Writer:
-    """Owns the writing thread; `place` names the store in errors, `months` has its tables made."""
+    """Owns the writing thread; `place` names the store in errors, `months` has its tables made.
 
-    def __init__(self, engine: Engine, place: str, months: Months) -> None:
+    One at a time of those that share `queue` may write: then our own long transactions are waited for as long as they
+    take, and what the database's own patience bounds is other programs.
+    """
+
+    def __init__(self, engine: Engine, place: str, months: Months, queue: AbstractContextManager[object]) -> None:
+        self._queue = queue
         self._engine = engine.execution_options(wazi_writes=True)  # it reads the end of a chain, and goes on from there
         self._months = months
         self._place = place
@@ -205,7 +211,7 @@ class Writer:
     def _once(self, made: Sequence[_Made]) -> dict[int, StoreError]:
         self._months.make_for(row["started"] for one in made for row in one.rows.get(tables.measurement, ()))
         try:
-            with self._engine.begin() as connection:
+            with self._queue, self._engine.begin() as connection:
                 statements.insert(connection, [one.rows for one in made])
         except Exception as error:
             if not concerns_the_row(error):
@@ -217,7 +223,7 @@ class Writer:
     def _one_by_one(self, made: Sequence[_Made]) -> dict[int, StoreError]:
         """Store each change in its own savepoint, still with one commit, and name those that are refused."""
         failures: dict[int, StoreError] = {}
-        with self._engine.begin() as connection:
+        with self._queue, self._engine.begin() as connection:
             for one in made:
                 try:
                     self._months.make_for(row["started"] for row in one.rows.get(tables.measurement, ()))

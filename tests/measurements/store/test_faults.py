@@ -19,8 +19,9 @@ import pytest
 
 from measurements.evidence.checking import find_fault
 from measurements.store import StoreError, open_store
+from measurements.store.sqlite_file import BUSY_TIMEOUT
 from tests.measurements.store import postgres
-from tests.measurements.store.samples import BLOCKED, measurement
+from tests.measurements.store.samples import ACCESSIBLE, BLOCKED, measurement
 
 CHILD = [sys.executable, "-m", "tests.measurements.store.child"]
 OWN_MOUNTS = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-Urm"]
@@ -185,3 +186,12 @@ def test_a_server_that_stays_away_is_said_and_forgiven(postgres_server: postgres
         assert "does not answer" in str(second)
         store.add(measurement(3)).result(30)
         assert [entry.sequence for entry in store.measurements()] == [3]
+
+
+def test_a_measurement_outlasts_a_long_transaction_of_ours(path: Path) -> None:
+    """If events and news take longer to be stored than SQLite waits for a lock, measurements wait and are not lost."""
+    with open_store(f"sqlite:///{path}") as store:
+        with store.ledger.turn("test"):
+            receipt = store.add(measurement(), ACCESSIBLE)
+            time.sleep(BUSY_TIMEOUT + 1.5)
+        receipt.result(10.0)
