@@ -263,8 +263,11 @@ def test_the_claim_of_a_program_that_was_killed_is_free_at_once(postgres_url: st
         assert theirs.hold("phone")
         assert not store.claims.hold("phone")
         assert theirs._connection is not None
-        theirs._connection.invalidate()  # as a kill does: the session is gone
-        assert store.claims.hold("phone")
+        theirs._connection.invalidate()  # as a kill does: the session is gone, once the server has seen it
+        end = time.monotonic() + 5.0
+        while not (held := store.claims.hold("phone")) and time.monotonic() < end:
+            time.sleep(0.02)
+        assert held
         theirs.close()
         engine.dispose()
 
