@@ -181,7 +181,8 @@ def _sqlite_engine(url: str, *, writing: bool) -> Engine:
         connection.isolation_level = None  # transactions are begun below, so that DDL is inside them too
         connection.execute("PRAGMA foreign_keys = ON")
         if writing:
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # heeded where there are no tables yet
+            if not connection.execute("PRAGMA page_count").fetchone()[0]:
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # would write, and is heeded in a new file only
             connection.execute("PRAGMA secure_delete = ON")  # what is deleted cannot be read from the file
             mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
             if mode != "wal":  # SQLite does not raise: it goes on in a mode that shuts out readers

@@ -68,7 +68,7 @@ def fill(folder: str) -> None:
     """Fill the small disk under `folder`, make room, go on; then a disk that is full from the start."""
     url = f"sqlite:///{folder}/data/wazi.db"
     ballast = Path(folder, "ballast")
-    ballast.write_bytes(bytes(300_000))
+    ballast.write_bytes(bytes(1_700_000))  # so much that the -wal can be taken in again
     stored: list[str] = []
     with open_store(url) as store:
         error: StoreError | None = None

@@ -76,7 +76,7 @@ def test_kill_9_loses_nothing_that_was_acknowledged(url: str, path: Path) -> Non
 
 
 def test_a_full_disk_is_said_and_passes_when_there_is_room(tmp_path: Path) -> None:
-    script = 'mount -t tmpfs -o size=1m tmpfs "$1"; disk="$1"; shift; "$@" "$disk"'
+    script = 'mount -t tmpfs -o size=3m tmpfs "$1"; disk="$1"; shift; "$@" "$disk"'
     assert in_small_disk(tmp_path / "disk", script, "fill") == "ok\n"
 
 
