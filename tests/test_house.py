@@ -143,8 +143,7 @@ def test_scripts_can_be_started(script: Path) -> None:
 
 
 def test_decisions_are_numbered_and_whole() -> None:
-    numbers = [int(path.name[:4]) for path in DECISIONS]
-    assert len(numbers) == len(set(numbers))
+    assert [int(path.name[:4]) for path in DECISIONS] == list(range(1, len(DECISIONS) + 1))
     for path in DECISIONS:
         headings = re.findall(r"^## (.*)$", path.read_text(), re.MULTILINE)
         assert headings == ["Context", "Decision", "Consequence"], path.name
