@@ -34,7 +34,6 @@ LOCKED = 10.0
 """Seconds to wait for who else writes in the folder: a thread that waits for ever keeps the program from ending."""
 MOST_BYTES = 16 * 1024 * 1024
 """Bytes of a feed that is read back; a larger one was not written by us."""
-ElementTree.register_namespace("", ATOM)
 
 
 def feed(*, path: Path, entries: int = 100, heading: str = "Wazi") -> Hook:
@@ -64,6 +63,7 @@ def _add(path: Path, notice: Notice, entries: int, name: str) -> str:
         entry = _entry(notice)
         kept = [one for one in old if _text(one, "id") != _text(entry, "id")]
         whole = _feed(id or uuid.uuid4().urn, name, [entry, *kept][:entries])
+        ElementTree.register_namespace("", ATOM)  # there is one register for all, and others write to it too
         _write(path, ElementTree.tostring(whole, encoding="utf-8", xml_declaration=True))
     said = f"{path.name} has {plural(len(whole.findall(_ENTRY)), 'message')}"
     return f"{said}; the old file was damaged and is kept as {path.name}.damaged" if is_damaged else said

@@ -21,8 +21,9 @@ pytestmark = pytest.mark.anyio
 
 
 def program(tmp_path: Path, code: str, name: str = "ring") -> str:
-    path = tmp_path / name
-    path.write_text(f"#!{sys.executable}\n{code}\n")
+    (tmp_path / f"{name}.py").write_text(f"{code}\n")
+    path = tmp_path / name  # by the shell: a line with #! takes no path with a space
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{tmp_path}/{name}.py" "$@"\n')
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return str(path)
 
