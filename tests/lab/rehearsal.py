@@ -101,8 +101,7 @@ class Rehearsal:
     def start(self, probe: str) -> None:
         """Start a probe."""
         argv = [sys.executable, "-m", "tests.lab.hurried", self.config, str(self.speed), str(self.meets)]
-        own = {"WAZI_VANTAGE__PROBE_ID": probe, "XDG_DATA_HOME": self._data(probe)}
-        self.lab.start(probe, "cli", argv, own)
+        self.lab.start(probe, "cli", argv, self._own(probe))
 
     def end(self, probe: str, how: int = signal.SIGTERM) -> int:
         """End a probe, and return its exit code."""
@@ -118,14 +117,14 @@ class Rehearsal:
 
     def wazi(self, *arguments: str, probe: str = "") -> str:
         """Run a command as a user does, in the computer's own time, and return what it prints; as `probe`'s owner."""
-        own = ["env", f"XDG_DATA_HOME={self._data(probe)}"] if probe else []
+        own = ["env", *(f"{name}={value}" for name, value in self._own(probe).items())] if probe else []
         code, out, errors = self.lab.run("cli", [*own, *WAZI, "--config", self.config, *arguments])
         assert code == 0, out + errors
         return out
 
-    def _data(self, probe: str) -> str:
-        """Return the folder where a probe keeps what is its own."""
-        return f"{self.lab.work}/data-{probe}"
+    def _own(self, probe: str) -> dict[str, str]:
+        """Return the environment of a probe: its name, and the folder where it keeps what is its own."""
+        return {"WAZI_VANTAGE__PROBE_ID": probe, "XDG_DATA_HOME": f"{self.lab.work}/data-{probe}"}
 
     def events(self) -> list[dict[str, Any]]:
         """Return all events, the oldest first, with brackets in hours."""

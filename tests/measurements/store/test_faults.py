@@ -25,7 +25,7 @@ from tests.measurements.store.samples import ACCESSIBLE, BLOCKED, measurement
 
 CHILD = [sys.executable, "-m", "tests.measurements.store.child"]
 OWN_MOUNTS = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-Urm"]
-KILLS = int(os.environ.get("WAZI_TEST_KILLS", "12"))
+KILLS = int(os.environ.get("WAZI_TEST_KILLS", "7"))
 
 
 def run(*arguments: str, before: Sequence[str] = ()) -> str:
