@@ -1,21 +1,31 @@
 """The `wazi` command: names, flags and exit codes.
 
 What a command does is in `probe.commands`, imported when it is called, so that `wazi --help` answers at
-once. However a command ends, it ends with a code and at most a sentence, never with a traceback.
+once. Commands that have commands are in `probe.cli_groups`. However a command ends, it ends with a code and at
+most a sentence, never with a traceback.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import typer
 
-from probe.commands.console import INTERRUPTED, CannotWrite, Common, ReaderLeft, Refusal, say
+from probe.cli_groups import GROUPS, Json
+from probe.commands.console import (
+    INTERRUPTED,
+    CannotWrite,
+    Common,
+    ReaderLeft,
+    Refusal,
+    leave,
+    open_what_is_closed,
+    say,
+)
 from probe.version import software
 
 OUR_MISTAKE = 70  # EX_SOFTWARE of sysexits.h
@@ -31,20 +41,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-control_app = typer.Typer(help="The second opinion.", no_args_is_help=True, rich_markup_mode=None)
-config_app = typer.Typer(help="The settings.", no_args_is_help=True, rich_markup_mode=None)
-store_app = typer.Typer(help="The store.", no_args_is_help=True, rich_markup_mode=None)
-alert_app = typer.Typer(help="Alerts: who is told of events.", no_args_is_help=True, rich_markup_mode=None)
-redaction_app = typer.Typer(help="What was taken out of measurements.", no_args_is_help=True, rich_markup_mode=None)
-key_app = typer.Typer(help="The key that signs what is measured.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(control_app, name="control")
-app.add_typer(config_app, name="config")
-app.add_typer(store_app, name="store")
-app.add_typer(alert_app, name="alert")
-app.add_typer(redaction_app, name="redaction")
-app.add_typer(key_app, name="key")
+for _name, _group in GROUPS.items():
+    app.add_typer(_group, name=_name)
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 Bodies = Annotated[bool, typer.Option("--bodies", help="Include the pages themselves.")]
 Target = Annotated[str | None, typer.Option("--target", help="Only this URL or host.", metavar="URL")]
 OutcomeName = Annotated[str | None, typer.Option("--outcome", help="Only this outcome, such as blocked.")]
@@ -363,141 +362,9 @@ def import_(
     return import_files(context.obj, files)
 
 
-@control_app.command("serve")
-def control_serve(
-    context: typer.Context,
-    listen: Annotated[str, typer.Option("--listen", help="Where to listen.", metavar="HOST:PORT")],
-    tls: Annotated[
-        str | None,
-        typer.Option(
-            "--tls", help="Where to serve over TLS besides, under any name, best on port 443.", metavar="HOST:PORT"
-        ),
-    ] = None,
-    allow_private: Annotated[bool, typer.Option("--allow-private", help="Also ask private addresses.")] = False,
-    give: Annotated[
-        int, typer.Option("--give", help="Objects for one client, in MiB an hour; 32 times as much for all.", min=1)
-    ] = 64,
-) -> int:
-    """Be the second opinion for probes elsewhere, until stopped."""
-    from probe.commands.running import serve_control
-
-    return serve_control(context.obj, listen, tls=tls, allow_private=allow_private, give=give)
-
-
-@config_app.command("check")
-def config_check(context: typer.Context) -> int:
-    """Check the settings and everything they name."""
-    from probe.commands.looking import check_config
-
-    return check_config(context.obj)
-
-
-@config_app.command("show")
-def config_show(context: typer.Context, as_json: Json = False) -> int:
-    """Show every setting and where it was written."""
-    from probe.commands.looking import show_config
-
-    return show_config(context.obj, as_json=as_json)
-
-
-@alert_app.command("test")
-def alert_test(
-    context: typer.Context,
-    hook: Annotated[str | None, typer.Argument(help="The name of one alert, or of a hook.", metavar="HOOK")] = None,
-    as_json: Json = False,
-) -> int:
-    """Send a test, plainly marked as one, by every alert, and say what came back.
-
-    Ends with 0 when all were delivered, 1 when one was not, 2 when none is configured or the command was wrong.
-    """
-    from probe.commands.trying import try_alerts
-
-    return try_alerts(context.obj, hook, as_json=as_json)
-
-
-@store_app.command("stats")
-def store_stats(context: typer.Context, as_json: Json = False) -> int:
-    """Tell how large the store is, how it grows, how long the disk lasts, and what is deleted next."""
-    from probe.commands.storing import stats
-
-    return stats(context.obj, as_json=as_json)
-
-
-@store_app.command("tidy")
-def store_tidy(
-    context: typer.Context,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
-) -> int:
-    """Delete now what [store] keep, keep_bodies and keep_size say; a probe that runs does it once an hour.
-
-    Ends with 1 when not all of it could be done.
-    """
-    from probe.commands.storing import tidy
-
-    return tidy(context.obj, dry_run=dry_run)
-
-
-@store_app.command("upgrade")
-def store_upgrade(context: typer.Context) -> int:
-    """Bring the store's tables up to date."""
-    from probe.commands.looking import upgrade_store
-
-    return upgrade_store(context.obj)
-
-
-@redaction_app.command("open")
-def redaction_open(
-    context: typer.Context,
-    id: Annotated[str, typer.Argument(help="The id of a measurement, or how it begins.")],
-) -> int:
-    """Print the salt by which others can check what was taken out of this measurement, and of no other."""
-    from probe.commands.redaction import open_redaction
-
-    return open_redaction(context.obj, id)
-
-
-@redaction_app.command("check")
-def redaction_check(
-    file: Annotated[Path, typer.Argument(help="A bundle, an export, or any file with commitments.")],
-    values: Annotated[list[str], typer.Argument(help="What is said to have been taken out; @FILE reads it.")],
-    salt: Annotated[str, typer.Option("--salt", help="What `wazi redaction open` printed.", metavar="HEX")],
-) -> int:
-    """Check what somebody says was taken out of a measurement."""
-    from probe.commands.redaction import check_redaction
-
-    return check_redaction(salt, values, file)
-
-
-@store_app.command("verify")
-def store_verify(context: typer.Context, as_json: Json = False) -> int:
-    """Go along the chain of what was measured, and name the first thing that was changed, removed or inserted.
-
-    Ends with 0 when all fits, 1 when something does not.
-    """
-    from probe.commands.chaining import verify_store
-
-    return verify_store(context.obj, as_json=as_json)
-
-
-@key_app.command("show")
-def key_show(context: typer.Context, as_json: Json = False) -> int:
-    """Show the public part of the key that signs what is measured."""
-    from probe.commands.chaining import show_key
-
-    return show_key(context.obj, as_json=as_json)
-
-
-@key_app.command("replace")
-def key_replace(context: typer.Context) -> int:
-    """Put a new key in the place of the one that signs; the old one signs that it follows, and is destroyed."""
-    from probe.commands.chaining import replace_key
-
-    return replace_key(context.obj)
-
-
 def main() -> None:
     """Run the command and end the process with its exit code."""
-    _open_what_is_closed()
+    open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a poor locale must not end a run
     code = _run()
@@ -506,33 +373,8 @@ def main() -> None:
             stream.flush()
         except OSError as error:
             code = code or _cannot_write(error.strerror)
-            _leave(stream)
+            leave(stream)
     sys.exit(code)
-
-
-def _open_what_is_closed() -> None:
-    """Give a program that was started with closed streams the empty device in their place.
-
-    Otherwise the first file that is opened would take the place, and get what was meant for people. What
-    stands for stdout can only be read, so that a result that is lost is told.
-    """
-    for number, name, mode, flags in (
-        (0, "stdin", "r", os.O_RDONLY),
-        (1, "stdout", "w", os.O_RDONLY),
-        (2, "stderr", "w", os.O_WRONLY),
-    ):
-        if getattr(sys, name) is None:
-            opened = os.open(os.devnull, flags)
-            if opened != number:
-                os.dup2(opened, number)
-                os.close(opened)
-            setattr(sys, name, os.fdopen(number, mode))
-
-
-def _leave(stream: TextIO) -> None:
-    """Let what is still to be written to a stream go nowhere, or Python would complain of it at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    stream.flush()
 
 
 def _run() -> int:
@@ -545,14 +387,14 @@ def _run() -> int:
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except ReaderLeft:
-        _leave(sys.stdout)
+        leave(sys.stdout)
         return BROKEN_PIPE
     except CannotWrite as error:
-        _leave(sys.stdout)
+        leave(sys.stdout)
         return _cannot_write(str(error))
     except Exception as error:
         if isinstance(error, OSError) and traceback.extract_tb(error.__traceback__)[-1].name == "echo":  # typer's help
-            _leave(sys.stdout)
+            leave(sys.stdout)
             return _cannot_write(error.strerror)
         from probe.commands.logs import struck
 

@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
+from probe.cli_groups import GROUPS
+
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 DECISIONS = sorted(ROOT.glob("docs/decisions/*.md"))
 SCRIPTS = sorted(path for path in (*ROOT.glob("scripts/*"), ROOT / ".ci" / "run") if path.is_file())
-GROUPS = {"control", "config", "store", "alert", "key", "redaction"}  # commands that have commands
 
 
 def project() -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""What each command does. `probe.cli` knows their names and flags, and imports them when they are called."""
+"""What each command does; `probe.cli` and `probe.cli_groups` know names and flags, and import it when it is called."""

@@ -52,6 +52,31 @@ def exit_code(outcomes: Iterable[Outcome], *, bad: bool = False) -> int:
     return UNSETTLED if bad or seen & _UNSETTLED else FINE
 
 
+def open_what_is_closed() -> None:
+    """Give a program that was started with closed streams the empty device in their place.
+
+    Otherwise the first file that is opened would take the place, and get what was meant for people. What
+    stands for stdout can only be read, so that a result that is lost is told.
+    """
+    for number, name, mode, flags in (
+        (0, "stdin", "r", os.O_RDONLY),
+        (1, "stdout", "w", os.O_RDONLY),
+        (2, "stderr", "w", os.O_WRONLY),
+    ):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, flags)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(sys, name, os.fdopen(number, mode))
+
+
+def leave(stream: TextIO) -> None:
+    """Let what is still to be written to a stream go nowhere, or Python would complain of it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    stream.flush()
+
+
 def say(text: str) -> None:
     """Tell a person something that is no result; that nobody can be told changes nothing."""
     with suppress(OSError):

@@ -21,7 +21,7 @@ from tests.probe.world import SITE, World
 TRACE = ("check", "https://open.test/", "--nettest", "trace")
 COMMANDS = (
     "check", "run", "status", "list", "show", "events", "judge", "detect", "export", "import", "control", "config",
-    "store", "alert", "redaction", "report", "verify",
+    "store", "alert", "redaction", "key", "report", "verify",
 )  # fmt: skip
 FIELDS = [
     "schema", "target", "outcome", "mechanism", "trigger", "where", "pattern", "confidence", "reason", "summary",
