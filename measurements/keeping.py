@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
@@ -80,12 +81,12 @@ class Keeping:
         self._discards: Discards = store.discards
         self._complete = complete
         self._now = now
-        self._ended = False
+        self._ended = threading.Event()
         self.terms = terms
 
     def end(self) -> None:
         """Let `tidy` end after the batch that it is at."""
-        self._ended = True
+        self._ended.set()
 
     def is_too_large(self) -> bool:
         """Tell whether the store is larger than it shall be; quick."""
@@ -142,16 +143,16 @@ class Keeping:
         pages = self._discards.pages_of(kept)
         seen = self._pages_before()
         if seen is not None and self.terms.archive is None:
-            done.pages += self._discards.discard_pages(seen, pages, lambda: self._ended)
+            done.pages += self._discards.discard_pages(seen, pages, self._ended.is_set)
         for stretch in self._stretches():
-            if not self._ended:
-                self._let_go(stretch, kept, done, lambda: self._ended)
+            if not self._ended.is_set():
+                self._let_go(stretch, kept, done, self._ended.is_set)
         if seen is not None and self.terms.archive is not None:
-            done.pages += self._discards.discard_pages(self._unshown(seen, kept), pages, lambda: self._ended)
+            done.pages += self._discards.discard_pages(self._unshown(seen, kept), pages, self._ended.is_set)
         if self.is_too_large():
             self._make_room(kept, pages, done)
         if done.measurements or done.pages:
-            self._discards.give_back(lambda: self._ended)
+            self._discards.give_back(self._ended.is_set)
 
     # What is due
 
@@ -204,7 +205,8 @@ class Keeping:
         try:
             gone = self._discards.discard(stretch, kept, only, enough if only is None else lambda: False)
         except StoreBusy as error:
-            done.trouble.append(str(error))
+            if str(error) not in done.trouble:
+                done.trouble.append(str(error))
             gone = 0
         done.measurements += gone
         if path is None or only is None:
@@ -223,10 +225,9 @@ class Keeping:
         aim = self.terms.keep_size * ENOUGH
 
         def enough() -> bool:
-            return self._ended or self._discards.used() <= aim
+            return self._ended.is_set() or self._discards.used() <= aim
 
-        now = self._now()
-        for until in (now - RECENT, now):
+        def let_go(until: float) -> None:
             if self.terms.archive is None:
                 done.pages += self._discards.discard_pages(until, pages, enough)
             for stretch in self._oldest_first(until):
@@ -234,7 +235,13 @@ class Keeping:
                     return
                 self._let_go(stretch, kept, done, enough)
                 done.pages += self._discards.discard_pages(self._unshown(stretch.until - DAY, kept), pages, enough)
-        if not enough():
+
+        let_go(self._now() - RECENT)
+        gone = -1
+        while not enough() and gone < done.measurements + done.pages:  # again for what came meanwhile
+            gone = done.measurements + done.pages
+            let_go(self._now())
+        if not enough() and self.is_too_large():
             done.trouble.append(
                 "the store is larger than [store] keep_size, and what is left are witnesses of events, measurements "
                 "whose votes wait to be counted, or the month that goes on"
@@ -285,7 +292,7 @@ class Keeping:
 
         since = None if stretch.since == float("-inf") else stretch.since
         for kept in self._store.stream(Filter(since=since, until=stretch.until)):
-            if self._ended:
+            if self._ended.is_set():
                 raise StoreError("writing to the archive was stopped; nothing of that month was deleted")
             if bytes.fromhex(kept.measurement.id) in only:
                 yield self._complete(kept)

@@ -18,7 +18,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,7 +62,10 @@ class Stretch(NamedTuple):
 
 
 class Discards:
-    """Takes out of a store what its terms say; `broken` tells why nothing may be written, `pause` waits."""
+    """Takes out of a store what its terms say.
+
+    `broken` tells why nothing may be written; one at a time of those that share `queue` may write; `pause` waits.
+    """
 
     def __init__(
         self,
@@ -70,6 +73,7 @@ class Discards:
         place: str,
         path: Path | None,
         broken: Callable[[], StoreError | None],
+        queue: AbstractContextManager[object],
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._engine = engine
@@ -77,6 +81,7 @@ class Discards:
         self._place = place
         self._path = path
         self._broken = broken
+        self._queue = queue
         self._pause = pause
         self._pages_of: dict[bytes, set[bytes]] = {}
         self.by_month = engine.dialect.name == "postgresql"
@@ -167,8 +172,8 @@ class Discards:
             return self._drop(stretch, kept, only)
         gone, after = 0, None
         while not enough():
-            began = time.monotonic()
             with self._connection(writing=True) as connection:
+                began = time.monotonic()  # others are not left more time for having been waited for
                 page, free = _page(connection, stretch, after, kept)
                 _silence(connection, [key for _, key in page if key in kept])
                 going = [key for key in free if only is None or key in only]
@@ -271,8 +276,8 @@ class Discards:
 
     def _delete_pages(self, keys: Sequence[bytes], seen: float) -> int:
         """Delete those of some pages that were not seen since; return how many there were."""
-        began = time.monotonic()
         with self._connection(writing=True) as connection:
+            began = time.monotonic()
             still = select(_seen.c.sha256).where(_seen.c.sha256.in_(keys), _seen.c.seen < seen)
             going = connection.execute(still.with_for_update(skip_locked=True)).scalars().all()
             for table in (_body, _seen):
@@ -315,13 +320,15 @@ class Discards:
         with self._raw() as connection:
             left = _free(connection)
             while left and not enough() and connection.execute("PRAGMA auto_vacuum").fetchone()[0] == INCREMENTAL:
-                began, before = time.monotonic(), left
-                connection.executescript(f"PRAGMA incremental_vacuum({STEP})")  # `execute` would take a single step
-                left = _free(connection)
+                with self._queue:
+                    began, before = time.monotonic(), left
+                    connection.executescript(f"PRAGMA incremental_vacuum({STEP})")  # `execute` would take a single step
+                    left = _free(connection)
                 if left >= before:
                     break
                 self._pause((time.monotonic() - began) * SHARE)
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # in vain while somebody reads: next time
+            with self._queue:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # in vain while somebody reads
 
     @contextmanager
     def _raw(self) -> Iterator[sqlite3.Connection]:
@@ -341,8 +348,12 @@ class Discards:
         if writing and (refusal := self._broken()) is not None:
             raise refusal
         try:
-            with self._writing.begin() if writing else self._engine.connect() as connection:
-                yield connection
+            if writing:
+                with self._queue, self._writing.begin() as connection:
+                    yield connection
+            else:
+                with self._engine.connect() as connection:
+                    yield connection
         except (SQLAlchemyError, UnicodeDecodeError) as error:
             raise explain(error, self._place) from error
 

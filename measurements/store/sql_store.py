@@ -94,7 +94,7 @@ class Store:
         # SQLite has whoever waits for its lock look again in up to a tenth of a second; our own threads can do better.
         queue: AbstractContextManager[object] = threading.Lock() if self._path else nullcontext()
         self._writer = None if read_only else Writer(engine, place, months or Months(engine, now), queue)
-        self.discards = Discards(engine, place, path, self._broken)
+        self.discards = Discards(engine, place, path, self._broken, queue)
         self.ledger = Ledger(engine, place, now, self._broken, queue)
         self.chains = Chains(engine, place, self._broken, self._was_given)
         self.deliveries = Deliveries(engine, place, self._broken, queue)
