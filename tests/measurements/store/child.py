@@ -1,19 +1,27 @@
 """A process of its own for the tests of faults: `python -m tests.measurements.store.child WHAT …`.
 
-It prints what it is told has been stored, line by line, so that whoever kills it knows what to expect.
+It prints what it is told has been stored, line by line, so that whoever kills it knows what to expect. Where it is
+killed again and again it is `forked` from a process that has imported everything: importing takes longest, and a kill
+that comes then shows nothing.
 """
 
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import os
 import random
 import resource
 import secrets
+import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -68,7 +76,7 @@ def fill(folder: str) -> None:
     """Fill the small disk under `folder`, make room, go on; then a disk that is full from the start."""
     url = f"sqlite:///{folder}/data/wazi.db"
     ballast = Path(folder, "ballast")
-    ballast.write_bytes(bytes(1_700_000))  # so much that the -wal can be taken in again
+    ballast.write_bytes(bytes(300_000))
     stored: list[str] = []
     with open_store(url) as store:
         error: StoreError | None = None
@@ -90,6 +98,7 @@ def fill(folder: str) -> None:
     with open_store(url) as store:
         assert store.notices == ()
         assert {kept.measurement.id for kept in store.evidence()} == set(stored)
+    shutil.rmtree(Path(folder, "data"))  # or little would be left of the disk for a second store
     fresh = f"sqlite:///{folder}/fresh/wazi.db"
     try:
         with ballast.open("wb", buffering=0) as file:
@@ -149,6 +158,30 @@ COMMANDS: dict[str, Callable[[str], None]] = {
     "keep-one": keep_one,
     "fail": fail,
 }
+
+
+@contextmanager
+def forked(what: str, url: str) -> Iterator[tuple[BaseProcess, TextIO]]:
+    """Run one of `COMMANDS`; give the process and what it prints. It is killed at the end of the block."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    ours, its = context.Pipe(duplex=False)
+    process = context.Process(target=_printing_to, args=(its, what, url))
+    process.start()
+    its.close()
+    with ours, open(ours.fileno(), closefd=False) as printed:
+        try:
+            yield process, printed
+        finally:
+            process.kill()
+            process.join()
+
+
+def _printing_to(pipe: Connection, what: str, url: str) -> None:
+    os.dup2(pipe.fileno(), 1)
+    pipe.close()
+    COMMANDS[what](url)
+
 
 if __name__ == "__main__":
     COMMANDS[sys.argv[1]](sys.argv[2])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 import threading
 
 import pytest
@@ -19,8 +18,6 @@ from measurements.store import NotFound, Store, open_store, tables
 from measurements.store.packing import pack
 from tests.measurements.evidence.chains import Pen
 from tests.measurements.store.samples import ACCESSIBLE, BLOCKED, START, measurement
-
-CHILD = [sys.executable, "-m", "tests.measurements.store.child"]
 
 
 def add(store: Store, *numbers: int, probe_id: str = "probe") -> None:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from subprocess import PIPE
@@ -18,14 +19,17 @@ from subprocess import PIPE
 import pytest
 
 from measurements.evidence.checking import find_fault
+from measurements.exports.judged import Judged
+from measurements.keeping import Keeping, Terms, Tidied
 from measurements.store import StoreError, open_store
 from measurements.store.sqlite_file import BUSY_TIMEOUT
 from tests.measurements.store import postgres
+from tests.measurements.store.child import forked
 from tests.measurements.store.samples import ACCESSIBLE, BLOCKED, measurement
 
 CHILD = [sys.executable, "-m", "tests.measurements.store.child"]
 OWN_MOUNTS = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-Urm"]
-KILLS = int(os.environ.get("WAZI_TEST_KILLS", "7"))
+KILLS = int(os.environ.get("WAZI_TEST_KILLS", "12"))
 
 
 def run(*arguments: str, before: Sequence[str] = ()) -> str:
@@ -47,18 +51,17 @@ def in_small_disk(folder: Path, script: str, *arguments: str) -> str:
 def test_kill_9_loses_nothing_that_was_acknowledged(url: str, path: Path) -> None:
     acknowledged: set[str] = set()
     chance = random.Random(2026)
-    for _ in range(KILLS):
-        with subprocess.Popen([*CHILD, "write", url], stdout=PIPE, text=True) as child:
-            assert child.stdout is not None
-            if chance.random() < 0.8:  # in the middle of writing; otherwise while it starts or migrates
-                first = child.stdout.readline()
-                acknowledged.add(first.strip())
-            time.sleep(chance.uniform(0.0, 0.4))
-            child.send_signal(signal.SIGKILL)
-            lines = child.stdout.read()
+    for n in range(KILLS):
+        with forked("write", url) as (child, printed):
+            if n and chance.random() < 0.8:  # in the middle of writing; otherwise while it starts, and first migrates
+                acknowledged.update(printed.readline().strip() for _ in range(chance.randint(1, 20)))
+            time.sleep(chance.uniform(0.0, 0.2))
+            child.kill()
+            lines = printed.read()
+            child.join()
         acknowledged.update(line for line in lines.split("\n")[:-1])
-        assert child.returncode == -signal.SIGKILL
-    acknowledged.discard("")
+        assert child.exitcode == -signal.SIGKILL
+    assert "" not in acknowledged
     with open_store(url) as store:
         assert store.notices == ()
         kept = [kept.measurement.id for kept in store.evidence()]
@@ -76,7 +79,7 @@ def test_kill_9_loses_nothing_that_was_acknowledged(url: str, path: Path) -> Non
 
 
 def test_a_full_disk_is_said_and_passes_when_there_is_room(tmp_path: Path) -> None:
-    script = 'mount -t tmpfs -o size=3m tmpfs "$1"; disk="$1"; shift; "$@" "$disk"'
+    script = 'mount -t tmpfs -o size=1m tmpfs "$1"; disk="$1"; shift; "$@" "$disk"'
     assert in_small_disk(tmp_path / "disk", script, "fill") == "ok\n"
 
 
@@ -188,10 +191,14 @@ def test_a_server_that_stays_away_is_said_and_forgiven(postgres_server: postgres
         assert [entry.sequence for entry in store.measurements()] == [3]
 
 
-def test_a_measurement_outlasts_a_long_transaction_of_ours(path: Path) -> None:
-    """If events and news take longer to be stored than SQLite waits for a lock, measurements wait and are not lost."""
-    with open_store(f"sqlite:///{path}") as store:
+def test_measurements_and_tidying_outlast_a_long_transaction_of_ours(path: Path) -> None:
+    """If events and news take longer to be stored than SQLite waits for a lock, the others wait and lose nothing."""
+    with open_store(f"sqlite:///{path}") as store, ThreadPoolExecutor(1) as beside:
+        store.add(measurement(1)).result(10.0)
+        keeping = Keeping(store, Terms(keep=86_400.0), lambda kept: Judged(kept.measurement, BLOCKED))
         with store.ledger.turn("test"):
-            receipt = store.add(measurement(), ACCESSIBLE)
+            receipt = store.add(measurement(2, started=time.time()), ACCESSIBLE)
+            tidied = beside.submit(keeping.tidy)
             time.sleep(BUSY_TIMEOUT + 1.5)
         receipt.result(10.0)
+        assert tidied.result(10.0) == Tidied(measurements=1)

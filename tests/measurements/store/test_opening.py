@@ -49,6 +49,16 @@ def test_sqlite_is_durable_at_every_commit(path: Path) -> None:
             assert connection.exec_driver_sql(f"PRAGMA {pragma}").scalar_one() == value
 
 
+def test_opening_a_store_writes_nothing_to_it(path: Path) -> None:
+    with open_store(f"sqlite:///{path}"):
+        pass
+    before = path.read_bytes(), path.stat().st_mtime_ns
+    with open_store(f"sqlite:///{path}") as store:
+        assert store.count() == 0
+        assert path.with_name("wazi.db-wal").stat().st_size == 0
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+
+
 def test_upgrade_tells_the_versions(url: str) -> None:
     assert upgrade(url) == (None, tables.HEAD)
     assert upgrade(url) == (tables.HEAD, tables.HEAD)
